@@ -1,0 +1,18 @@
+//! gradprobe: where gradients vanish or explode in a network, why, and which change fixes it.
+//!
+//! Data flows one way through the modules, in this order: a network becomes a
+//! [`graph::Graph`], [`run`] differentiates it with every signal measured, [`measure`] adds the
+//! signals up per layer, [`diagnose`] judges them and [`report`] writes the result down.
+//! `docs/ARCHITECTURE.md` is the map.
+
+pub mod data;
+pub mod diagnose;
+pub mod graph;
+pub mod import;
+pub mod init;
+pub mod measure;
+pub mod num;
+pub mod ops;
+pub mod report;
+pub mod run;
+pub mod theory;

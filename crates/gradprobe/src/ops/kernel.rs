@@ -1,0 +1,216 @@
+//! The contract between an op and the executor.
+
+use crate::num::{Element, Shape, View, ViewMut};
+use std::fmt::Debug;
+
+/// Whether the network is run as in training or as in inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Batch statistics in BatchNorm; dropout where it was asked for.
+    #[default]
+    Train,
+    /// Running statistics in BatchNorm; dropout is the identity.
+    Eval,
+}
+
+/// What part a node plays when lost decades are attributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A parametrised linear map: Linear, MatMul, Conv.
+    Weight,
+    /// An elementwise nonlinearity, softmax.
+    Activation,
+    /// BatchNorm, LayerNorm and their kin.
+    Normalisation,
+    /// The sum that closes a skip connection.
+    Residual,
+    /// Everything else: reshapes, pooling, reductions, dropout.
+    Other,
+}
+
+/// What every call of a kernel is told besides its operands.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Training or inference.
+    pub mode: Mode,
+    /// May the kernel use the other threads? False inside a chunk of the batch, of which several
+    /// run at once. The result must be the same bits either way.
+    pub parallel: bool,
+    /// Key of the node's random stream (dropout): depends on the seed and the node, not on threads.
+    pub random_key: u64,
+    /// Index of the first row of axis 0 that this call sees, so that a random mask does not depend
+    /// on how the batch is split.
+    pub first_row: usize,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Train,
+            parallel: false,
+            random_key: 0,
+            first_row: 0,
+        }
+    }
+}
+
+/// What a pull-back may read: the operands of the forward call and what it wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved<'a, T> {
+    /// The inputs, as given to `forward`.
+    pub inputs: &'a [View<'a, T>],
+    /// The outputs, as written by `forward`, kept ones included.
+    pub outputs: &'a [View<'a, T>],
+}
+
+/// What is wrong with an op's operands. The executor adds the node's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpError {
+    /// A wrong number of inputs.
+    #[error("takes {expected} inputs, got {got}")]
+    InputCount {
+        /// What the op takes, in words: `2`, `1 to 3`.
+        expected: String,
+        /// What it was given.
+        got: usize,
+    },
+    /// A shape that does not fit.
+    #[error("{what}: expected {expected}, got {got}")]
+    Shape {
+        /// Which operand, and what about it.
+        what: String,
+        /// What would fit.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+    /// An attribute out of its range.
+    #[error("{name} is {got}, expected {expected}")]
+    Attribute {
+        /// The attribute's name as the user writes it.
+        name: &'static str,
+        /// What would be accepted.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// A value that makes the op meaningless, such as a class index out of range.
+    #[error("{what}")]
+    Value {
+        /// What is wrong, with the place in the tensor.
+        what: String,
+    },
+}
+
+/// An op's arithmetic in one element type.
+pub trait Kernel<T: Element>: Debug + Send + Sync {
+    /// Writes every element of every output. Shapes are as `infer` gave them, but for axis 0 of
+    /// operands that enumerate samples, which may be a part of the batch.
+    fn forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError>;
+
+    /// Pulls the outputs' cotangents back to the inputs that are wanted.
+    ///
+    /// `cotangents` has one entry an output that is not a kept one; `None` stands for zero (at
+    /// least one is `Some`). `gradients` has one entry an input; where it is `Some`, every element
+    /// is overwritten (with zeros where no gradient is defined).
+    ///
+    /// Returns an exponent e: the true gradients are what was written × 2^e. It is 0 unless the
+    /// op's own derivative leaves the range of `T` (a tanh at u = 100 in f32).
+    fn vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<i64, OpError>;
+}
+
+/// What a node computes.
+pub trait Op: Kernel<f32> + Kernel<f64> {
+    /// The op's name as the registry has it, e.g. `Conv`.
+    fn name(&self) -> &'static str;
+
+    /// The part the op plays in attribution.
+    fn role(&self) -> Role;
+
+    /// Output shapes from input shapes alone; the kept outputs come last.
+    fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError>;
+
+    /// How many of the last outputs of `infer` are only kept for the pull-back (a LayerNorm's
+    /// 1/σ, say). No node can read them and no cotangent arrives for them.
+    fn kept_outputs(&self) -> usize {
+        0
+    }
+
+    /// Does row i of axis 0 of every output (kept ones included) depend on row i of the inputs in
+    /// `sampled` alone, the other inputs being read whole? Then the executor may split the batch.
+    /// The answer must be given from the shapes: a broadcast against axis 0 makes it false.
+    fn per_sample(&self, _sampled: &[bool], _inputs: &[&Shape]) -> bool {
+        false
+    }
+
+    /// The fewest rows of axis 0 worth a call of their own (a matrix product wants many).
+    fn rows_per_call(&self, _inputs: &[&Shape]) -> usize {
+        1
+    }
+
+    /// Output 0 is input 0 element for element (a reshape, dropout in inference): no copy is made.
+    fn is_view(&self, _mode: Mode) -> bool {
+        false
+    }
+
+    /// Is a gradient defined with respect to this input? (Not for class indices or running
+    /// statistics.)
+    fn differentiable(&self, _input: usize) -> bool {
+        true
+    }
+
+    /// Does the pull-back read this input's value? An input it does not read may be freed.
+    fn reads_input(&self, _input: usize) -> bool {
+        true
+    }
+
+    /// Does the pull-back read the values of the (not kept) outputs?
+    fn reads_outputs(&self) -> bool {
+        true
+    }
+
+    /// The activation this node applies to input 0, where it is one: the taps then count
+    /// saturation and dead units.
+    fn activation(&self) -> Option<&dyn super::activation::Activation> {
+        None
+    }
+
+    /// Rough floating-point operations of a forward call, for planning only.
+    fn flops(&self, _inputs: &[&Shape], outputs: &[Shape]) -> u64 {
+        outputs
+            .first()
+            .map_or(0, |shape| shape.element_count() as u64)
+    }
+}
+
+/// An element type together with the way from an op to its kernel in that type.
+pub trait OpElement: Element + crate::num::linalg::MatrixElement {
+    /// The op's kernel in this type.
+    fn kernel(op: &dyn Op) -> &dyn Kernel<Self>;
+}
+
+impl OpElement for f32 {
+    fn kernel(op: &dyn Op) -> &dyn Kernel<f32> {
+        op
+    }
+}
+
+impl OpElement for f64 {
+    fn kernel(op: &dyn Op) -> &dyn Kernel<f64> {
+        op
+    }
+}
