@@ -164,12 +164,14 @@ macro_rules! matrix_element {
                 if dst.rows == 0 || dst.columns == 0 {
                     return;
                 }
-                let target = MatMut::from_row_major_slice_with_stride_mut(
+                // faer 0.24's own constructor for row-major slices swaps the strides.
+                let target = MatMut::from_column_major_slice_with_stride_mut(
                     dst.data,
-                    dst.rows,
                     dst.columns,
+                    dst.rows,
                     dst.row_stride,
-                );
+                )
+                .transpose_mut();
                 let mode = if accumulate {
                     Accum::Add
                 } else {

@@ -3,9 +3,15 @@
 pub mod element;
 pub mod elementary;
 pub mod linalg;
+pub mod magnitude;
 pub mod real;
+pub mod scaled;
+pub mod statistics;
 pub mod tensor;
 
 pub use element::Element;
+pub use magnitude::Magnitude;
 pub use real::Real;
+pub use scaled::Scaled;
+pub use statistics::{Bounds, Statistics};
 pub use tensor::{Shape, Tensor, View, ViewMut};

@@ -1,0 +1,110 @@
+//! Arrays × 2^e: cotangents that neither vanish nor overflow.
+
+use super::element::Element;
+use super::tensor::Tensor;
+
+/// A tensor whose true values are its elements × 2^`exponent`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scaled<T> {
+    /// The elements.
+    pub tensor: Tensor<T>,
+    /// The power of two that they are to be multiplied by.
+    pub exponent: i64,
+}
+
+/// Largest |element| that is left alone; beyond it a cotangent is renormalised.
+const LARGEST: i32 = 20;
+
+/// Multiplies every element by 2^`exponent`, exactly but for underflow.
+pub fn scale<T: Element>(data: &mut [T], exponent: i64) {
+    // Two factors reach the whole range of subnormals and infinities.
+    let exponent = exponent.clamp(-4200, 4200) as i32;
+    let half = exponent / 2;
+    let (first, second) = (T::exp2i(half), T::exp2i(exponent - half));
+    for x in data {
+        *x = *x * first * second;
+    }
+}
+
+/// The power of two to divide by so that `max_abs` comes to lie in [1, 2), or `None` while it lies
+/// in [2^−20, 2^20] (or is zero or not finite, which no power of two mends).
+pub fn renormalisation(max_abs: f64) -> Option<i32> {
+    if max_abs == 0.0 || !max_abs.is_finite() {
+        return None;
+    }
+    let exponent = libm::ilogb(max_abs);
+    (exponent.abs() > LARGEST).then_some(exponent)
+}
+
+/// The largest finite |element|.
+pub fn max_abs<T: Element>(data: &[T]) -> f64 {
+    let sizes = data
+        .iter()
+        .map(|x| x.to_f64().abs())
+        .filter(|x| x.is_finite());
+    sizes.fold(0.0, f64::max)
+}
+
+/// total × 2^*exponent ← total × 2^*exponent + term × 2^`term_exponent`.
+pub fn add<T: Element>(total: &mut [T], exponent: &mut i64, term: &[T], term_exponent: i64) {
+    if *exponent == term_exponent {
+        for (t, &x) in total.iter_mut().zip(term) {
+            *t += x;
+        }
+        return;
+    }
+    let (mine, theirs) = (max_abs(total), max_abs(term));
+    let common = match (mine == 0.0, theirs == 0.0) {
+        (_, true) => *exponent,
+        (true, false) => term_exponent,
+        (false, false) => (*exponent + i64::from(libm::ilogb(mine)))
+            .max(term_exponent + i64::from(libm::ilogb(theirs))),
+    };
+    // A zero stays zero at any exponent (0 × 2^∞ would not).
+    if mine != 0.0 {
+        scale(total, *exponent - common);
+    }
+    *exponent = common;
+    let shift = (term_exponent - common).clamp(-4200, 4200) as i32;
+    let (first, second) = (T::exp2i(shift / 2), T::exp2i(shift - shift / 2));
+    for (t, &x) in total.iter_mut().zip(term) {
+        *t += x * first * second;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_over_far_exponents_keep_the_larger_and_lose_nothing_to_a_zero() {
+        let (mut total, mut exponent) = (vec![1.0f32, 2.0], 0);
+        add(&mut total, &mut exponent, &[1.0, 1.0], -10_000);
+        assert_eq!(
+            total
+                .iter()
+                .map(|x| x * 2f32.powi(exponent as i32))
+                .collect::<Vec<_>>(),
+            [1.0, 2.0]
+        );
+        let (mut total, mut exponent) = (vec![0.0f32, 0.0], 500);
+        add(&mut total, &mut exponent, &[1.0, 3.0], -9_000);
+        let sizes: Vec<f64> = total
+            .iter()
+            .map(|x| f64::from(*x).log2() + exponent as f64)
+            .collect();
+        assert_eq!(sizes[0], -9000.0);
+        assert!((sizes[1] - (3f64.log2() - 9000.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn scaling_by_a_power_of_two_is_exact() {
+        let mut data = [1.1f32, -2.3];
+        scale(&mut data, 100);
+        scale(&mut data, -100);
+        assert_eq!(data, [1.1, -2.3]);
+        assert_eq!(renormalisation(1e-30), Some(-100));
+        assert_eq!(renormalisation(0.5), None);
+        assert_eq!(renormalisation(0.0), None);
+    }
+}
