@@ -2,6 +2,7 @@
 
 use super::element::Element;
 use faer::linalg::matmul::matmul as faer_matmul;
+use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
 
 /// An element that matrix products are defined for.
@@ -13,7 +14,27 @@ pub trait MatrixElement: Element {
         rhs: Matrix<'_, Self>,
         accumulate: bool,
     );
+
+    /// The same, a large product split into tiles of the result, which run in parallel if
+    /// `parallel`. The tiles depend on the extents alone, so the result is the same bits for
+    /// either choice and any number of threads (but may differ from [`matmul`](Self::matmul)'s in
+    /// the last bits).
+    fn matmul_tiled(
+        dst: MatrixMut<'_, Self>,
+        lhs: Matrix<'_, Self>,
+        rhs: Matrix<'_, Self>,
+        accumulate: bool,
+        parallel: bool,
+    );
 }
+
+/// Multiplications that a tile is worth: 2^25 take about 0.6 ms on one core, so that handing a
+/// tile to another thread and packing its operands anew cost little beside it.
+const TILE_PRODUCTS: usize = 1 << 25;
+/// The most tiles of a product.
+const MOST_TILES: usize = 16;
+/// Tiles begin at multiples of this many rows or columns.
+const TILE_ALIGNMENT: usize = 64;
 
 /// A borrowed matrix with strides in elements.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +167,82 @@ fn view<'a, T>(matrix: &Matrix<'a, T>) -> MatRef<'a, T> {
     }
 }
 
+fn view_mut<'a, T>(matrix: MatrixMut<'a, T>) -> MatMut<'a, T> {
+    // Not `from_row_major_slice_with_stride_mut`: in faer 0.24.4 it exchanges the two strides and
+    // so writes past the end of the slice.
+    MatMut::from_column_major_slice_with_stride_mut(
+        matrix.data,
+        matrix.columns,
+        matrix.rows,
+        matrix.row_stride,
+    )
+    .transpose_mut()
+}
+
+fn check<T>(dst: &MatrixMut<'_, T>, lhs: &Matrix<'_, T>, rhs: &Matrix<'_, T>) {
+    assert_eq!(lhs.columns, rhs.rows, "inner extents differ");
+    assert_eq!(
+        (dst.rows, dst.columns),
+        (lhs.rows, rhs.columns),
+        "outer extents differ"
+    );
+}
+
+fn mode(accumulate: bool) -> Accum {
+    if accumulate {
+        Accum::Add
+    } else {
+        Accum::Replace
+    }
+}
+
+/// Halves the result along its longer side until there are `count` tiles.
+fn tiles<T: MatrixElement + ComplexField>(
+    dst: MatMut<'_, T>,
+    lhs: MatRef<'_, T>,
+    rhs: MatRef<'_, T>,
+    mode: Accum,
+    count: usize,
+    parallel: bool,
+) {
+    let (rows, columns) = (dst.nrows(), dst.ncols());
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let extent = rows.max(columns);
+    if count < 2 || extent < 2 * TILE_ALIGNMENT {
+        return faer_matmul(dst, mode, lhs, rhs, T::one(), Par::Seq);
+    }
+    let half = (extent / 2).next_multiple_of(TILE_ALIGNMENT);
+    let left = |dst, lhs, rhs| tiles(dst, lhs, rhs, mode, count / 2, parallel);
+    if rows >= columns {
+        let (above, below) = dst.split_at_row_mut(half);
+        let (lhs_above, lhs_below) = lhs.split_at_row(half);
+        join(
+            parallel,
+            || left(above, lhs_above, rhs),
+            || left(below, lhs_below, rhs),
+        );
+    } else {
+        let (before, after) = dst.split_at_col_mut(half);
+        let (rhs_before, rhs_after) = rhs.split_at_col(half);
+        join(
+            parallel,
+            || left(before, lhs, rhs_before),
+            || left(after, lhs, rhs_after),
+        );
+    }
+}
+
+fn join(parallel: bool, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+    if parallel {
+        rayon::join(one, other);
+    } else {
+        one();
+        other();
+    }
+}
+
 macro_rules! matrix_element {
     ($type:ty) => {
         impl MatrixElement for $type {
@@ -155,31 +252,34 @@ macro_rules! matrix_element {
                 rhs: Matrix<'_, Self>,
                 accumulate: bool,
             ) {
-                assert_eq!(lhs.columns, rhs.rows, "inner extents differ");
-                assert_eq!(
-                    (dst.rows, dst.columns),
-                    (lhs.rows, rhs.columns),
-                    "outer extents differ"
-                );
-                if dst.rows == 0 || dst.columns == 0 {
-                    return;
-                }
-                // faer 0.24's own constructor for row-major slices swaps the strides.
-                let target = MatMut::from_column_major_slice_with_stride_mut(
-                    dst.data,
-                    dst.columns,
-                    dst.rows,
-                    dst.row_stride,
-                )
-                .transpose_mut();
-                let mode = if accumulate {
-                    Accum::Add
-                } else {
-                    Accum::Replace
-                };
+                check(&dst, &lhs, &rhs);
                 // Sequential on purpose: the callers split the work at places that depend on the
                 // shapes alone, so that a result is the same bits for any number of threads.
-                faer_matmul(target, mode, view(&lhs), view(&rhs), 1.0, Par::Seq);
+                tiles(
+                    view_mut(dst),
+                    view(&lhs),
+                    view(&rhs),
+                    mode(accumulate),
+                    1,
+                    false,
+                );
+            }
+
+            fn matmul_tiled(
+                dst: MatrixMut<'_, Self>,
+                lhs: Matrix<'_, Self>,
+                rhs: Matrix<'_, Self>,
+                accumulate: bool,
+                parallel: bool,
+            ) {
+                check(&dst, &lhs, &rhs);
+                let products = dst
+                    .rows
+                    .saturating_mul(dst.columns)
+                    .saturating_mul(lhs.columns);
+                let count = (products / TILE_PRODUCTS).clamp(1, MOST_TILES);
+                let mode = mode(accumulate);
+                tiles(view_mut(dst), view(&lhs), view(&rhs), mode, count, parallel);
             }
         }
     };
@@ -211,5 +311,33 @@ mod tests {
             true,
         );
         assert_eq!(part, [11.0, 12.0, 10.0, 14.0, 15.0, 10.0]);
+    }
+
+    #[test]
+    fn a_tiled_product_is_the_product_and_the_same_bits_in_parallel() {
+        let numbers = |len: usize| -> Vec<f64> {
+            (0..len)
+                .map(|i| ((i * 7919) % 1009) as f64 - 504.0)
+                .collect()
+        };
+        for (rows, inner, columns) in [(300, 1024, 700), (1000, 2000, 70), (3, 5, 7)] {
+            let (a, b) = (numbers(rows * inner), numbers(inner * columns));
+            let product = |parallel: Option<bool>| {
+                let mut out = vec![1.0; rows * columns];
+                let dst = MatrixMut::new(&mut out, rows, columns);
+                let (a, b) = (
+                    Matrix::new(&a, rows, inner),
+                    Matrix::new(&b, inner, columns),
+                );
+                match parallel {
+                    None => f64::matmul(dst, a, b, true),
+                    Some(parallel) => f64::matmul_tiled(dst, a, b, true, parallel),
+                }
+                out
+            };
+            // The entries are integers below 2^53: every order of summation is exact.
+            assert_eq!(product(None), product(Some(false)));
+            assert_eq!(product(Some(true)), product(Some(false)));
+        }
     }
 }

@@ -6,7 +6,9 @@ pub mod linalg;
 pub mod magnitude;
 pub mod real;
 pub mod scaled;
+pub mod scratch;
 pub mod statistics;
+pub mod sum;
 pub mod tensor;
 
 pub use element::Element;

@@ -1,0 +1,167 @@
+//! Sums whose rounding error hardly grows with their length, and whose order depends on the
+//! length alone.
+//!
+//! A sum runs in interleaved partial sums (so that it vectorises) over blocks, and the blocks'
+//! sums are added up pairwise: the error bound is about (64 + log₂ n) ε Σ|x| in place of n ε Σ|x|
+//! (Higham, *Accuracy and Stability of Numerical Algorithms*, §4.2).
+
+use super::element::Element;
+
+/// Partial sums that run side by side.
+const LANES: usize = 16;
+/// Elements of a block of a sum over a slice.
+const BLOCK: usize = 64 * LANES;
+/// Rows of a block of a sum over rows, and blocks of a block of these.
+const ROW_BLOCK: usize = 64;
+/// Columns whose sums are kept at a time.
+const COLUMN_STRIP: usize = 64;
+
+/// Σ x.
+pub fn sum<T: Element>(values: &[T]) -> T {
+    sum_map(values, |value| value)
+}
+
+/// Σ f(x).
+pub fn sum_map<T: Element>(values: &[T], f: impl Fn(T) -> T) -> T {
+    sum_halves(values, &f)
+}
+
+fn sum_halves<T: Element>(values: &[T], f: &impl Fn(T) -> T) -> T {
+    if values.len() > BLOCK {
+        let (left, right) = values.split_at(half(values.len()));
+        return sum_halves(left, f) + sum_halves(right, f);
+    }
+    let mut lanes = [T::zero(); LANES];
+    let mut groups = values.chunks_exact(LANES);
+    for group in groups.by_ref() {
+        for (lane, &value) in lanes.iter_mut().zip(group) {
+            *lane += f(value);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(groups.remainder()) {
+        *lane += f(value);
+    }
+    fold(lanes)
+}
+
+/// Σ f(x, y) over two slices of one length.
+pub fn sum_map2<T: Element>(left: &[T], right: &[T], f: impl Fn(T, T) -> T) -> T {
+    debug_assert_eq!(left.len(), right.len());
+    sum_halves2(left, right, &f)
+}
+
+fn sum_halves2<T: Element>(left: &[T], right: &[T], f: &impl Fn(T, T) -> T) -> T {
+    if left.len() > BLOCK {
+        let at = half(left.len());
+        let ((left, left_rest), (right, right_rest)) = (left.split_at(at), right.split_at(at));
+        return sum_halves2(left, right, f) + sum_halves2(left_rest, right_rest, f);
+    }
+    let mut lanes = [T::zero(); LANES];
+    let (mut lefts, mut rights) = (left.chunks_exact(LANES), right.chunks_exact(LANES));
+    for (left, right) in lefts.by_ref().zip(rights.by_ref()) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(left).zip(right) {
+            *lane += f(x, y);
+        }
+    }
+    let rest = lefts.remainder().iter().zip(rights.remainder());
+    for (lane, (&x, &y)) in lanes.iter_mut().zip(rest) {
+        *lane += f(x, y);
+    }
+    fold(lanes)
+}
+
+fn half(len: usize) -> usize {
+    (len / 2).next_multiple_of(BLOCK)
+}
+
+/// Σ x·y.
+pub fn dot<T: Element>(left: &[T], right: &[T]) -> T {
+    sum_map2(left, right, |x, y| x * y)
+}
+
+/// out[j] = Σ over the rows i of what `add` puts there.
+///
+/// `add(i, first_column, sums)` adds row i's terms of the columns from `first_column` on to `sums`.
+pub fn column_sums_by<T: Element>(
+    out: &mut [T],
+    row_count: usize,
+    add: impl Fn(usize, usize, &mut [T]),
+) {
+    for (strip, out) in out.chunks_mut(COLUMN_STRIP).enumerate() {
+        let first_column = strip * COLUMN_STRIP;
+        let mut levels = [[T::zero(); COLUMN_STRIP]; 3];
+        let [total, middle, sums] = &mut levels;
+        let width = out.len();
+        let flush = |from: &mut [T; COLUMN_STRIP], to: &mut [T; COLUMN_STRIP]| {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += std::mem::take(from);
+            }
+        };
+        for row in 0..row_count {
+            add(row, first_column, &mut sums[..width]);
+            if (row + 1) % ROW_BLOCK == 0 {
+                flush(sums, middle);
+                if (row + 1) % (ROW_BLOCK * ROW_BLOCK) == 0 {
+                    flush(middle, total);
+                }
+            }
+        }
+        flush(sums, middle);
+        flush(middle, total);
+        out.copy_from_slice(&total[..width]);
+    }
+}
+
+/// out[j] = Σᵢ rows[i, j], for row-major rows of `out.len()` columns.
+pub fn column_sums<T: Element>(out: &mut [T], rows: &[T]) {
+    let columns = out.len();
+    if columns == 0 {
+        return;
+    }
+    column_sums_by(out, rows.len() / columns, |row, first, sums| {
+        let from = row * columns + first;
+        let values = &rows[from..from + sums.len()];
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            *sum += value;
+        }
+    });
+}
+
+fn fold<T: Element>(mut lanes: [T; LANES]) -> T {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            let other = lanes[lane + width];
+            lanes[lane] += other;
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_tenths_sum_up_in_f32() {
+        let values = vec![0.1f32; 1_000_000];
+        assert!((sum(&values) - 100_000.0).abs() < 0.1);
+        assert!((dot(&values, &values) - 10_000.0).abs() < 0.01);
+        let mut columns = [0.0f32; 4];
+        column_sums(&mut columns, &values);
+        assert!(columns.iter().all(|sum| (sum - 25_000.0).abs() < 0.1));
+    }
+
+    #[test]
+    fn columns_are_summed_apart() {
+        let (rows, columns) = (200, 70);
+        let data: Vec<f64> = (0..rows * columns).map(|i| i as f64).collect();
+        let mut sums = vec![f64::NAN; columns];
+        column_sums(&mut sums, &data);
+        for (column, &sum) in sums.iter().enumerate() {
+            let exact: usize = (0..rows).map(|row| row * columns + column).sum();
+            assert_eq!(sum, exact as f64);
+        }
+    }
+}
