@@ -1,5 +1,7 @@
 //! The contract between an op and the executor.
 
+use crate::num::linalg::MatrixElement;
+use crate::num::scratch::Scratch;
 use crate::num::{Element, Shape, View, ViewMut};
 use std::fmt::Debug;
 
@@ -87,6 +89,22 @@ pub enum OpError {
         /// What is there.
         got: String,
     },
+    /// Two operands that do not fit each other.
+    #[error("{one}, {other}")]
+    Mismatch {
+        /// What one of them is, e.g. `kernel has 3 input channels`.
+        one: String,
+        /// What the other is, e.g. `input has 16`.
+        other: String,
+    },
+    /// An attribute that the op does not have.
+    #[error("has no attribute {name:?}{}", known_attributes(known))]
+    UnknownAttribute {
+        /// Its name.
+        name: String,
+        /// The attributes that the op has.
+        known: Vec<String>,
+    },
     /// An attribute out of its range.
     #[error("{name} is {got}, expected {expected}")]
     Attribute {
@@ -103,6 +121,13 @@ pub enum OpError {
         /// What is wrong, with the place in the tensor.
         what: String,
     },
+}
+
+fn known_attributes(known: &[String]) -> String {
+    if known.is_empty() {
+        return String::new();
+    }
+    format!("; it has {}", known.join(", "))
 }
 
 /// An op's arithmetic in one element type.
@@ -198,7 +223,7 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
 }
 
 /// An element type together with the way from an op to its kernel in that type.
-pub trait OpElement: Element + crate::num::linalg::MatrixElement {
+pub trait OpElement: Element + MatrixElement + Scratch {
     /// The op's kernel in this type.
     fn kernel(op: &dyn Op) -> &dyn Kernel<Self>;
 }

@@ -3,10 +3,35 @@
 //!
 //! An op does not know that it is watched, nor how its batch is split: it is given views and
 //! writes views. The executor owns the memory, the exponents of scaled cotangents and the taps.
+//!
+//! To add an op: a struct with [`Kernel`] and [`Op`] in its family's file, a row in the registry,
+//! and a case in `tests/ops`, which holds every op to the same promises.
 
 pub mod activation;
+mod arithmetic;
+mod attributes;
+mod broadcast;
+mod concat;
 mod kernel;
+mod linear;
+pub mod loss;
+mod parallel;
 mod registry;
+mod reshape;
+mod shapes;
+mod softmax;
+mod transpose;
 
+pub use arithmetic::{Add, Div, Mul, Neg, Sub, Sum};
+pub use attributes::{Attribute, Attributes};
+pub use concat::Concat;
 pub use kernel::{Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
-pub use registry::{Attribute, Attributes, OpEntry, registry};
+pub use linear::Linear;
+pub use loss::{
+    BinaryCrossEntropyWithLogits, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError,
+    Reduction,
+};
+pub use registry::{OpEntry, find_op, registry};
+pub use reshape::{Flatten, Identity, Reshape};
+pub use softmax::{LogSoftmax, Softmax};
+pub use transpose::Transpose;

@@ -1,35 +1,95 @@
 //! The flat table of ops: one row an op.
 
-use super::Op;
-use std::collections::BTreeMap;
-
-/// An attribute of an op, as a file gives it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Attribute {
-    /// A whole number.
-    Int(i64),
-    /// A real number.
-    Float(f64),
-    /// A word.
-    Text(String),
-    /// Whole numbers.
-    Ints(Vec<i64>),
-}
-
-/// The attributes of a node by name.
-pub type Attributes = BTreeMap<String, Attribute>;
+use super::{
+    Add, Attributes, Concat, CrossEntropy, Div, Flatten, Identity, Linear, LogSoftmax, Mul, Neg,
+    Op, OpError, Reshape, Softmax, Sub, Sum, Transpose, attributes::AttributeReader, loss,
+};
 
 /// A row of the registry.
+#[derive(Debug)]
 pub struct OpEntry {
     /// The op's name, as in ONNX where ONNX has it.
     pub name: &'static str,
     /// What it computes, in one line.
     pub about: &'static str,
     /// Makes the op from a node's attributes.
-    pub from_attributes: fn(&Attributes) -> Result<Box<dyn Op>, super::OpError>,
+    pub from_attributes: fn(&Attributes) -> Result<Box<dyn Op>, OpError>,
 }
 
 /// Every op the engine knows, sorted by name.
 pub fn registry() -> &'static [OpEntry] {
-    &[]
+    OPS
+}
+
+/// The row of an op.
+pub fn find_op(name: &str) -> Option<&'static OpEntry> {
+    let at = OPS.binary_search_by(|entry| entry.name.cmp(name)).ok()?;
+    Some(&OPS[at])
+}
+
+const fn row(
+    name: &'static str,
+    about: &'static str,
+    from_attributes: fn(&Attributes) -> Result<Box<dyn Op>, OpError>,
+) -> OpEntry {
+    OpEntry {
+        name,
+        about,
+        from_attributes,
+    }
+}
+
+/// An op without attributes.
+fn plain<O: Op + Default + 'static>(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+    AttributeReader::new(attributes).finish()?;
+    Ok(Box::new(O::default()))
+}
+
+#[rustfmt::skip]
+static OPS: &[OpEntry] = &[
+    row("Add", "a + b, broadcast", plain::<Add>),
+    row("BinaryCrossEntropyWithLogits", "-t ln σ(x) - (1 - t) ln σ(-x) from logits", loss::BinaryCrossEntropyWithLogits::from_attributes),
+    row("Concat", "tensors one after the other along an axis", Concat::from_attributes),
+    row("Div", "a / b, broadcast", plain::<Div>),
+    row("Flatten", "a matrix of the axes before one by those from it on", Flatten::from_attributes),
+    row("Huber", "squared error up to delta, absolute error beyond", loss::Huber::from_attributes),
+    row("Identity", "x", plain::<Identity>),
+    row("Linear", "x·Wᵀ + b, W[out, in]", Linear::from_attributes),
+    row("LogSoftmax", "ln softmax along an axis", LogSoftmax::from_attributes),
+    row("MeanAbsoluteError", "mean of |x - t|", loss::MeanAbsoluteError::from_attributes),
+    row("MeanSquaredError", "mean of (x - t)²", loss::MeanSquaredError::from_attributes),
+    row("Mul", "a · b, broadcast", plain::<Mul>),
+    row("Neg", "-x", plain::<Neg>),
+    row("Reshape", "the elements under another shape", Reshape::from_attributes),
+    row("Softmax", "e^x / Σ e^x along an axis", Softmax::from_attributes),
+    row("SoftmaxCrossEntropyLoss", "-ln softmax(x) at the target class", CrossEntropy::from_attributes),
+    row("Sub", "a - b, broadcast", plain::<Sub>),
+    row("Sum", "the sum of the operands, broadcast", plain::<Sum>),
+    row("Transpose", "the axes in another order", Transpose::from_attributes),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_every_row_is_found() {
+        assert!(OPS.is_sorted_by(|one, next| one.name < next.name));
+        for entry in registry() {
+            let found = find_op(entry.name).expect("it is in the table");
+            assert_eq!(found.about, entry.about);
+        }
+        assert!(find_op("NoSuchOp").is_none());
+    }
+
+    #[test]
+    fn a_row_makes_the_op_of_its_name_and_refuses_unknown_attributes() {
+        let unknown = Attributes::from([("no_such".to_string(), super::super::Attribute::Int(1))]);
+        for entry in registry() {
+            let op = (entry.from_attributes)(&Attributes::new()).expect("defaults will do");
+            assert_eq!(op.name(), entry.name);
+            let error = (entry.from_attributes)(&unknown).expect_err("no such attribute");
+            assert!(error.to_string().contains(r#""no_such""#), "{error}");
+        }
+    }
 }

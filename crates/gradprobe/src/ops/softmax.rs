@@ -1,0 +1,256 @@
+//! Softmax and LogSoftmax along an axis, and the stable pieces that cross-entropy shares.
+//!
+//! Everything is taken relative to the largest entry x⋆ of a lane: with e_k = e^(x_k − x⋆) and
+//! r = Σ_{k≠⋆} e_k, the normaliser is 1 + r, ln(1 + r) keeps its digits when one class has won, and
+//! 1 − p⋆ = r/(1 + r) does not cancel.
+
+use super::attributes::AttributeReader;
+use super::parallel::for_rows;
+use super::shapes::{Around, expect_inputs, resolve_axis};
+use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::num::sum::{sum, sum_map, sum_map2};
+use crate::num::{Element, Shape, View, ViewMut};
+
+/// softmax(x)ᵢ = e^xᵢ / Σₖ e^xₖ along an axis.
+///
+/// Pull-back: ∂xᵢ = yᵢ (gᵢ − Σₖ yₖ gₖ).
+#[derive(Clone, Copy, Debug)]
+pub struct Softmax {
+    /// The axis; counted from the end where it is negative.
+    pub axis: i64,
+}
+
+/// ln softmax(x) along an axis.
+///
+/// Pull-back: ∂xᵢ = gᵢ − e^yᵢ Σₖ gₖ.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSoftmax {
+    /// The axis; counted from the end where it is negative.
+    pub axis: i64,
+}
+
+impl Default for Softmax {
+    fn default() -> Self {
+        Self { axis: -1 }
+    }
+}
+
+impl Default for LogSoftmax {
+    fn default() -> Self {
+        Self { axis: -1 }
+    }
+}
+
+/// Where the largest entry of a lane is, and the entry; NaN if there is one.
+pub(super) fn peak<T: Element>(lane: &[T]) -> (usize, T) {
+    let value = lane.iter().fold(lane[0], |peak, &x| peak.maximum(x));
+    let at = lane.iter().position(|&x| x == value);
+    (at.unwrap_or(0), value)
+}
+
+/// Writes e^(x_k − x⋆) and returns r = Σ_{k≠⋆} e_k.
+pub(super) fn exponentials<T: Element>(lane: &[T], star: usize, peak: T, out: &mut [T]) -> T {
+    for (out, &x) in out.iter_mut().zip(lane) {
+        *out = (x - peak).exp();
+    }
+    sum(&out[..star]) + sum(&out[star + 1..])
+}
+
+/// A lane's arithmetic, forward and back.
+trait Lane: Sync {
+    fn forward<T: Element>(x: &[T], y: &mut [T]);
+    fn pull<T: Element>(y: &[T], g: &[T], dx: &mut [T]);
+}
+
+impl Lane for Softmax {
+    fn forward<T: Element>(x: &[T], y: &mut [T]) {
+        let (star, peak) = peak(x);
+        let total = T::one() + exponentials(x, star, peak, y);
+        // The peak's own exponential is 1, unless it is infinite or NaN and all is NaN.
+        let total = total * y[star];
+        for y in y {
+            *y = *y / total;
+        }
+    }
+
+    fn pull<T: Element>(y: &[T], g: &[T], dx: &mut [T]) {
+        // Relative to the peak's cotangent: its own term then is exactly 0, so nothing cancels
+        // when y is all but one-hot.
+        let (star, _) = peak(y);
+        let base = g[star];
+        let mean = sum_map2(y, g, |y, g| y * (g - base));
+        for ((dx, &y), &g) in dx.iter_mut().zip(y).zip(g) {
+            *dx = y * ((g - base) - mean);
+        }
+    }
+}
+
+impl Lane for LogSoftmax {
+    fn forward<T: Element>(x: &[T], y: &mut [T]) {
+        let (star, peak) = peak(x);
+        let log = exponentials(x, star, peak, y).ln_1p();
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = (x - peak) - log;
+        }
+    }
+
+    fn pull<T: Element>(y: &[T], g: &[T], dx: &mut [T]) {
+        let (star, _) = peak(y);
+        let others = sum(&g[..star]) + sum(&g[star + 1..]);
+        let total = others + g[star];
+        let lost = sum_map(&y[..star], |y| y.exp()) + sum_map(&y[star + 1..], |y| y.exp());
+        for ((dx, &y), &g) in dx.iter_mut().zip(y).zip(g) {
+            *dx = g - y.exp() * total;
+        }
+        dx[star] = g[star] * lost - y[star].exp() * others;
+    }
+}
+
+/// Calls `work(from, to)` on every lane of `out`; lanes that are not contiguous are gathered first.
+fn for_lanes<T: OpElement, const N: usize>(
+    context: &Context,
+    around: Around,
+    from: [&[T]; N],
+    out: &mut [T],
+    work: impl Fn([&[T]; N], &mut [T]) + Sync,
+) {
+    let Around { extent, inner, .. } = around;
+    let block = extent * inner;
+    for_rows(context.parallel, out, block, |rows, out| {
+        for (row, out) in rows.zip(out.chunks_exact_mut(block.max(1))) {
+            let from = from.map(|from| &from[row * block..][..block]);
+            if inner == 1 {
+                work(from, out);
+                continue;
+            }
+            T::with_scratch((N + 1) * extent, |scratch| {
+                let (result, gathered) = scratch.split_at_mut(extent);
+                for lane in 0..inner {
+                    for (to, from) in gathered.chunks_exact_mut(extent).zip(from) {
+                        for (to, &value) in to.iter_mut().zip(from[lane..].iter().step_by(inner)) {
+                            *to = value;
+                        }
+                    }
+                    let operands =
+                        std::array::from_fn(|operand| &gathered[operand * extent..][..extent]);
+                    work(operands, result);
+                    for (to, &value) in out[lane..].iter_mut().step_by(inner).zip(&*result) {
+                        *to = value;
+                    }
+                }
+            });
+        }
+    });
+}
+
+macro_rules! softmax_op {
+    ($name:ident) => {
+        impl $name {
+            pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+                let mut reader = AttributeReader::new(attributes);
+                let axis = reader.int("axis", -1)?;
+                reader.finish()?;
+                Ok(Box::new(Self { axis }))
+            }
+        }
+
+        impl<T: OpElement> Kernel<T> for $name {
+            fn forward(
+                &self,
+                context: &Context,
+                inputs: &[View<'_, T>],
+                outputs: &mut [ViewMut<'_, T>],
+            ) -> Result<(), OpError> {
+                let x = inputs[0];
+                let axis = resolve_axis("axis", self.axis, x.shape.len())?;
+                let around = Around::axis(x.shape, axis);
+                for_lanes(context, around, [x.data], outputs[0].data, |[x], y| {
+                    <Self as Lane>::forward(x, y);
+                });
+                Ok(())
+            }
+
+            fn vjp(
+                &self,
+                context: &Context,
+                saved: Saved<'_, T>,
+                cotangents: &[Option<View<'_, T>>],
+                gradients: &mut [Option<ViewMut<'_, T>>],
+            ) -> Result<i64, OpError> {
+                if let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) {
+                    let axis = resolve_axis("axis", self.axis, g.shape.len())?;
+                    let around = Around::axis(g.shape, axis);
+                    let from = [saved.outputs[0].data, g.data];
+                    for_lanes(context, around, from, gradient.data, |[y, g], dx| {
+                        <Self as Lane>::pull(y, g, dx);
+                    });
+                }
+                Ok(0)
+            }
+        }
+
+        impl Op for $name {
+            fn name(&self) -> &'static str {
+                stringify!($name)
+            }
+
+            fn role(&self) -> Role {
+                Role::Activation
+            }
+
+            fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
+                expect_inputs(inputs, 1..=1)?;
+                resolve_axis("axis", self.axis, inputs[0].len())?;
+                Ok(vec![inputs[0].clone()])
+            }
+
+            fn per_sample(&self, sampled: &[bool], inputs: &[&Shape]) -> bool {
+                let axis = resolve_axis("axis", self.axis, inputs[0].len());
+                sampled[0] && axis.is_ok_and(|axis| axis > 0)
+            }
+
+            fn reads_input(&self, _input: usize) -> bool {
+                false
+            }
+        }
+    };
+}
+
+softmax_op!(Softmax);
+softmax_op!(LogSoftmax);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_has_won_keeps_its_digits() {
+        let x = [40.0f64, 0.0];
+        let mut y = [0.0; 2];
+        <LogSoftmax as Lane>::forward(&x, &mut y);
+        let p = (-40.0f64).exp();
+        assert!((y[0] / -p - 1.0).abs() < 1e-15, "{y:?}");
+        let mut dx = [0.0; 2];
+        <LogSoftmax as Lane>::pull(&y, &[1.0, 0.0], &mut dx);
+        assert!((dx[0] / p - 1.0).abs() < 1e-15, "{dx:?}");
+        assert!((dx[1] / -p - 1.0).abs() < 1e-15, "{dx:?}");
+        <Softmax as Lane>::forward(&x, &mut y);
+        <Softmax as Lane>::pull(&y.clone(), &[1.0, 0.0], &mut dx);
+        assert!((dx[0] / p - 1.0).abs() < 1e-15, "{dx:?}");
+        assert_eq!(dx[0], -dx[1]);
+    }
+
+    #[test]
+    fn nan_and_infinity_are_not_hidden() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut y = [0.0f32; 3];
+            <Softmax as Lane>::forward(&[1.0, bad, 2.0], &mut y);
+            assert!(y[1].is_nan(), "{y:?}");
+            <LogSoftmax as Lane>::forward(&[1.0, bad, 2.0], &mut y);
+            assert!(y[1].is_nan(), "{y:?}");
+        }
+        let mut y = [0.0f32; 2];
+        <Softmax as Lane>::forward(&[f32::NEG_INFINITY, 0.0], &mut y);
+        assert_eq!(y, [0.0, 1.0]);
+    }
+}
