@@ -64,7 +64,7 @@ impl Reshape {
         let count = input.element_count();
         if let Some(axis) = free
             && fixed > 0
-            && count % fixed == 0
+            && count.is_multiple_of(fixed)
         {
             target[axis] = count / fixed;
         }
