@@ -4,6 +4,7 @@ pub mod element;
 pub mod elementary;
 pub mod linalg;
 pub mod magnitude;
+pub mod random;
 pub mod real;
 pub mod scaled;
 pub mod scratch;
@@ -13,6 +14,7 @@ pub mod tensor;
 
 pub use element::Element;
 pub use magnitude::Magnitude;
+pub use random::Stream;
 pub use real::Real;
 pub use scaled::Scaled;
 pub use statistics::{Bounds, Statistics};
