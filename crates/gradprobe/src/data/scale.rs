@@ -40,7 +40,12 @@ fn standardise(values: &mut [f64], start: usize, step: usize) {
     // Twice over the numbers: the one-pass formula cancels where |mean| ≫ std.
     let deviations = values.iter().skip(start).step_by(step);
     let variance = deviations.map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
-    let std = variance.sqrt();
+    // An overflow must not pass for a large deviation, which would turn every number into 0.
+    let std = if variance.is_finite() {
+        variance.sqrt()
+    } else {
+        f64::NAN
+    };
     // Of a constant the mean may still be off by a rounding, and its "std" then is that rounding.
     let constant = std <= 1e-14 * mean.abs() || std == 0.0;
     for value in values.iter_mut().skip(start).step_by(step) {
