@@ -8,13 +8,16 @@
 //! and a case in `tests/ops`, which holds every op to the same promises.
 
 pub mod activation;
+mod apply;
 mod arithmetic;
 mod attributes;
 mod broadcast;
+mod check;
 mod concat;
 mod kernel;
 mod linear;
 pub mod loss;
+pub mod normalisation;
 mod parallel;
 mod registry;
 mod reshape;
@@ -22,8 +25,10 @@ mod shapes;
 mod softmax;
 mod transpose;
 
+pub use apply::{apply, apply_vjp};
 pub use arithmetic::{Add, Div, Mul, Neg, Sub, Sum};
 pub use attributes::{Attribute, Attributes};
+pub use check::{GradientError, check_gradients};
 pub use concat::Concat;
 pub use kernel::{Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
 pub use linear::Linear;
@@ -31,6 +36,7 @@ pub use loss::{
     BinaryCrossEntropyWithLogits, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError,
     Reduction,
 };
+pub use normalisation::{BatchNorm, LayerNorm};
 pub use registry::{OpEntry, find_op, registry};
 pub use reshape::{Flatten, Identity, Reshape};
 pub use softmax::{LogSoftmax, Softmax};

@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// The fewest pairs of a piece: neighbours share cache lines of what they are computed from.
+const LEAST_PAIRS: usize = 16;
 /// Elements that are worth a hand-over to another thread (about 10 µs of elementwise work).
 const PIECE: usize = 1 << 15;
 
@@ -28,5 +30,56 @@ pub(super) fn for_rows<T: Send>(
         .for_each(|(piece, part)| {
             let first = piece * rows_per_piece;
             work(first..first + part.len() / row_len, part);
+        });
+}
+
+/// The same for kernels that also write two numbers a row: `work(rows, their elements, firsts,
+/// seconds)`.
+pub(super) fn for_rows_with_pairs<T: Send>(
+    parallel: bool,
+    data: &mut [T],
+    row_len: usize,
+    firsts: &mut [T],
+    seconds: &mut [T],
+    work: impl Fn(Range<usize>, &mut [T], &mut [T], &mut [T]) + Sync,
+) {
+    if data.is_empty() {
+        return;
+    }
+    let rows = data.len() / row_len;
+    let rows_per_piece = (PIECE / row_len).max(1);
+    if !parallel || rows <= rows_per_piece {
+        return work(0..rows, data, firsts, seconds);
+    }
+    data.par_chunks_mut(rows_per_piece * row_len)
+        .zip(firsts.par_chunks_mut(rows_per_piece))
+        .zip(seconds.par_chunks_mut(rows_per_piece))
+        .enumerate()
+        .for_each(|(piece, ((part, firsts), seconds))| {
+            let first = piece * rows_per_piece;
+            work(first..first + firsts.len(), part, firsts, seconds);
+        });
+}
+
+/// Calls `work(positions, firsts, seconds)` for pieces of two slices of one length, where an
+/// element of each costs `cost` elements of work.
+pub(super) fn for_pairs<T: Send>(
+    parallel: bool,
+    cost: usize,
+    firsts: &mut [T],
+    seconds: &mut [T],
+    work: impl Fn(Range<usize>, &mut [T], &mut [T]) + Sync,
+) {
+    let per_piece = (PIECE / cost.max(1)).max(LEAST_PAIRS);
+    if !parallel || firsts.len() <= per_piece {
+        return work(0..firsts.len(), firsts, seconds);
+    }
+    firsts
+        .par_chunks_mut(per_piece)
+        .zip(seconds.par_chunks_mut(per_piece))
+        .enumerate()
+        .for_each(|(piece, (firsts, seconds))| {
+            let first = piece * per_piece;
+            work(first..first + firsts.len(), firsts, seconds);
         });
 }

@@ -1,8 +1,9 @@
 //! The flat table of ops: one row an op.
 
 use super::{
-    Add, Attributes, Concat, CrossEntropy, Div, Flatten, Identity, Linear, LogSoftmax, Mul, Neg,
-    Op, OpError, Reshape, Softmax, Sub, Sum, Transpose, attributes::AttributeReader, loss,
+    Add, Attributes, BatchNorm, Concat, CrossEntropy, Div, Flatten, Identity, LayerNorm, Linear,
+    LogSoftmax, Mul, Neg, Op, OpError, Reshape, Softmax, Sub, Sum, Transpose,
+    attributes::AttributeReader, loss,
 };
 
 /// A row of the registry.
@@ -48,12 +49,14 @@ fn plain<O: Op + Default + 'static>(attributes: &Attributes) -> Result<Box<dyn O
 #[rustfmt::skip]
 static OPS: &[OpEntry] = &[
     row("Add", "a + b, broadcast", plain::<Add>),
+    row("BatchNormalization", "every channel by its mean and variance over the batch", BatchNorm::from_attributes),
     row("BinaryCrossEntropyWithLogits", "-t ln σ(x) - (1 - t) ln σ(-x) from logits", loss::BinaryCrossEntropyWithLogits::from_attributes),
     row("Concat", "tensors one after the other along an axis", Concat::from_attributes),
     row("Div", "a / b, broadcast", plain::<Div>),
     row("Flatten", "a matrix of the axes before one by those from it on", Flatten::from_attributes),
     row("Huber", "squared error up to delta, absolute error beyond", loss::Huber::from_attributes),
     row("Identity", "x", plain::<Identity>),
+    row("LayerNormalization", "every sample by its mean and variance", LayerNorm::from_attributes),
     row("Linear", "x·Wᵀ + b, W[out, in]", Linear::from_attributes),
     row("LogSoftmax", "ln softmax along an axis", LogSoftmax::from_attributes),
     row("MeanAbsoluteError", "mean of |x - t|", loss::MeanAbsoluteError::from_attributes),

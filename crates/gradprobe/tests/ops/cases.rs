@@ -1,0 +1,207 @@
+//! A generator of random cases for every op: the table that every promise is tested on.
+
+use crate::draw::{Case, Draw};
+use gradprobe::num::Tensor;
+use gradprobe::ops::*;
+
+/// A row: the op, and how to draw a case of it.
+pub type Row = (&'static str, fn(&mut Draw) -> Case);
+
+#[rustfmt::skip]
+pub const CASES: &[Row] = &[
+    ("Add", |draw| { let [a, b] = broadcast_pair(draw); Case::new(Add, vec![a, b]) }),
+    ("BatchNormalization", batch_norm),
+    ("BinaryCrossEntropyWithLogits", |draw| {
+        let (x, _) = prediction_and_target(draw);
+        let mut t = draw.tensor(x.shape());
+        t.data_mut().iter_mut().for_each(|t| *t = t.abs() / 2.0);
+        Case::new(BinaryCrossEntropyWithLogits { reduction: reduction(draw) }, vec![x, t])
+    }),
+    ("Concat", concat),
+    ("Div", |draw| {
+        let [a, b] = broadcast_pair(draw);
+        let b = draw.away_from_zero(b.shape());
+        Case::new(Div, vec![a, b])
+    }),
+    ("Flatten", |draw| {
+        let shape = draw.shape(0, 4);
+        let axis = draw.size(0, 2 * shape.len()) as i64 - shape.len() as i64;
+        Case::new(Flatten { axis }, vec![draw.tensor(&shape)])
+    }),
+    ("Huber", |draw| {
+        let (x, t) = prediction_and_target(draw);
+        Case::new(Huber { delta: 1.0, reduction: reduction(draw) }, vec![x, t])
+    }),
+    ("Identity", |draw| { let shape = draw.shape(0, 3); Case::new(Identity, vec![draw.tensor(&shape)]) }),
+    ("LayerNormalization", layer_norm),
+    ("Linear", linear),
+    ("LogSoftmax", |draw| {
+        let (x, axis) = tensor_and_axis(draw);
+        Case::new(LogSoftmax { axis }, vec![x])
+    }),
+    ("MeanAbsoluteError", |draw| {
+        let (x, t) = prediction_and_target(draw);
+        Case::new(MeanAbsoluteError { reduction: reduction(draw) }, vec![x, t])
+    }),
+    ("MeanSquaredError", |draw| {
+        let (x, t) = prediction_and_target(draw);
+        Case::new(MeanSquaredError { reduction: reduction(draw) }, vec![x, t])
+    }),
+    ("Mul", |draw| { let [a, b] = broadcast_pair(draw); Case::new(Mul, vec![a, b]) }),
+    ("Neg", |draw| { let shape = draw.shape(0, 3); Case::new(Neg, vec![draw.tensor(&shape)]) }),
+    ("Reshape", reshape),
+    ("Softmax", |draw| {
+        let (x, axis) = tensor_and_axis(draw);
+        Case::new(Softmax { axis }, vec![x])
+    }),
+    ("SoftmaxCrossEntropyLoss", cross_entropy),
+    ("Sub", |draw| { let [a, b] = broadcast_pair(draw); Case::new(Sub, vec![a, b]) }),
+    ("Sum", sum),
+    ("Transpose", transpose),
+];
+
+/// Two operands that broadcast against each other, often with a full one.
+fn broadcast_pair(draw: &mut Draw) -> [Tensor<f64>; 2] {
+    let shape = draw.shape(0, 4);
+    let (a, b) = match draw.size(0, 3) {
+        0 => (shape.clone(), draw.broadcastable(&shape)),
+        1 => (draw.broadcastable(&shape), shape.clone()),
+        2 => (shape.clone(), shape.clone()),
+        _ => (draw.broadcastable(&shape), draw.broadcastable(&shape)),
+    };
+    [draw.tensor(&a), draw.tensor(&b)]
+}
+
+fn reduction(draw: &mut Draw) -> Reduction {
+    if draw.coin() {
+        Reduction::Mean
+    } else {
+        Reduction::Sum
+    }
+}
+
+/// Differences keep away from 0 and from ±1, where Huber's and the absolute error have kinks.
+fn prediction_and_target(draw: &mut Draw) -> (Tensor<f64>, Tensor<f64>) {
+    let shape = draw.shape(1, 3);
+    let target = draw.tensor(&shape);
+    let mut prediction = draw.tensor(&shape);
+    for (x, t) in prediction.data_mut().iter_mut().zip(target.data()) {
+        for kink in [-1.0, 0.0, 1.0] {
+            if (*x - t - kink).abs() < 0.02 {
+                *x += 0.1;
+            }
+        }
+    }
+    (prediction, target)
+}
+
+fn tensor_and_axis(draw: &mut Draw) -> (Tensor<f64>, i64) {
+    let shape = draw.shape(1, 4);
+    let axis = draw.size(0, 2 * shape.len() - 1) as i64 - shape.len() as i64;
+    (draw.tensor(&shape), axis)
+}
+
+fn concat(draw: &mut Draw) -> Case {
+    let mut shape = draw.shape(1, 3);
+    let rank = shape.len();
+    let axis = draw.size(0, rank - 1);
+    let inputs = (0..draw.size(1, 3))
+        .map(|_| {
+            shape[axis] = draw.size(1, 3);
+            draw.tensor(&shape)
+        })
+        .collect();
+    let axis = axis as i64 - if draw.coin() { rank as i64 } else { 0 };
+    Case::new(Concat { axis }, inputs)
+}
+
+fn linear(draw: &mut Draw) -> Case {
+    let (mut x, bias) = (draw.shape(0, 3), draw.coin());
+    let (fan_in, fan_out) = (draw.size(1, 5), draw.size(1, 5));
+    x.push(fan_in);
+    let mut inputs = vec![draw.tensor(&x), draw.tensor(&[fan_out, fan_in])];
+    if bias {
+        inputs.push(draw.tensor(&[fan_out]));
+    }
+    Case::new(Linear { bias }, inputs)
+}
+
+fn reshape(draw: &mut Draw) -> Case {
+    let shape = draw.shape(1, 4);
+    let extents: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+    let target = match draw.size(0, 3) {
+        0 => vec![-1],
+        1 => vec![0, -1],
+        2 => vec![1, -1, extents[0]],
+        _ => extents.iter().rev().copied().collect(),
+    };
+    Case::new(Reshape { shape: target }, vec![draw.tensor(&shape)])
+}
+
+fn cross_entropy(draw: &mut Draw) -> Case {
+    let mut shape = draw.shape(2, 4);
+    let logits = draw.tensor(&shape);
+    let classes = shape.remove(1);
+    let mut target = draw.tensor(&shape);
+    for target in target.data_mut() {
+        *target = draw.size(0, classes - 1) as f64;
+    }
+    Case::new(
+        CrossEntropy {
+            reduction: reduction(draw),
+        },
+        vec![logits, target],
+    )
+}
+
+fn sum(draw: &mut Draw) -> Case {
+    let shape = draw.shape(0, 3);
+    let inputs = (0..draw.size(1, 4))
+        .map(|_| {
+            let shape = draw.broadcastable(&shape);
+            draw.tensor(&shape)
+        })
+        .collect();
+    Case::new(Sum, inputs)
+}
+
+fn transpose(draw: &mut Draw) -> Case {
+    let shape = draw.shape(0, 4);
+    let mut permutation: Vec<usize> = (0..shape.len()).collect();
+    for last in (1..shape.len()).rev() {
+        permutation.swap(last, draw.size(0, last));
+    }
+    if draw.size(0, 3) == 0 {
+        permutation.clear();
+    }
+    Case::new(Transpose { permutation }, vec![draw.tensor(&shape)])
+}
+
+fn layer_norm(draw: &mut Draw) -> Case {
+    let mut shape = draw.shape(1, 4);
+    let rank = shape.len();
+    shape[rank - 1] += 1;
+    let axis = draw.size(0, rank - 1);
+    let mut inputs = vec![draw.tensor(&shape), draw.tensor(&shape[axis..])];
+    if draw.coin() {
+        inputs.push(draw.tensor(&shape[axis..]));
+    }
+    let axis = axis as i64 - if draw.coin() { rank as i64 } else { 0 };
+    Case::new(LayerNorm { axis, epsilon: 0.1 }, inputs)
+}
+
+fn batch_norm(draw: &mut Draw) -> Case {
+    let mut shape = draw.shape(2, 4);
+    shape[0] += 1;
+    let channels = [shape[1]];
+    let mut inputs = vec![draw.tensor(&shape)];
+    inputs.extend((0..3).map(|_| draw.tensor(&channels)));
+    inputs.push(draw.away_from_zero(&channels));
+    inputs[4]
+        .data_mut()
+        .iter_mut()
+        .for_each(|variance| *variance = variance.abs());
+    let mut case = Case::new(BatchNorm { epsilon: 0.1 }, inputs);
+    case.context.mode = if draw.coin() { Mode::Train } else { Mode::Eval };
+    case
+}

@@ -1,0 +1,7 @@
+//! What every op promises, each tested on random cases of every op.
+
+#![allow(clippy::unwrap_used)]
+
+mod cases;
+mod draw;
+mod promises;
