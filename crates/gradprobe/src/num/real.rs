@@ -4,6 +4,7 @@
 //! `f64` (where the functions below are branch-free so that a loop over a slice vectorises), the
 //! exact chain reads it on [`Extended`](super::extended::Extended) (106 bits, unbounded exponent).
 
+use std::f64::consts::FRAC_1_SQRT_2;
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -44,6 +45,11 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// 1/cosh²(x), the derivative of tanh: no `1 − t²`, so it does not cancel for large |x|.
     fn sech_squared(self) -> Self;
+    /// tanh(x) and 1/cosh²(x), which share their exponential.
+    #[inline(always)]
+    fn tanh_sech_squared(self) -> (Self, Self) {
+        (self.tanh(), self.sech_squared())
+    }
     /// The logistic function 1/(1 + e^(−x)), to relative precision on both sides.
     fn sigmoid(self) -> Self;
     /// The error function.
@@ -56,6 +62,58 @@ pub trait Real:
     fn cos(self) -> Self;
     /// The inverse tangent.
     fn atan(self) -> Self;
+    /// self·factor + addend, rounded once where the type can; so `a.mul_add(b, -(a * b))` is what
+    /// the product lost.
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        self * factor + addend
+    }
+    /// e^(−x²). A plain `(x * x).exp()` multiplies the rounding of the square by x².
+    #[inline(always)]
+    fn exp_neg_square(self) -> Self {
+        let square = self * self;
+        let lost = self.mul_add(self, -square);
+        let e = (-square).exp();
+        // At infinity the lost part is NaN and e is already 0.
+        Self::select(e == Self::zero(), e, e - e * lost)
+    }
+    /// The density of the standard normal distribution, e^(−x²/2)/√(2π).
+    #[inline(always)]
+    fn normal_pdf(self) -> Self {
+        let scale = Self::from_sum(0.398_942_280_401_432_7, -2.492_327_202_277_73e-17);
+        let half_square = self * self * Self::from_f64(0.5);
+        let lost = self.mul_add(self * Self::from_f64(0.5), -half_square);
+        let e = scale * (-half_square).exp();
+        Self::select(e == Self::zero(), e, e - e * lost)
+    }
+    /// The distribution function of the standard normal, ½ erfc(−x/√2), to relative precision in
+    /// the left tail.
+    #[inline(always)]
+    fn normal_cdf(self) -> Self {
+        let scale = Self::from_sum(-FRAC_1_SQRT_2, 4.833_646_656_726_457e-17);
+        Self::from_f64(0.5) * (scale * self).erfc()
+    }
+    /// x − tanh(x) without cancellation near 0, where it is x³/3.
+    #[inline(always)]
+    fn minus_tanh(self) -> Self {
+        // x − tanh x = (x cosh x − sinh x)/cosh x, whose numerator is Σ 2k x^(2k+1)/(2k+1)!: for
+        // |x| ≤ 1, sixteen terms leave 2^−115.
+        let square = self * self;
+        let mut term = self;
+        let mut numerator = Self::zero();
+        for k in 1..=16 {
+            let even = 2.0 * f64::from(k);
+            term = term * square / Self::from_f64(even * (even + 1.0));
+            numerator = numerator + Self::from_f64(even) * term;
+        }
+        let e = (-self.abs()).exp();
+        let sech = (e + e) / (Self::one() + e * e);
+        Self::select(
+            self.abs() <= Self::one(),
+            numerator * sech,
+            self - self.tanh(),
+        )
+    }
     /// Zero.
     #[inline(always)]
     fn zero() -> Self {

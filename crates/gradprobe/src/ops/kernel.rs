@@ -1,5 +1,6 @@
 //! The contract between an op and the executor.
 
+use super::activation::ActivationElement;
 use crate::num::linalg::MatrixElement;
 use crate::num::scratch::Scratch;
 use crate::num::{Element, Shape, View, ViewMut};
@@ -223,7 +224,7 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
 }
 
 /// An element type together with the way from an op to its kernel in that type.
-pub trait OpElement: Element + MatrixElement + Scratch {
+pub trait OpElement: Element + MatrixElement + Scratch + ActivationElement {
     /// The op's kernel in this type.
     fn kernel(op: &dyn Op) -> &dyn Kernel<Self>;
 }

@@ -1,6 +1,9 @@
 //! Elementary functions on f32 and f64.
 
+pub mod compensated;
+
 use super::real::Real;
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 macro_rules! real {
     ($type:ty, $m:ident) => {
@@ -24,6 +27,10 @@ macro_rules! real {
             #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
                 <$type>::copysign(self, sign)
+            }
+            #[inline(always)]
+            fn mul_add(self, factor: Self, addend: Self) -> Self {
+                <$type>::mul_add(self, factor, addend)
             }
             fn exp(self) -> Self {
                 libm::exp(self as f64) as $type
@@ -57,6 +64,15 @@ macro_rules! real {
             }
             fn erfc(self) -> Self {
                 libm::erfc(self as f64) as $type
+            }
+            fn normal_cdf(self) -> Self {
+                // Φ(x) = ½ erfc(z + dz): the rounding dz of z = −x/√2 is worth 2z·dz in the tail.
+                let x = self as f64;
+                let z = -FRAC_1_SQRT_2 * x;
+                let dz = f64::mul_add(-FRAC_1_SQRT_2, x, -z) + 4.833_646_656_726_457e-17 * x;
+                let slope = FRAC_2_SQRT_PI * libm::exp(-z * z);
+                let correction = if slope == 0.0 { 0.0 } else { slope * dz };
+                (0.5 * (libm::erfc(z) - correction)) as $type
             }
             fn sin(self) -> Self {
                 libm::sin(self as f64) as $type

@@ -1,27 +1,38 @@
 //! Activations: each written once, read by the engine, the exact chain, the theory and the docs.
 //!
-//! To add one: a struct with [`Formula`] in its family's file, and a row in the registry.
+//! | file | its one subject |
+//! |---|---|
+//! | `formula.rs` | what an activation is made of: [`Formula`], [`About`] |
+//! | `erased.rs` | the same behind a pointer: [`Activation`], and its slice kernels: [`ActivationKernel`] |
+//! | `registry.rs` | one row an activation; [`parse`] |
+//! | `op.rs` | the engine's elementwise op: [`ActivationOp`] |
+//! | the others | the families, value and derivative side by side |
+//!
+//! To add one: a struct with [`Formula`] in its family's file, and a row in the registry. The
+//! tests (central differences, the golden tables of `testdata/`) then demand its values.
 
-use crate::num::Real;
-use std::fmt::Debug;
+mod erased;
+mod formula;
+mod gated;
+mod op;
+mod piecewise;
+mod rectified;
+mod registry;
+mod shrink;
+mod sigmoidal;
+#[cfg(test)]
+mod tests;
+mod waves;
 
-/// An activation as it is written: over any [`Real`], so that one text serves f32, f64 (where it
-/// vectorises) and the exact chain.
-pub trait Formula: Debug + Clone + Send + Sync + 'static {
-    /// φ(x).
-    fn value<R: Real>(&self, x: R) -> R;
-    /// φ′(x), stable: no subtraction of numbers that become equal in the tails. At a kink it is
-    /// PyTorch's choice.
-    fn derivative<R: Real>(&self, x: R) -> R;
-    /// φ′ as a framework's autograd computes it from x and y = φ(x), e.g. 1 − y² for tanh: only to
-    /// *show* what it loses. The default is the stable one.
-    fn framework_derivative<R: Real>(&self, x: R, _y: R) -> R {
-        self.derivative(x)
-    }
-}
-
-/// An activation behind a pointer, with its parameters.
-pub trait Activation: Debug + Send + Sync {
-    /// Its name as a user types it, e.g. `leaky-relu`.
-    fn name(&self) -> &'static str;
-}
+pub use erased::{Activation, ActivationElement, ActivationKernel, LogDerivative};
+pub use formula::{About, Formula, Parameter};
+pub use gated::{Gelu, GeluTanh, Mish, Silu};
+pub use op::ActivationOp;
+pub use piecewise::{HardSigmoid, HardSwish, HardTanh, Relu6};
+pub use rectified::{
+    Celu, Elu, Identity, LeakyRelu, LogSigmoid, ParametricRelu, Relu, Selu, Softplus,
+};
+pub use registry::{ActivationEntry, ActivationError, parse, registry};
+pub use shrink::{HardShrink, SoftShrink, TanhShrink};
+pub use sigmoidal::{Arctan, Erf, Sigmoid, Softsign, Tanh};
+pub use waves::{Gaussian, Sine};

@@ -1,0 +1,360 @@
+//! An activation behind a pointer, and its kernels over slices.
+
+use super::formula::{About, Formula};
+use crate::num::{Element, Real};
+use pulp::{Arch, Simd, WithSimd};
+use std::fmt::Debug;
+
+/// A derivative as (sign, ln|·|): holds where the number itself underflows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogDerivative {
+    /// −1, 0 or 1; NaN where the derivative is NaN.
+    pub sign: f64,
+    /// The natural logarithm of the absolute value; −∞ for zero.
+    pub ln_abs: f64,
+}
+
+impl LogDerivative {
+    /// An exact zero.
+    pub const ZERO: Self = Self {
+        sign: 0.0,
+        ln_abs: f64::NEG_INFINITY,
+    };
+
+    /// The logarithm of a number that has not underflowed.
+    pub fn of(derivative: f64) -> Self {
+        Self {
+            sign: if derivative == 0.0 {
+                0.0
+            } else if derivative.is_nan() {
+                f64::NAN
+            } else {
+                derivative.signum()
+            },
+            ln_abs: libm::log(derivative.abs()),
+        }
+    }
+
+    /// A positive number given by its logarithm; −∞ stands for zero.
+    pub(super) fn positive(ln_abs: f64) -> Self {
+        Self {
+            sign: if ln_abs == f64::NEG_INFINITY {
+                0.0
+            } else {
+                1.0
+            },
+            ln_abs,
+        }
+    }
+
+    /// The negative of a number given by its logarithm; −∞ stands for zero.
+    pub(super) fn negative(ln_abs: f64) -> Self {
+        let positive = Self::positive(ln_abs);
+        Self {
+            sign: -positive.sign,
+            ..positive
+        }
+    }
+}
+
+/// An activation's arithmetic in one element type.
+///
+/// The slices of one call have the same length.
+///
+/// # Panics
+/// The slice functions panic if the lengths differ: that is a defect of the caller.
+pub trait ActivationKernel<T>: Debug + Send + Sync {
+    /// φ(x).
+    fn value(&self, x: T) -> T;
+    /// φ′(x), stable, PyTorch's choice at a kink.
+    fn derivative(&self, x: T) -> T;
+    /// φ(x) as PyTorch computes it.
+    fn framework_value(&self, x: T) -> T;
+    /// φ′ as PyTorch's backward pass computes it from x and y = φ(x).
+    fn framework_derivative(&self, x: T, y: T) -> T;
+    /// y = φ(x), element by element.
+    fn apply(&self, x: &[T], y: &mut [T]);
+    /// gradient = cotangent·φ′(x), element by element.
+    fn vjp(&self, x: &[T], cotangent: &[T], gradient: &mut [T]);
+    /// y = φ(x) and derivative = φ′(x), element by element.
+    fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]);
+}
+
+/// An activation behind a pointer, with its parameters.
+pub trait Activation: Debug + Send + Sync {
+    /// What is written about it.
+    fn about(&self) -> &'static About;
+    /// The value of its parameter, where it has one.
+    fn parameter(&self) -> Option<f64>;
+    /// φ(x).
+    fn value(&self, x: f64) -> f64;
+    /// φ′(x), stable: no subtraction of numbers that become equal in the tails. At a kink it is
+    /// PyTorch's choice.
+    fn derivative(&self, x: f64) -> f64;
+    /// φ(x) as PyTorch computes it.
+    fn framework_value(&self, x: f64) -> f64;
+    /// φ′ as PyTorch's backward pass computes it from x and y = φ(x).
+    fn framework_derivative(&self, x: f64, y: f64) -> f64;
+    /// φ′(x) as (sign, ln|φ′|), valid where φ′ underflows: at 1000 tanh′ is e^(−1998.6).
+    fn log_derivative(&self, x: f64) -> LogDerivative;
+    /// Is φ′ tiny, but not zero, somewhere on the line? (False for a piecewise linear function.)
+    fn underflows(&self) -> bool;
+    /// The points without a derivative, ascending.
+    fn kinks(&self) -> Vec<f64>;
+    /// The infimum and the supremum of φ.
+    fn range(&self) -> (f64, f64);
+    /// The supremum of |φ′|.
+    fn steepest(&self) -> f64;
+    /// The closed intervals of positive length on which φ′ is exactly 0, ascending.
+    fn flat_regions(&self) -> Vec<(f64, f64)>;
+    /// Its arithmetic in f32.
+    fn in_f32(&self) -> &dyn ActivationKernel<f32>;
+    /// Its arithmetic in f64.
+    fn in_f64(&self) -> &dyn ActivationKernel<f64>;
+
+    /// Its name as a user types it, e.g. `leaky-relu`.
+    fn name(&self) -> &'static str {
+        self.about().name
+    }
+
+    /// Its name with the parameter, e.g. `leaky-relu=0.2`; [`parse`](super::parse) reads it back.
+    fn label(&self) -> String {
+        match self.parameter() {
+            Some(value) => format!("{}={value}", self.name()),
+            None => self.name().to_owned(),
+        }
+    }
+
+    /// ln|φ′(x)| in nats, −∞ where φ′ is exactly 0; valid where φ′ underflows.
+    fn ln_abs_derivative(&self, x: f64) -> f64 {
+        self.log_derivative(x).ln_abs
+    }
+
+    /// Is there no derivative at x, so that what is reported is a choice?
+    fn at_kink(&self, x: f64) -> bool {
+        self.kinks().contains(&x)
+    }
+
+    /// φ in plain text, of an argument given as text (with parentheses where it needs them).
+    fn value_text(&self, argument: &str) -> String {
+        fill(self.about().value, argument, self.parameter())
+    }
+
+    /// φ′ in plain text, of an argument given as text.
+    fn derivative_text(&self, argument: &str) -> String {
+        fill(self.about().derivative, argument, self.parameter())
+    }
+
+    /// φ in TeX, of an argument given as TeX.
+    fn value_tex(&self, argument: &str) -> String {
+        fill(self.about().value_tex, argument, self.parameter())
+    }
+
+    /// φ′ in TeX, of an argument given as TeX.
+    fn derivative_tex(&self, argument: &str) -> String {
+        fill(self.about().derivative_tex, argument, self.parameter())
+    }
+}
+
+fn fill(template: &str, argument: &str, parameter: Option<f64>) -> String {
+    let parameter = parameter.map(|value| value.to_string()).unwrap_or_default();
+    // The argument goes last, since it may itself hold a brace.
+    template.replace("{a}", &parameter).replace("{u}", argument)
+}
+
+/// An element type together with the way from an activation to its kernel in that type.
+pub trait ActivationElement: Element {
+    /// The activation's kernel in this type.
+    fn activation(activation: &dyn Activation) -> &dyn ActivationKernel<Self>;
+}
+
+impl ActivationElement for f32 {
+    fn activation(activation: &dyn Activation) -> &dyn ActivationKernel<f32> {
+        activation.in_f32()
+    }
+}
+
+impl ActivationElement for f64 {
+    fn activation(activation: &dyn Activation) -> &dyn ActivationKernel<f64> {
+        activation.in_f64()
+    }
+}
+
+/// Below this an f64 derivative may have lost digits to the subnormal range on its way.
+const SAFE: f64 = f64::MIN_POSITIVE * (1u64 << 60) as f64;
+
+impl<F: Formula> Activation for F {
+    fn about(&self) -> &'static About {
+        const { &F::ABOUT }
+    }
+    fn parameter(&self) -> Option<f64> {
+        Formula::parameter(self)
+    }
+    fn value(&self, x: f64) -> f64 {
+        Formula::value(self, x)
+    }
+    fn derivative(&self, x: f64) -> f64 {
+        Formula::derivative(self, x)
+    }
+    fn framework_value(&self, x: f64) -> f64 {
+        Formula::framework_value(self, x)
+    }
+    fn framework_derivative(&self, x: f64, y: f64) -> f64 {
+        Formula::framework_derivative(self, x, y)
+    }
+    fn log_derivative(&self, x: f64) -> LogDerivative {
+        let derivative = Formula::derivative(self, x);
+        if derivative.abs() < SAFE && Formula::underflows(self) {
+            self.tail(x)
+        } else {
+            LogDerivative::of(derivative)
+        }
+    }
+    fn underflows(&self) -> bool {
+        Formula::underflows(self)
+    }
+    fn kinks(&self) -> Vec<f64> {
+        Formula::kinks(self)
+    }
+    fn range(&self) -> (f64, f64) {
+        Formula::range(self)
+    }
+    fn steepest(&self) -> f64 {
+        Formula::steepest(self)
+    }
+    fn flat_regions(&self) -> Vec<(f64, f64)> {
+        Formula::flat_regions(self)
+    }
+    fn in_f32(&self) -> &dyn ActivationKernel<f32> {
+        self
+    }
+    fn in_f64(&self) -> &dyn ActivationKernel<f64> {
+        self
+    }
+}
+
+impl<T: Element, F: Formula> ActivationKernel<T> for F {
+    fn value(&self, x: T) -> T {
+        Formula::value(self, x)
+    }
+    fn derivative(&self, x: T) -> T {
+        Formula::derivative(self, x)
+    }
+    fn framework_value(&self, x: T) -> T {
+        Formula::framework_value(self, x)
+    }
+    fn framework_derivative(&self, x: T, y: T) -> T {
+        Formula::framework_derivative(self, x, y)
+    }
+
+    fn apply(&self, x: &[T], y: &mut [T]) {
+        assert_eq!(x.len(), y.len(), "an input needs an output");
+        Arch::new().dispatch(Apply {
+            formula: self,
+            x,
+            y: &mut *y,
+        });
+        for_each_beyond::<T, F>(x, |i| y[i] = Formula::value(self, x[i]));
+    }
+
+    fn vjp(&self, x: &[T], cotangent: &[T], gradient: &mut [T]) {
+        assert_eq!(x.len(), cotangent.len(), "an input needs a cotangent");
+        assert_eq!(x.len(), gradient.len(), "an input needs a gradient");
+        Arch::new().dispatch(Vjp {
+            formula: self,
+            x,
+            cotangent,
+            gradient: &mut *gradient,
+        });
+        for_each_beyond::<T, F>(x, |i| {
+            gradient[i] = cotangent[i] * Formula::derivative(self, x[i]);
+        });
+    }
+
+    fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]) {
+        assert_eq!(x.len(), y.len(), "an input needs an output");
+        assert_eq!(x.len(), derivative.len(), "an input needs a derivative");
+        Arch::new().dispatch(Both {
+            formula: self,
+            x,
+            y: &mut *y,
+            derivative: &mut *derivative,
+        });
+        for_each_beyond::<T, F>(x, |i| {
+            (y[i], derivative[i]) = Formula::value_and_derivative(self, x[i]);
+        });
+    }
+}
+
+/// Calls `redo` for the entries beyond the formula's vector limit, infinities included.
+#[inline(always)]
+fn for_each_beyond<T: Element, F: Formula>(x: &[T], mut redo: impl FnMut(usize)) {
+    if F::VECTOR_LIMIT < f64::INFINITY {
+        let limit = T::from_f64(F::VECTOR_LIMIT);
+        for (i, &x) in x.iter().enumerate() {
+            if x.abs() > limit {
+                redo(i);
+            }
+        }
+    }
+}
+
+// Structs and not closures: a closure is not sure to be inlined into the copies of `dispatch`
+// that are compiled for each instruction set, and is then compiled for the oldest.
+
+struct Apply<'a, F, T> {
+    formula: &'a F,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<F: Formula, T: Real> WithSimd for Apply<'_, F, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = self.formula.vector_value(x);
+        }
+    }
+}
+
+struct Vjp<'a, F, T> {
+    formula: &'a F,
+    x: &'a [T],
+    cotangent: &'a [T],
+    gradient: &'a mut [T],
+}
+
+impl<F: Formula, T: Real> WithSimd for Vjp<'_, F, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let operands = self.x.iter().zip(self.cotangent);
+        for (gradient, (&x, &cotangent)) in self.gradient.iter_mut().zip(operands) {
+            *gradient = cotangent * self.formula.vector_derivative(x);
+        }
+    }
+}
+
+struct Both<'a, F, T> {
+    formula: &'a F,
+    x: &'a [T],
+    y: &'a mut [T],
+    derivative: &'a mut [T],
+}
+
+impl<F: Formula, T: Real> WithSimd for Both<'_, F, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let results = self.y.iter_mut().zip(self.derivative);
+        for ((y, derivative), &x) in results.zip(self.x) {
+            if F::VECTOR_LIMIT < f64::INFINITY {
+                *y = self.formula.vector_value(x);
+                *derivative = self.formula.vector_derivative(x);
+            } else {
+                (*y, *derivative) = self.formula.value_and_derivative(x);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Activations that saturate on both sides.
+
+use super::erased::LogDerivative;
+use super::formula::{About, Formula, NO_PARAMETER, or_nan, plain_sigmoid};
+use crate::num::Real;
+use crate::num::elementary::compensated::{reciprocal, two_product, two_sum};
+use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2};
+
+/// The hyperbolic tangent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tanh;
+
+impl Formula for Tanh {
+    const ABOUT: About = About {
+        name: "tanh",
+        onnx: Some("Tanh"),
+        aliases: &["hyperbolic-tangent"],
+        summary: "the hyperbolic tangent: saturates on both sides",
+        value: "tanh({u})",
+        derivative: "sech²({u})",
+        value_tex: r"\tanh({u})",
+        derivative_tex: r"\operatorname{sech}^2({u})",
+        parameter: NO_PARAMETER,
+    };
+    #[inline(always)]
+    fn value<R: Real>(&self, x: R) -> R {
+        x.tanh()
+    }
+    #[inline(always)]
+    fn derivative<R: Real>(&self, x: R) -> R {
+        x.sech_squared()
+    }
+    #[inline(always)]
+    fn value_and_derivative<R: Real>(&self, x: R) -> (R, R) {
+        x.tanh_sech_squared()
+    }
+    #[inline(always)]
+    fn framework_derivative<R: Real>(&self, _x: R, y: R) -> R {
+        R::one() - y * y
+    }
+    fn tail(&self, x: f64) -> LogDerivative {
+        LogDerivative::positive(2.0 * LN_2 - 2.0 * x.abs())
+    }
+    fn underflows(&self) -> bool {
+        true
+    }
+    fn range(&self) -> (f64, f64) {
+        (-1.0, 1.0)
+    }
+    fn steepest(&self) -> f64 {
+        1.0
+    }
+}
+
+/// The logistic function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sigmoid;
+
+impl Formula for Sigmoid {
+    const ABOUT: About = About {
+        name: "sigmoid",
+        onnx: Some("Sigmoid"),
+        aliases: &["logistic", "expit"],
+        summary: "the logistic function 1/(1 + e^(-u)): its slope is at most 1/4",
+        value: "σ({u})",
+        derivative: "σ({u})·σ(-({u}))",
+        value_tex: r"\sigma({u})",
+        derivative_tex: r"\sigma({u})\,\sigma(-({u}))",
+        parameter: NO_PARAMETER,
+    };
+    #[inline(always)]
+    fn value<R: Real>(&self, x: R) -> R {
+        x.sigmoid()
+    }
+    #[inline(always)]
+    fn derivative<R: Real>(&self, x: R) -> R {
+        // σ(x)σ(−x) = ¼ sech²(x/2), and a quarter and a half are exact.
+        R::from_f64(0.25) * (R::from_f64(0.5) * x).sech_squared()
+    }
+    #[inline(always)]
+    fn framework_value<R: Real>(&self, x: R) -> R {
+        plain_sigmoid(x)
+    }
+    #[inline(always)]
+    fn framework_derivative<R: Real>(&self, _x: R, y: R) -> R {
+        (R::one() - y) * y
+    }
+    fn tail(&self, x: f64) -> LogDerivative {
+        LogDerivative::positive(-x.abs())
+    }
+    fn underflows(&self) -> bool {
+        true
+    }
+    fn range(&self) -> (f64, f64) {
+        (0.0, 1.0)
+    }
+    fn steepest(&self) -> f64 {
+        0.25
+    }
+}
+
+/// The error function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Erf;
+
+impl Formula for Erf {
+    const ABOUT: About = About {
+        name: "erf",
+        onnx: Some("Erf"),
+        aliases: &["error-function"],
+        summary: "the error function: its slope vanishes as fast as e^(-u²)",
+        value: "erf({u})",
+        derivative: "2/√π·exp(-({u})²)",
+        value_tex: r"\operatorname{erf}({u})",
+        derivative_tex: r"\frac{2}{\sqrt{\pi}}\,e^{-({u})^2}",
+        parameter: NO_PARAMETER,
+    };
+    #[inline(always)]
+    fn value<R: Real>(&self, x: R) -> R {
+        x.erf()
+    }
+    #[inline(always)]
+    fn derivative<R: Real>(&self, x: R) -> R {
+        R::from_sum(FRAC_2_SQRT_PI, 1.533_545_961_316_588e-17) * x.exp_neg_square()
+    }
+    fn tail(&self, x: f64) -> LogDerivative {
+        LogDerivative::positive(libm::log(FRAC_2_SQRT_PI) - x * x)
+    }
+    fn underflows(&self) -> bool {
+        true
+    }
+    fn range(&self) -> (f64, f64) {
+        (-1.0, 1.0)
+    }
+    fn steepest(&self) -> f64 {
+        FRAC_2_SQRT_PI
+    }
+}
+
+/// x/(1 + |x|).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Softsign;
+
+impl Formula for Softsign {
+    const ABOUT: About = About {
+        name: "softsign",
+        onnx: Some("Softsign"),
+        aliases: &[],
+        summary: "u/(1 + |u|): saturates only polynomially",
+        value: "{u}/(1 + |{u}|)",
+        derivative: "1/(1 + |{u}|)²",
+        value_tex: r"\frac{{u}}{1+|{u}|}",
+        derivative_tex: r"\frac{1}{(1+|{u}|)^2}",
+        parameter: NO_PARAMETER,
+    };
+    #[inline(always)]
+    fn value<R: Real>(&self, x: R) -> R {
+        let a = x.abs();
+        // Beyond 2^120 the quotient is 1 to 106 bits, and at infinity it would be NaN.
+        let far = a > R::from_f64(1.3e36);
+        or_nan(x, R::select(far, R::one().copysign(x), x / (R::one() + a)))
+    }
+    #[inline(always)]
+    fn derivative<R: Real>(&self, x: R) -> R {
+        let (sum, lost) = two_sum(R::one(), x.abs());
+        let (high, low) = reciprocal(sum, lost);
+        let square = high * high;
+        square + high.mul_add(high, -square) + (low + low) * high
+    }
+    #[inline(always)]
+    fn framework_value<R: Real>(&self, x: R) -> R {
+        x / (R::one() + x.abs())
+    }
+    #[inline(always)]
+    fn framework_derivative<R: Real>(&self, x: R, _y: R) -> R {
+        // The quotient rule on x/(1 + |x|), which cancels for large |x|.
+        let d = R::one() + x.abs();
+        R::one() / d - x.abs() / d / d
+    }
+    fn tail(&self, x: f64) -> LogDerivative {
+        LogDerivative::positive(-2.0 * libm::log1p(x.abs()))
+    }
+    fn underflows(&self) -> bool {
+        true
+    }
+    fn range(&self) -> (f64, f64) {
+        (-1.0, 1.0)
+    }
+    fn steepest(&self) -> f64 {
+        1.0
+    }
+}
+
+/// The inverse tangent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arctan;
+
+impl Formula for Arctan {
+    const ABOUT: About = About {
+        name: "arctan",
+        onnx: Some("Atan"),
+        aliases: &["atan"],
+        summary: "the inverse tangent: saturates only polynomially, at ±π/2",
+        value: "arctan({u})",
+        derivative: "1/(1 + ({u})²)",
+        value_tex: r"\arctan({u})",
+        derivative_tex: r"\frac{1}{1+({u})^2}",
+        parameter: NO_PARAMETER,
+    };
+    #[inline(always)]
+    fn value<R: Real>(&self, x: R) -> R {
+        x.atan()
+    }
+    #[inline(always)]
+    fn derivative<R: Real>(&self, x: R) -> R {
+        let (square, square_lost) = two_product(x, x);
+        let (sum, sum_lost) = two_sum(R::one(), square);
+        let (high, low) = reciprocal(sum, sum_lost + square_lost);
+        // From 2^60 on the 1 is below the last of 106 bits, and x² may overflow.
+        let far_high = R::one() / x.abs();
+        let far = x.abs() > R::from_f64(1.152_921_504_606_847e18);
+        R::select(far, far_high * far_high, high + low)
+    }
+    fn tail(&self, x: f64) -> LogDerivative {
+        LogDerivative::positive(-2.0 * libm::log(x.abs()))
+    }
+    fn underflows(&self) -> bool {
+        true
+    }
+    fn range(&self) -> (f64, f64) {
+        (-FRAC_PI_2, FRAC_PI_2)
+    }
+    fn steepest(&self) -> f64 {
+        1.0
+    }
+}
