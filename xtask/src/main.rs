@@ -1,1 +1,129 @@
-fn main() {}
+//! Checks of the repository itself.
+//!
+//! `cargo xtask test` is the one command that runs everything CI runs; `cargo xtask layers` holds
+//! the imports of the library against the order of its modules.
+
+mod layers;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage: cargo xtask <test|layers>";
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+fn main() -> ExitCode {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("layers") => layers::check(&root()),
+        Some("test") => test(),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Formatting, the order of the modules, lints, licences and every test, in the order in which a
+/// failure is found soonest.
+fn test() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    layers::check(&root())?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    cargo(&["test", "--workspace"])?;
+    licences()
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), String> {
+    eprintln!("== cargo {}", arguments.join(" "));
+    let status = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(root())
+        .status()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("cargo {} failed", arguments.join(" ")))
+    }
+}
+
+/// The licences that a dependency may be under: permissive ones that ask for attribution at most.
+const ALLOWED: [&str; 13] = [
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "0BSD",
+    "ISC",
+    "Zlib",
+    "Unlicense",
+    "CC0-1.0",
+    "Unicode-3.0",
+    "BSL-1.0",
+];
+
+/// Every crate in the lock file can be used under an allowed licence.
+fn licences() -> Result<(), String> {
+    eprintln!("== licences");
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--workspace",
+            "--edges",
+            "all",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}\t{l}",
+        ])
+        .current_dir(root())
+        .output()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !output.status.success() {
+        return Err("cargo tree failed".into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut refused: Vec<&str> = text.lines().filter(|line| !is_allowed(line)).collect();
+    refused.sort_unstable();
+    refused.dedup();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "not under an allowed licence:\n{}",
+        refused.join("\n")
+    ))
+}
+
+/// One alternative of `A OR B/C`, each of whose parts (`AND`) is allowed.
+fn is_allowed(line: &str) -> bool {
+    let Some((_, licence)) = line.split_once('\t') else {
+        return line.trim().is_empty();
+    };
+    let licence = licence
+        .trim_end_matches(" (*)")
+        .replace(['(', ')'], "")
+        .replace('/', " OR ");
+    licence.split(" OR ").any(|alternative| {
+        alternative
+            .split(" AND ")
+            .all(|part| ALLOWED.contains(&part.trim()))
+    })
+}

@@ -1,1 +1,16 @@
-//! measure
+//! What the taps add up to, per layer: decades of signal, gains by cause, parameters' gradients.
+//!
+//! A [`RunMeasurement`] is one run's; a [`Measurement`] is the median and range over several
+//! seeds, and the only thing that the diagnosis reads.
+
+mod aggregate;
+mod layers;
+mod schema;
+mod spine;
+
+pub use aggregate::aggregate;
+pub use layers::measure;
+pub use schema::{
+    Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
+    Signal, Spread,
+};

@@ -50,6 +50,15 @@ impl Magnitude {
         libm::scalbn(self.mantissa, exponent)
     }
 
+    /// The size divided by 2^`exponent`, as a f64.
+    pub fn in_units_of(self, exponent: i64) -> f64 {
+        Self {
+            exponent: self.exponent - exponent,
+            ..self
+        }
+        .to_f64()
+    }
+
     /// log10 of the size, in decades; −∞ for zero.
     pub fn log10(self) -> f64 {
         if !self.mantissa.is_finite() || self.mantissa == 0.0 {

@@ -47,16 +47,7 @@ pub struct Bounds {
 impl Statistics {
     /// The statistics of `data` × 2^`exponent`. `bounds`, if given, apply to `data` itself.
     pub fn of<T: Element>(data: &[T], exponent: i64, bounds: Option<Bounds>) -> Self {
-        let mut total = Self::default();
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for block in data.chunks(BLOCK) {
-                    total.merge(&block_statistics(block, exponent, bounds));
-                }
-            },
-        );
-        total
+        pulp::Arch::new().dispatch(OfSlice { data, exponent, bounds })
     }
 
     /// Takes the elements that `other` saw as seen.
@@ -154,6 +145,27 @@ impl Statistics {
 
     fn sum_of_squares(&self) -> f64 {
         self.deviation + self.mean * self.mean * self.finite_count() as f64
+    }
+}
+
+/// A call that is compiled for each instruction set. (A closure would reach it through a shim that
+/// is not inlined, and so not vectorised.)
+struct OfSlice<'a, T> {
+    data: &'a [T],
+    exponent: i64,
+    bounds: Option<Bounds>,
+}
+
+impl<T: Element> pulp::NullaryFnOnce for OfSlice<'_, T> {
+    type Output = Statistics;
+
+    #[inline(always)]
+    fn call(self) -> Statistics {
+        let mut total = Statistics::default();
+        for block in self.data.chunks(BLOCK) {
+            total.merge(&block_statistics(block, self.exponent, self.bounds));
+        }
+        total
     }
 }
 

@@ -1,1 +1,20 @@
-//! run
+//! Forward and backward over a graph, with a tap on every signal.
+//!
+//! The plan cuts the nodes into *stages*. In a stage in which every node treats each sample by
+//! itself, the batch is cut into chunks of rows and each chunk runs through the whole stage on one
+//! thread: its signals stay in that thread's cache, and threads meet once a stage instead of once
+//! a node. What mixes samples (a BatchNorm in training, the loss) is a stage of its own. The
+//! gradients of what all samples share (the parameters) are computed after the stage's backward
+//! pass, whole batch at once and several at a time.
+//!
+//! Where the batch is cut depends on the shapes alone, every chunk is summed up in order, and no
+//! product is split by the number of threads: the result is the same bits on any number of them.
+
+mod backward;
+mod executor;
+mod forward;
+mod plan;
+mod trace;
+
+pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};
+pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};

@@ -1,0 +1,14 @@
+//! The backward signal grows by decades on its way from the last layer to the first.
+
+use super::{Rule, depth};
+
+/// The rule's code.
+pub const CODE: &str = "GP002";
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    code: CODE,
+    name: "exploding-gradient",
+    about: "the backward signal grows by three decades or more from the last layer to the first",
+    check: |measurement| depth::check(&RULE, measurement, 1.0),
+};

@@ -1,0 +1,125 @@
+//! The verdict on a measurement as a whole.
+
+use super::finding::{Finding, Severity};
+use super::rules;
+use super::trend::{Direction, Trend, trend};
+use crate::measure::{Gains, LayerMeasurement, Measurement};
+use serde::{Deserialize, Serialize};
+
+/// The verdict in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// No rule found anything.
+    Healthy,
+    /// The backward signal is lost on its way to the first layers.
+    Vanishing,
+    /// The backward signal grows on its way to the first layers.
+    Exploding,
+    /// Something else is wrong; the findings say what.
+    Unhealthy,
+    /// The seeds disagree.
+    Inconclusive,
+}
+
+/// What is judged of a measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Decades of backward signal from the last parametrised layer to the first; `None` where the
+    /// first layer's cotangent is an exact zero.
+    pub total_decades: Option<f64>,
+    /// How the backward signal changes with depth.
+    pub backward: Option<Trend>,
+    /// How the forward signal changes with depth.
+    pub forward: Option<Trend>,
+    /// The layer at which it starts: going backward, the first that a decade is lost (or gained)
+    /// by, for good.
+    pub starts_at: Option<String>,
+    /// The gains of all layers of the chain together, by cause.
+    pub gains: Gains,
+    /// What the rules found, worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// The layers that a verdict on depth is given on: those on the chain with parameters.
+pub(super) fn judged_layers(measurement: &Measurement) -> Vec<&LayerMeasurement> {
+    let layers = measurement.layers.iter();
+    layers
+        .filter(|layer| layer.median.on_spine && !layer.median.parameters.is_empty())
+        .collect()
+}
+
+/// The layer, going backward, from which on at least one decade is lost (`sign` −1) or gained (+1).
+pub(super) fn onset<'a>(
+    layers: &[&'a LayerMeasurement],
+    sign: f64,
+) -> Option<&'a LayerMeasurement> {
+    let changed = |layer: &&&LayerMeasurement| match layer.median.backward_decades {
+        Some(decades) => sign * decades >= 1.0,
+        None => sign < 0.0,
+    };
+    layers.iter().take_while(changed).last().copied()
+}
+
+/// Judges a measurement by every rule.
+pub fn diagnose(measurement: &Measurement) -> Diagnosis {
+    let layers = judged_layers(measurement);
+    let decades = |get: fn(&LayerMeasurement) -> Option<f64>| -> Option<Vec<f64>> {
+        layers.iter().map(|layer| get(layer)).collect()
+    };
+    let backward = decades(|layer| layer.median.backward_decades);
+    let forward = decades(|layer| layer.median.forward_decades);
+    let mut findings: Vec<Finding> = rules::registry()
+        .iter()
+        .flat_map(|rule| (rule.check)(measurement))
+        .collect();
+    findings.sort_by(|a, b| {
+        b.severity
+            .cmp(&a.severity)
+            .then_with(|| a.code.cmp(&b.code))
+    });
+    let verdict = verdict(&findings);
+    let sign = match verdict {
+        Verdict::Exploding => 1.0,
+        _ => -1.0,
+    };
+    let starts_at = match verdict {
+        Verdict::Vanishing | Verdict::Exploding => onset(&layers, sign),
+        _ => None,
+    };
+    Diagnosis {
+        verdict,
+        total_decades: layers
+            .first()
+            .and_then(|layer| layer.median.backward_decades),
+        backward: backward.and_then(|decades| trend(&decades, Direction::Backward)),
+        forward: forward.and_then(|decades| trend(&decades, Direction::Forward)),
+        starts_at: starts_at.map(|layer| layer.median.name.clone()),
+        gains: measurement.chain_gains(),
+        findings,
+    }
+}
+
+fn verdict(findings: &[Finding]) -> Verdict {
+    let found = |code: &str| findings.iter().find(|finding| finding.code == code);
+    let (vanishing, exploding) = (
+        found(rules::vanishing_gradient::CODE),
+        found(rules::exploding_gradient::CODE),
+    );
+    match (vanishing, exploding) {
+        (Some(finding), _) | (_, Some(finding)) if finding.severity < Severity::Warning => {
+            Verdict::Inconclusive
+        }
+        (Some(_), _) => Verdict::Vanishing,
+        (_, Some(_)) => Verdict::Exploding,
+        _ if findings
+            .iter()
+            .any(|finding| finding.severity > Severity::Info) =>
+        {
+            Verdict::Unhealthy
+        }
+        _ => Verdict::Healthy,
+    }
+}

@@ -1,0 +1,234 @@
+//! From a trace to the measurement of each layer.
+
+use super::schema::{Gains, LayerRun, Optimiser, ParameterRun, RunMeasurement, Signal};
+use super::spine::spine;
+use crate::graph::{Graph, Layer, NodeId, ValueId, ValueKind};
+use crate::num::{Magnitude, Statistics};
+use crate::ops::Role;
+use crate::run::{ParameterTrace, Trace};
+use std::collections::{HashMap, HashSet};
+
+/// Adds a run's trace up, per layer.
+///
+/// The gain of a node is log10(‖vjp(δ)‖ / ‖δ‖): the norm of what it hands to its first input over
+/// the norm of what arrived. A residual sum is taken from its output to its fork, and the gains
+/// inside the branches stay with the branches' own layers.
+pub fn measure(
+    graph: &Graph,
+    trace: &Trace,
+    optimiser: Option<Optimiser>,
+    seed: u64,
+) -> RunMeasurement {
+    let steps = spine(graph, graph.output());
+    let on_spine: HashSet<NodeId> = steps.iter().map(|step| step.node).collect();
+    let forks: HashMap<NodeId, ValueId> = steps.iter().map(|step| (step.node, step.to)).collect();
+    let parameters = parameters_by_layer(graph);
+    let mut layers: Vec<LayerRun> = Vec::new();
+    for (index, layer) in graph.layers().iter().enumerate() {
+        let Some(mut run) = layer_run(graph, trace, layer) else {
+            continue;
+        };
+        run.on_spine = layer.nodes.iter().any(|node| on_spine.contains(node));
+        run.gains = gains(graph, trace, layer, &forks);
+        let own = parameters.get(&index).into_iter().flatten();
+        run.parameters = own
+            .map(|&id| parameter_run(graph, id, &trace.parameters[id], optimiser))
+            .collect();
+        layers.push(run);
+    }
+    set_decades(&mut layers);
+    RunMeasurement {
+        seed,
+        loss: trace.loss,
+        layers,
+    }
+}
+
+fn set_decades(layers: &mut [LayerRun]) {
+    let last = |signal: fn(&LayerRun) -> &Signal| {
+        let of_spine = layers.iter().rev().filter(|layer| layer.on_spine);
+        of_spine
+            .map(|layer| signal(layer).log10_l2)
+            .next()
+            .flatten()
+    };
+    let (forward, backward) = (last(|layer| &layer.forward), last(|layer| &layer.backward));
+    let above = |size: Option<f64>, base: Option<f64>| Some(size? - base?);
+    for layer in layers {
+        layer.forward_decades = above(layer.forward.log10_l2, forward);
+        layer.backward_decades = above(layer.backward.log10_l2, backward);
+    }
+}
+
+/// By layer: the parameters that its nodes are the first to read.
+fn parameters_by_layer(graph: &Graph) -> HashMap<usize, Vec<usize>> {
+    let mut by_layer: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut seen = HashSet::new();
+    for (index, layer) in graph.layers().iter().enumerate() {
+        for &node in &layer.nodes {
+            for &input in &graph.node(node).inputs {
+                if let ValueKind::Parameter(id) = graph.value(input).kind
+                    && graph.parameter(id).trainable
+                    && seen.insert(id)
+                {
+                    by_layer.entry(index).or_default().push(id.index());
+                }
+            }
+        }
+    }
+    by_layer
+}
+
+/// What the taps saw of a layer; `None` where it has none (a flatten).
+fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
+    let tapped = |node: &&NodeId| trace.nodes[node.index()].forward.is_some();
+    let last = layer.nodes.iter().rev().find(tapped)?;
+    let seen = &trace.nodes[last.index()];
+    let activation = layer
+        .nodes
+        .iter()
+        .rev()
+        .find(|node| graph.node(**node).op.activation().is_some());
+    let pre_activation = activation.and_then(|node| {
+        let ValueKind::Output(before, _) = graph.value(graph.node(*node).inputs[0]).kind else {
+            return None;
+        };
+        trace.nodes[before.index()].forward.as_ref().map(signal)
+    });
+    let bounded = activation.and_then(|node| {
+        let (low, high) = graph.node(*node).op.activation()?.range();
+        let forward = trace.nodes[node.index()].forward?;
+        (low.is_finite() && high.is_finite()).then(|| forward.saturated_fraction())
+    });
+    let dead = activation
+        .and_then(|node| trace.nodes[node.index()].units)
+        .map(|units| {
+            if units.units == 0 {
+                0.0
+            } else {
+                units.dead as f64 / units.units as f64
+            }
+        });
+    Some(LayerRun {
+        name: layer.name.clone(),
+        kind: layer.kind.clone(),
+        on_spine: false,
+        forward: seen.forward.as_ref().map(signal).unwrap_or_default(),
+        backward: seen.backward.as_ref().map(signal).unwrap_or_default(),
+        pre_activation,
+        forward_decades: None,
+        backward_decades: None,
+        saturated_fraction: bounded,
+        dead_fraction: dead,
+        gains: Gains::default(),
+        parameters: Vec::new(),
+    })
+}
+
+fn gains(graph: &Graph, trace: &Trace, layer: &Layer, forks: &HashMap<NodeId, ValueId>) -> Gains {
+    let mut gains = Gains::default();
+    for &id in &layer.nodes {
+        let node = graph.node(id);
+        let Some(arrived) = trace.nodes[id.index()].backward else {
+            continue;
+        };
+        let left = match (node.role, forks.get(&id)) {
+            (Role::Residual, Some(&fork)) => cotangent_at(graph, trace, fork),
+            _ => trace.nodes[id.index()].handed_on.or_else(|| {
+                node.inputs
+                    .first()
+                    .and_then(|&input| cotangent_at(graph, trace, input))
+            }),
+        };
+        let decades = left.and_then(|left| left.l2().decades_above(arrived.l2()));
+        *gains.of_mut(node.role) += decades.unwrap_or(0.0);
+    }
+    gains
+}
+
+/// The cotangent at a value: where it was tapped, looking through views.
+fn cotangent_at(graph: &Graph, trace: &Trace, value: ValueId) -> Option<Statistics> {
+    let mut at = value;
+    loop {
+        match graph.value(at).kind {
+            ValueKind::Output(node, 0) => match trace.nodes[node.index()].backward {
+                Some(seen) => return Some(seen),
+                None => at = *graph.node(node).inputs.first()?,
+            },
+            ValueKind::Input(position) => return trace.inputs.get(position).copied().flatten(),
+            _ => return None,
+        }
+    }
+}
+
+fn signal(statistics: &Statistics) -> Signal {
+    Signal {
+        log10_l2: finite_log10(statistics.l2()),
+        mean: statistics.mean(),
+        std: statistics.standard_deviation().to_f64(),
+        rms: statistics.rms().to_f64(),
+        zero_fraction: statistics.zero_fraction(),
+        non_finite: statistics.non_finite_count,
+    }
+}
+
+fn finite_log10(size: Magnitude) -> Option<f64> {
+    (size.is_finite() && !size.is_zero()).then(|| size.log10())
+}
+
+fn parameter_run(
+    graph: &Graph,
+    index: usize,
+    trace: &ParameterTrace,
+    optimiser: Option<Optimiser>,
+) -> ParameterRun {
+    let parameter = &graph.parameters()[index];
+    let gradient = trace.gradient.unwrap_or_default();
+    let update = optimiser.and_then(|optimiser| log10_update_ratio(optimiser, trace));
+    ParameterRun {
+        name: parameter.name.clone(),
+        shape: graph.value(parameter.value).shape.to_vec(),
+        value_rms: trace.value.rms().to_f64(),
+        grad_l2: gradient.l2().to_f64(),
+        grad_log10_l2: finite_log10(gradient.l2()),
+        grad_mean: gradient.mean(),
+        grad_max_abs: gradient.max_abs().to_f64(),
+        grad_zero_fraction: if trace.gradient.is_some() {
+            gradient.zero_fraction()
+        } else {
+            1.0
+        },
+        grad_non_finite: gradient.non_finite_count,
+        grad_log10_rms: finite_log10(gradient.rms()),
+        reached: trace.gradient.is_some(),
+        log10_update_ratio: update,
+    }
+}
+
+/// log10(rms of the first update / rms of the values).
+///
+/// Adam's first update is lr·g/(|g| + ε) for each element: with the rms of g for |g| this is exact
+/// where all |g| are ≫ ε or all ≪ ε, and within a factor of a few between.
+fn log10_update_ratio(optimiser: Optimiser, trace: &ParameterTrace) -> Option<f64> {
+    let values = finite_log10(trace.value.rms())?;
+    let gradient = finite_log10(trace.gradient?.rms())?;
+    Some(match optimiser {
+        Optimiser::Sgd { learning_rate } => learning_rate.log10() + gradient - values,
+        Optimiser::Adam {
+            learning_rate,
+            epsilon,
+            weight_decay,
+        } => {
+            // lr / (1 + ε/|g|), in decades so that a tiny g does not underflow.
+            let ratio = epsilon.log10() - gradient;
+            let step = if ratio > 15.0 {
+                -ratio
+            } else {
+                -libm::log1p(10f64.powf(ratio)) / std::f64::consts::LN_10
+            };
+            let step = learning_rate.log10() + step - values;
+            let decay = learning_rate * weight_decay;
+            (10f64.powf(step) + decay).log10().max(step)
+        }
+    })
+}

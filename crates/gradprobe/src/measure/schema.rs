@@ -1,0 +1,237 @@
+//! The schema of a measurement, whoever measured.
+
+use crate::ops::{Mode, Role};
+use serde::{Deserialize, Serialize};
+
+/// Decades that a cotangent gains (positive) or loses when it is pulled back, by what did it.
+///
+/// Each is log10(‖vjp(δ)‖ / ‖δ‖) summed over the nodes of that role, so along a chain of layers
+/// the sums over all roles add up to the decades of backward signal exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Gains {
+    /// Linear maps: Linear, MatMul, Conv.
+    pub weight: f64,
+    /// Elementwise nonlinearities and softmax.
+    pub activation: f64,
+    /// BatchNorm, LayerNorm and their kin.
+    pub normalisation: f64,
+    /// Skip connections: from a block's output to its input, all branches together.
+    pub residual: f64,
+    /// Pooling, reshapes, dropout, broadcasts.
+    pub other: f64,
+}
+
+impl Gains {
+    /// The gain of one role.
+    pub fn of(&self, role: Role) -> f64 {
+        match role {
+            Role::Weight => self.weight,
+            Role::Activation => self.activation,
+            Role::Normalisation => self.normalisation,
+            Role::Residual => self.residual,
+            Role::Other => self.other,
+        }
+    }
+
+    /// The gain of one role, to write to.
+    pub fn of_mut(&mut self, role: Role) -> &mut f64 {
+        match role {
+            Role::Weight => &mut self.weight,
+            Role::Activation => &mut self.activation,
+            Role::Normalisation => &mut self.normalisation,
+            Role::Residual => &mut self.residual,
+            Role::Other => &mut self.other,
+        }
+    }
+
+    /// All roles together, in decades.
+    pub fn total(&self) -> f64 {
+        Self::ROLES.iter().map(|&role| self.of(role)).sum()
+    }
+
+    /// Every role, in the order they are printed.
+    pub const ROLES: [Role; 5] = [
+        Role::Weight,
+        Role::Activation,
+        Role::Normalisation,
+        Role::Residual,
+        Role::Other,
+    ];
+}
+
+/// The size of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Signal {
+    /// log10 of the Euclidean norm over the whole batch; `None` for an exact zero or where no
+    /// finite element was seen.
+    pub log10_l2: Option<f64>,
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation.
+    pub std: f64,
+    /// The root of the mean square.
+    pub rms: f64,
+    /// The share of exact zeros.
+    pub zero_fraction: f64,
+    /// How many elements are infinite or NaN.
+    pub non_finite: u64,
+}
+
+/// What one run saw of a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParameterRun {
+    /// The parameter's name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// The root mean square of its values.
+    pub value_rms: f64,
+    /// The gradient's Euclidean norm; 0 or ∞ where a f64 cannot hold it (see `grad_log10_l2`).
+    pub grad_l2: f64,
+    /// log10 of that norm, whatever its size; `None` for an exact zero.
+    pub grad_log10_l2: Option<f64>,
+    /// The gradient's mean.
+    pub grad_mean: f64,
+    /// The gradient's largest magnitude.
+    pub grad_max_abs: f64,
+    /// The share of the gradient's elements that are exactly zero.
+    pub grad_zero_fraction: f64,
+    /// How many of the gradient's elements are infinite or NaN.
+    pub grad_non_finite: u64,
+    /// log10 of the gradient's root mean square; `None` for an exact zero.
+    pub grad_log10_rms: Option<f64>,
+    /// Does any path lead from the objective to it?
+    pub reached: bool,
+    /// log10(rms of the first update / rms of the values) for the given optimiser.
+    pub log10_update_ratio: Option<f64>,
+}
+
+/// What one run saw of a layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerRun {
+    /// The layer's name.
+    pub name: String,
+    /// What it is, e.g. `linear + tanh`.
+    pub kind: String,
+    /// Does it lie on the chain from the network's input to its output (and not in a branch
+    /// that a skip connection goes round)?
+    pub on_spine: bool,
+    /// The layer's output h.
+    pub forward: Signal,
+    /// The cotangent δ = ∂objective/∂h.
+    pub backward: Signal,
+    /// The pre-activation u, where the layer ends in an activation.
+    pub pre_activation: Option<Signal>,
+    /// F = log10(‖h‖ / ‖h of the last layer‖), in decades.
+    pub forward_decades: Option<f64>,
+    /// D = log10(‖δ‖ / ‖δ of the last layer‖), in decades; it does not change with the loss's scale.
+    pub backward_decades: Option<f64>,
+    /// The share of activation outputs next to a bound; `None` without a bounded activation.
+    pub saturated_fraction: Option<f64>,
+    /// The share of units that pass no gradient on this batch; `None` without an activation that
+    /// has flat parts.
+    pub dead_fraction: Option<f64>,
+    /// What the layer adds to the backward decades of the layer before it.
+    pub gains: Gains,
+    /// Its parameters.
+    pub parameters: Vec<ParameterRun>,
+}
+
+/// What one run saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunMeasurement {
+    /// The seed that drew the weights, and the batch.
+    pub seed: u64,
+    /// The loss, where there is one.
+    pub loss: Option<f64>,
+    /// The layers, first to last.
+    pub layers: Vec<LayerRun>,
+}
+
+/// An optimiser, for the size of its first update.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum Optimiser {
+    /// w ← w − lr · g. Momentum's first step is the same.
+    Sgd {
+        /// The learning rate.
+        learning_rate: f64,
+    },
+    /// The first step of Adam is lr · g / (|g| + ε): its size is lr wherever |g| ≫ ε.
+    /// AdamW adds lr · λ · w. (Kingma and Ba 2015; Loshchilov and Hutter 2019.)
+    Adam {
+        /// The learning rate.
+        learning_rate: f64,
+        /// ε.
+        epsilon: f64,
+        /// λ, decoupled; 0 for Adam.
+        weight_decay: f64,
+    },
+}
+
+/// Median and range over the seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The median.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// A layer over the seeds: medians, with the spread of what verdicts are given on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerMeasurement {
+    /// Medians over the seeds.
+    #[serde(flatten)]
+    pub median: LayerRun,
+    /// The spread of `backward_decades`; `None` where a seed has none.
+    pub backward_decades_spread: Option<Spread>,
+    /// The spread of `forward_decades`.
+    pub forward_decades_spread: Option<Spread>,
+}
+
+/// What was measured over all seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// The network's name, for titles.
+    pub network: String,
+    /// The element type it was run in.
+    pub dtype: String,
+    /// Training or inference.
+    pub mode: Mode,
+    /// Samples in the batch.
+    pub batch: usize,
+    /// Numbers that are trained.
+    pub trainable: usize,
+    /// What was differentiated, in words, e.g. `cross-entropy`.
+    pub objective: String,
+    /// The optimiser of the update ratios.
+    pub optimiser: Option<Optimiser>,
+    /// The spread of the loss.
+    pub loss: Option<Spread>,
+    /// The layers, first to last.
+    pub layers: Vec<LayerMeasurement>,
+    /// Every run.
+    pub runs: Vec<RunMeasurement>,
+}
+
+impl Measurement {
+    /// The gains of all layers of the chain together, from the last back to the first.
+    pub fn chain_gains(&self) -> Gains {
+        let mut gains = Gains::default();
+        // A layer's gains lie between it and the layer before: the first one has none before it.
+        for layer in self
+            .layers
+            .iter()
+            .filter(|layer| layer.median.on_spine)
+            .skip(1)
+        {
+            for role in Gains::ROLES {
+                *gains.of_mut(role) += layer.median.gains.of(role);
+            }
+        }
+        gains
+    }
+}

@@ -1,0 +1,146 @@
+//! The JSON of a check. Its schema is documented in `docs/CHECK_JSON.md`.
+
+use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
+use crate::measure::{
+    Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement, Signal, Spread,
+};
+use crate::ops::Mode;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use std::io::{self, Write};
+
+/// The name and version of the schema. The number rises when a field changes its meaning or goes;
+/// new fields do not raise it.
+pub const CHECK_SCHEMA: &str = "gradprobe.check/1";
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    network: &'a str,
+    dtype: &'a str,
+    mode: Mode,
+    batch: usize,
+    trainable: usize,
+    objective: &'a str,
+    optimiser: Option<Optimiser>,
+    seeds: Vec<u64>,
+    loss: Option<f64>,
+    loss_spread: Option<Spread>,
+    verdict: Verdict,
+    total_decades: Option<f64>,
+    starts_at: Option<&'a str>,
+    backward_trend: Option<Trend>,
+    forward_trend: Option<Trend>,
+    gains: Gains,
+    layers: Vec<Layer<'a>>,
+    findings: &'a [Finding],
+    runs: Vec<Run>,
+}
+
+#[derive(Serialize)]
+struct Layer<'a> {
+    name: &'a str,
+    kind: &'a str,
+    on_spine: bool,
+    forward_decades: Option<f64>,
+    forward_decades_spread: Option<Spread>,
+    backward_decades: Option<f64>,
+    backward_decades_spread: Option<Spread>,
+    saturated_fraction: Option<f64>,
+    dead_fraction: Option<f64>,
+    gains: Gains,
+    forward: Signal,
+    backward: Signal,
+    pre_activation: Option<Signal>,
+    #[serde(serialize_with = "by_name")]
+    parameters: &'a [ParameterRun],
+}
+
+/// One seed's figures, without the parameters.
+#[derive(Serialize)]
+struct Run {
+    seed: u64,
+    loss: Option<f64>,
+    backward_decades: Vec<Option<f64>>,
+    forward_decades: Vec<Option<f64>>,
+}
+
+fn by_name<S: Serializer>(parameters: &[ParameterRun], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(parameters.len()))?;
+    for parameter in parameters {
+        map.serialize_entry(&parameter.name, parameter)?;
+    }
+    map.end()
+}
+
+/// Writes a check as JSON, with a line end.
+///
+/// # Errors
+/// If the writer fails.
+pub fn write_check_json(
+    out: &mut dyn Write,
+    measurement: &Measurement,
+    diagnosis: &Diagnosis,
+) -> io::Result<()> {
+    let document = Document {
+        schema: CHECK_SCHEMA,
+        network: &measurement.network,
+        dtype: &measurement.dtype,
+        mode: measurement.mode,
+        batch: measurement.batch,
+        trainable: measurement.trainable,
+        objective: &measurement.objective,
+        optimiser: measurement.optimiser,
+        seeds: measurement.runs.iter().map(|run| run.seed).collect(),
+        loss: measurement.loss.map(|loss| loss.median),
+        loss_spread: measurement.loss,
+        verdict: diagnosis.verdict,
+        total_decades: diagnosis.total_decades,
+        starts_at: diagnosis.starts_at.as_deref(),
+        backward_trend: diagnosis.backward,
+        forward_trend: diagnosis.forward,
+        gains: diagnosis.gains,
+        layers: measurement.layers.iter().map(layer).collect(),
+        findings: &diagnosis.findings,
+        runs: measurement.runs.iter().map(run).collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
+    writeln!(out)
+}
+
+fn layer(layer: &LayerMeasurement) -> Layer<'_> {
+    let median = &layer.median;
+    Layer {
+        name: &median.name,
+        kind: &median.kind,
+        on_spine: median.on_spine,
+        forward_decades: median.forward_decades,
+        forward_decades_spread: layer.forward_decades_spread,
+        backward_decades: median.backward_decades,
+        backward_decades_spread: layer.backward_decades_spread,
+        saturated_fraction: median.saturated_fraction,
+        dead_fraction: median.dead_fraction,
+        gains: median.gains,
+        forward: median.forward,
+        backward: median.backward,
+        pre_activation: median.pre_activation,
+        parameters: &median.parameters,
+    }
+}
+
+fn run(run: &RunMeasurement) -> Run {
+    Run {
+        seed: run.seed,
+        loss: run.loss,
+        backward_decades: run
+            .layers
+            .iter()
+            .map(|layer| layer.backward_decades)
+            .collect(),
+        forward_decades: run
+            .layers
+            .iter()
+            .map(|layer| layer.forward_decades)
+            .collect(),
+    }
+}

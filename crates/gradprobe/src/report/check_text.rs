@@ -1,0 +1,484 @@
+//! The text of a check: a table of the layers in 80 columns, then the verdict.
+
+use super::escape::escape;
+use crate::diagnose::{Diagnosis, Law, Severity, Verdict};
+use crate::measure::{Gains, LayerMeasurement, Measurement, Optimiser, Spread};
+use crate::ops::{Mode, Role};
+use std::io::{self, Write};
+
+/// How the text is written.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckTextOptions {
+    /// Colours and bold by ANSI sequences.
+    pub colour: bool,
+    /// Columns to fit in.
+    pub width: usize,
+    /// Every layer, however many.
+    pub all_layers: bool,
+}
+
+impl Default for CheckTextOptions {
+    fn default() -> Self {
+        Self {
+            colour: false,
+            width: 80,
+            all_layers: false,
+        }
+    }
+}
+
+/// Layers beyond which the middle of the table is left out.
+const MOST_ROWS: usize = 60;
+/// Rows kept at either end then.
+const ROWS_AT_EITHER_END: usize = 15;
+/// The longest name of a layer that is shown whole.
+const NAME_WIDTH: usize = 16;
+const BAR_WIDTH: usize = 8;
+
+/// Writes a check as text.
+///
+/// # Errors
+/// If the writer fails.
+pub fn write_check_text(
+    out: &mut dyn Write,
+    measurement: &Measurement,
+    diagnosis: &Diagnosis,
+    options: &CheckTextOptions,
+) -> io::Result<()> {
+    heading(out, measurement)?;
+    table(out, measurement, options)?;
+    verdict(out, measurement, diagnosis, options)
+}
+
+fn heading(out: &mut dyn Write, measurement: &Measurement) -> io::Result<()> {
+    let mode = match measurement.mode {
+        Mode::Train => "training mode",
+        Mode::Eval => "inference mode",
+    };
+    writeln!(
+        out,
+        "{}: {} trainable numbers, batch {}, {}, {mode}, {}",
+        escape(&measurement.network),
+        grouped(measurement.trainable),
+        measurement.batch,
+        measurement.dtype,
+        plural(measurement.runs.len(), "seed"),
+    )?;
+    match measurement.loss {
+        Some(loss) if measurement.runs.len() > 1 => writeln!(
+            out,
+            "{} loss {:.4} (median; {:.4} to {:.4})",
+            measurement.objective, loss.median, loss.min, loss.max
+        )?,
+        Some(loss) => writeln!(out, "{} loss {:.4}", measurement.objective, loss.median)?,
+        None => writeln!(out, "no loss: {}", measurement.objective)?,
+    }
+    writeln!(out)
+}
+
+/// A column of the table: its two-line heading, its width, and a layer's cell.
+struct Column {
+    heading: [&'static str; 2],
+    width: usize,
+    cell: Box<dyn Fn(&LayerMeasurement) -> String>,
+}
+
+fn table(
+    out: &mut dyn Write,
+    measurement: &Measurement,
+    options: &CheckTextOptions,
+) -> io::Result<()> {
+    let layers = &measurement.layers;
+    let name_width = layers
+        .iter()
+        .map(|layer| display_name(layer).chars().count())
+        .max();
+    let name_width = name_width.unwrap_or(0).clamp(5, NAME_WIDTH);
+    let columns = columns(measurement, options.width.saturating_sub(name_width));
+    for line in 0..2 {
+        let first = if line == 0 { "" } else { "layer" };
+        write!(out, "{}{first:name_width$}", style(options, Style::Dim))?;
+        for column in &columns {
+            write!(out, " {:>1$}", column.heading[line], column.width)?;
+        }
+        writeln!(out, "{}", style(options, Style::Plain))?;
+    }
+    let elide = layers.len() > MOST_ROWS && !options.all_layers;
+    for (index, layer) in layers.iter().enumerate() {
+        if elide && (ROWS_AT_EITHER_END..layers.len() - ROWS_AT_EITHER_END).contains(&index) {
+            if index == ROWS_AT_EITHER_END {
+                let left_out = layers.len() - 2 * ROWS_AT_EITHER_END;
+                writeln!(
+                    out,
+                    "… {} more (--all-layers shows them)",
+                    plural(left_out, "layer")
+                )?;
+            }
+            continue;
+        }
+        let name = display_name(layer);
+        let padding = name_width.saturating_sub(name.chars().count());
+        write!(out, "{name}{:padding$}", "")?;
+        for column in &columns {
+            let cell = (column.cell)(layer);
+            let padding = column.width.saturating_sub(cell.chars().count());
+            write!(out, " {:padding$}{cell}", "")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out)
+}
+
+fn columns(measurement: &Measurement, width: usize) -> Vec<Column> {
+    let layers = &measurement.layers;
+    let any = |present: &dyn Fn(&LayerMeasurement) -> bool| layers.iter().any(present);
+    let several = measurement.runs.len() > 1;
+    let extent = |get: fn(&LayerMeasurement) -> Option<f64>| {
+        let all = layers.iter().filter_map(|layer| get(layer));
+        all.fold((0.0f64, 0.0f64), |(low, high), x| (low.min(x), high.max(x)))
+    };
+    let (forward, backward) = (
+        extent(|layer| layer.median.forward_decades),
+        extent(|layer| layer.median.backward_decades),
+    );
+    let mut columns = vec![
+        column("forward", "decades", 7, |layer| {
+            decades(layer.median.forward_decades)
+        }),
+        column("", "", BAR_WIDTH, move |layer| {
+            bar(layer.median.forward_decades, forward)
+        }),
+        column("backward", "decades", 8, |layer| {
+            decades(layer.median.backward_decades)
+        }),
+    ];
+    if several {
+        columns.push(column("", "range", 6, |layer| {
+            half_range(layer.backward_decades_spread)
+        }));
+    }
+    columns.push(column("", "", BAR_WIDTH, move |layer| {
+        bar(layer.median.backward_decades, backward)
+    }));
+    columns.push(column("weight", "gradient", 8, weight_gradient));
+    if any(&|layer| layer.median.saturated_fraction.is_some()) {
+        columns.push(column("satu-", "rated", 5, |layer| {
+            percent(layer.median.saturated_fraction)
+        }));
+    }
+    if any(&|layer| layer.median.dead_fraction.is_some()) {
+        columns.push(column("dead", "units", 5, |layer| {
+            percent(layer.median.dead_fraction)
+        }));
+    }
+    let zero = |layer: &LayerMeasurement| {
+        layer
+            .median
+            .parameters
+            .first()
+            .map(|parameter| parameter.grad_zero_fraction)
+    };
+    if any(&|layer| zero(layer).is_some_and(|share| share > 0.0)) {
+        columns.push(column("zero", "grad.", 5, move |layer| {
+            percent(zero(layer))
+        }));
+    }
+    let used: usize = columns.iter().map(|column| column.width + 1).sum();
+    let mut left = width.saturating_sub(used);
+    let titles = [
+        (Role::Weight, ["gain:", "weight"]),
+        (Role::Activation, ["gain:", "activ."]),
+        (Role::Normalisation, ["gain:", "norm."]),
+        (Role::Residual, ["gain:", "skip"]),
+        (Role::Other, ["gain:", "other"]),
+    ];
+    for (role, heading) in titles {
+        let present = any(&|layer| layer.median.gains.of(role).abs() >= 0.005);
+        if present && left >= 7 {
+            left -= 7;
+            let cell = move |layer: &LayerMeasurement| gain(&layer.median.gains, role);
+            columns.push(column(heading[0], heading[1], 6, cell));
+        }
+    }
+    columns
+}
+
+fn column(
+    above: &'static str,
+    below: &'static str,
+    width: usize,
+    cell: impl Fn(&LayerMeasurement) -> String + 'static,
+) -> Column {
+    Column {
+        heading: [above, below],
+        width,
+        cell: Box::new(cell),
+    }
+}
+
+fn display_name(layer: &LayerMeasurement) -> String {
+    let name = escape(&layer.median.name);
+    if name.chars().count() <= NAME_WIDTH {
+        return name.into_owned();
+    }
+    let tail: Vec<char> = name.chars().rev().take(NAME_WIDTH - 1).collect();
+    format!("…{}", tail.into_iter().rev().collect::<String>())
+}
+
+fn decades(decades: Option<f64>) -> String {
+    match decades {
+        None => "zero".into(),
+        Some(decades) if decades.abs() < 0.005 => "0".into(),
+        Some(decades) if decades.abs() >= 1000.0 => format!("{decades:+.0}"),
+        Some(decades) => format!("{decades:+.2}"),
+    }
+}
+
+fn half_range(spread: Option<Spread>) -> String {
+    spread.map_or_else(String::new, |spread| {
+        match 0.5 * (spread.max - spread.min) {
+            half if half < 0.005 => String::new(),
+            half => format!("±{half:.2}"),
+        }
+    })
+}
+
+/// A bar from zero: to the left in a light tone for loss, to the right full for gain, on the scale
+/// of the column's extremes.
+fn bar(decades: Option<f64>, (low, high): (f64, f64)) -> String {
+    const EIGHTHS: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
+    let scale = low.abs().max(high.abs()).max(1.0);
+    let cells = BAR_WIDTH as f64;
+    let Some(decades) = decades else {
+        return "·".repeat(BAR_WIDTH);
+    };
+    let eighths = (decades.abs() / scale * cells * 8.0).round() as usize;
+    let mut bar = "█".repeat((eighths / 8).min(BAR_WIDTH));
+    if eighths % 8 > 0 && eighths / 8 < BAR_WIDTH {
+        bar.push(EIGHTHS[eighths % 8]);
+    }
+    let padding = BAR_WIDTH - bar.chars().count();
+    format!("{bar}{:padding$}", "")
+}
+
+/// log10 of the rms of the first parameter's gradient, as a power of ten.
+fn weight_gradient(layer: &LayerMeasurement) -> String {
+    let Some(parameter) = layer.median.parameters.first() else {
+        return String::new();
+    };
+    match parameter.grad_log10_rms {
+        None => "0".into(),
+        Some(log10) => {
+            let exponent = log10.floor();
+            let mut digits = format!("{:.1}", 10f64.powf(log10 - exponent));
+            let mut exponent = exponent as i64;
+            if digits == "10.0" {
+                digits = "1.0".into();
+                exponent += 1;
+            }
+            format!("{digits}e{exponent}")
+        }
+    }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(String::new, |share| match 100.0 * share {
+        0.0 => "0%".into(),
+        percent if percent < 1.0 => format!("{percent:.1}%"),
+        percent => format!("{percent:.0}%"),
+    })
+}
+
+fn gain(gains: &Gains, role: Role) -> String {
+    match gains.of(role) {
+        gain if gain.abs() < 0.005 => "0".into(),
+        gain if gain.abs() >= 100.0 => format!("{gain:+.0}"),
+        gain => format!("{gain:+.2}"),
+    }
+}
+
+fn verdict(
+    out: &mut dyn Write,
+    measurement: &Measurement,
+    diagnosis: &Diagnosis,
+    options: &CheckTextOptions,
+) -> io::Result<()> {
+    let (word, tone) = match diagnosis.verdict {
+        Verdict::Healthy => ("healthy", Style::Good),
+        Verdict::Vanishing => ("vanishing", Style::Bad),
+        Verdict::Exploding => ("exploding", Style::Bad),
+        Verdict::Unhealthy => ("unhealthy", Style::Bad),
+        Verdict::Inconclusive => ("inconclusive", Style::Middling),
+    };
+    write!(
+        out,
+        "verdict: {}{word}{}",
+        style(options, tone),
+        style(options, Style::Plain)
+    )?;
+    if diagnosis.verdict == Verdict::Healthy {
+        let total = diagnosis.total_decades.unwrap_or(0.0);
+        write!(
+            out,
+            ": the backward signal changes by {} decades",
+            decades(Some(total))
+        )?;
+        write!(out, " from the last layer to the first{}", law(diagnosis))?;
+    }
+    writeln!(out)?;
+    for finding in &diagnosis.findings {
+        let tone = match finding.severity {
+            Severity::Error => Style::Bad,
+            Severity::Warning | Severity::Info => Style::Middling,
+        };
+        let head = format!("{} {} {}: ", finding.severity, finding.code, finding.name);
+        let text = format!("{head}{}", escape(&finding.message));
+        for (number, line) in wrap(&text, options.width, 2).iter().enumerate() {
+            if let (0, Some(rest)) = (number, line.strip_prefix(&head)) {
+                writeln!(
+                    out,
+                    "{}{head}{}{rest}",
+                    style(options, tone),
+                    style(options, Style::Plain)
+                )?;
+            } else {
+                writeln!(out, "{line}")?;
+            }
+        }
+    }
+    if let Some(optimiser) = measurement.optimiser {
+        update_ratios(out, measurement, optimiser)?;
+    }
+    Ok(())
+}
+
+fn law(diagnosis: &Diagnosis) -> String {
+    match diagnosis.backward.map(|trend| trend.law) {
+        Some(Law::Exponential {
+            factor_per_layer, ..
+        }) => format!(" (×{factor_per_layer:.3} a layer)"),
+        Some(Law::PowerLaw {
+            exponent,
+            from_input,
+        }) => {
+            let end = if from_input { "input" } else { "output" };
+            format!(" (as a power law: (distance from the {end})^{exponent:.2})")
+        }
+        _ => String::new(),
+    }
+}
+
+fn update_ratios(
+    out: &mut dyn Write,
+    measurement: &Measurement,
+    optimiser: Optimiser,
+) -> io::Result<()> {
+    let parameters = measurement
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.median.parameters);
+    let ratios: Vec<(&str, f64)> = parameters
+        .filter_map(|parameter| Some((parameter.name.as_str(), parameter.log10_update_ratio?)))
+        .collect();
+    let smallest = ratios.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    let largest = ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let (Some(smallest), Some(largest)) = (smallest, largest) {
+        let (name, rate) = match optimiser {
+            Optimiser::Sgd { learning_rate } => ("SGD", learning_rate),
+            Optimiser::Adam {
+                learning_rate,
+                weight_decay: 0.0,
+                ..
+            } => ("Adam", learning_rate),
+            Optimiser::Adam { learning_rate, .. } => ("AdamW", learning_rate),
+        };
+        writeln!(
+            out,
+            "first update over weight, {name} at {rate}: 10^{:.1} (`{}`) to 10^{:.1} (`{}`)",
+            smallest.1,
+            escape(smallest.0),
+            largest.1,
+            escape(largest.0)
+        )?;
+    }
+    Ok(())
+}
+
+/// Breaks a text at spaces; lines after the first are indented.
+fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let fits = line.chars().count() + 1 + word.chars().count() <= width;
+        if !line.trim().is_empty() && !fits {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{} {noun}s", grouped(count))
+    }
+}
+
+/// A whole number with its digits in groups of three.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Plain,
+    Dim,
+    Good,
+    Middling,
+    Bad,
+}
+
+fn style(options: &CheckTextOptions, style: Style) -> &'static str {
+    if !options.colour {
+        return "";
+    }
+    match style {
+        Style::Plain => "\x1b[0m",
+        Style::Dim => "\x1b[2m",
+        Style::Good => "\x1b[1;32m",
+        Style::Middling => "\x1b[1;33m",
+        Style::Bad => "\x1b[1;31m",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_texts_wrapped() {
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(12), "12");
+        assert_eq!(wrap("aa bb cc", 5, 2), ["aa bb", "  cc"]);
+    }
+
+    #[test]
+    fn a_bar_fills_its_column_at_the_extreme() {
+        assert_eq!(bar(Some(-4.0), (-4.0, 0.0)), "████████");
+        assert_eq!(bar(Some(-2.0), (-4.0, 0.0)).trim_end(), "████");
+        assert_eq!(bar(None, (-4.0, 0.0)), "········");
+    }
+}

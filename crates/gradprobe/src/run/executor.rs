@@ -1,0 +1,501 @@
+//! The executor: buffers, threads and the order of things.
+
+use super::backward;
+use super::forward::{self, ForwardTap};
+use super::plan::{Plan, Source};
+use super::trace::{ParameterTrace, Trace};
+use crate::graph::{CotangentKind, Graph, Node, Objective, Origin, ParameterData, ValueId};
+use crate::num::random::Stream;
+use crate::num::{Scaled, Shape, Statistics, Tensor, View};
+use crate::ops::{Context, Mode, OpElement, OpError};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// How a graph is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Training or inference.
+    pub mode: Mode,
+    /// Record statistics of every signal. Off only to measure what they cost.
+    pub statistics: bool,
+    /// Keep the parameters' gradients; without it each is reduced to its statistics and freed.
+    pub keep_gradients: bool,
+    /// Also pull back to the graph's inputs.
+    pub input_gradients: bool,
+    /// Threads to use; 0 is one a core.
+    pub threads: usize,
+    /// Seed of random masks and of a random cotangent.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Train,
+            statistics: true,
+            keep_gradients: false,
+            input_gradients: false,
+            threads: 0,
+            seed: 0,
+        }
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A node could not compute its output or its gradient.
+    #[error("{op} `{node}`: {source}")]
+    Node {
+        /// The node's name.
+        node: String,
+        /// The op's name.
+        op: &'static str,
+        /// Where the node stands in the source.
+        origin: Box<Origin>,
+        /// What is wrong.
+        source: OpError,
+    },
+    /// A wrong number of inputs.
+    #[error("the network takes {expected} inputs, got {got}")]
+    InputCount {
+        /// Inputs of the graph.
+        expected: usize,
+        /// Inputs given.
+        got: usize,
+    },
+    /// An input whose shape does not fit.
+    #[error("input `{name}`: expected shape {expected}, got {got}")]
+    InputShape {
+        /// The input's name.
+        name: String,
+        /// The graph's shape.
+        expected: Shape,
+        /// The given one.
+        got: Shape,
+    },
+    /// Threads could not be started.
+    #[error("cannot start {threads} threads: {source}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why not.
+        source: rayon::ThreadPoolBuildError,
+    },
+}
+
+impl RunError {
+    pub(super) fn node(node: &Node, source: OpError) -> Self {
+        Self::Node {
+            node: node.name.clone(),
+            op: node.op.name(),
+            origin: Box::new(node.origin.clone()),
+            source,
+        }
+    }
+}
+
+/// An element type that graphs run in.
+pub trait RunElement: OpElement {
+    /// A parameter's numbers in this type, shared where they are in it already.
+    fn parameter(data: &ParameterData) -> Arc<Tensor<Self>>;
+}
+
+impl RunElement for f32 {
+    fn parameter(data: &ParameterData) -> Arc<Tensor<f32>> {
+        match data {
+            ParameterData::F32(tensor) => Arc::clone(tensor),
+            ParameterData::F64(tensor) => Arc::new(tensor.cast()),
+        }
+    }
+}
+
+impl RunElement for f64 {
+    fn parameter(data: &ParameterData) -> Arc<Tensor<f64>> {
+        match data {
+            ParameterData::F32(tensor) => Arc::new(tensor.cast()),
+            ParameterData::F64(tensor) => Arc::clone(tensor),
+        }
+    }
+}
+
+/// The cotangent of a slot: its elements, and by chunk of the batch the exponent that they are to
+/// be multiplied by 2 to the power of (`None` while nothing was written).
+#[derive(Debug)]
+pub(super) struct Cotangent<T> {
+    pub data: Vec<T>,
+    pub exponents: Vec<Option<i64>>,
+}
+
+/// What a stage may read while it runs.
+#[derive(Debug)]
+pub(super) struct Environment<'a, T> {
+    pub graph: &'a Graph,
+    pub plan: &'a Plan,
+    pub options: &'a Options,
+    pub values: &'a [Vec<T>],
+    pub parameters: &'a [Arc<Tensor<T>>],
+    pub inputs: &'a [Tensor<T>],
+}
+
+impl<'a, T: RunElement> Environment<'a, T> {
+    /// The elements of a value that a chunk of a stage sees. `locals` are the chunk's rows of the
+    /// stage's own buffers written so far.
+    pub fn read<'b>(
+        &self,
+        value: usize,
+        stage: usize,
+        chunk: Option<usize>,
+        locals: &'b [&mut [T]],
+    ) -> &'b [T]
+    where
+        'a: 'b,
+    {
+        match self.plan.sources[self.plan.slots[value]] {
+            Source::Stage(writer, local) if writer == stage && local < locals.len() => {
+                locals[local]
+            }
+            _ => self.read_finished(value, chunk),
+        }
+    }
+
+    /// The elements of a value of a stage that has run.
+    pub fn read_finished(&self, value: usize, chunk: Option<usize>) -> &'a [T] {
+        let slot = self.plan.slots[value];
+        let all: &'a [T] = match self.plan.sources[slot] {
+            Source::Stage(..) => &self.values[slot],
+            Source::Parameter(parameter) => self.parameters[parameter].data(),
+            Source::Input(input) => self.inputs[input].data(),
+        };
+        match chunk {
+            Some(chunk) if self.plan.sampled[value] => &all[self.plan.elements(all.len(), chunk)],
+            _ => all,
+        }
+    }
+
+    /// Values of stages that have run, as a chunk sees them.
+    pub fn finished(&self, values: &[ValueId], chunk: Option<usize>) -> Vec<View<'a, T>> {
+        let view = |value: &ValueId| View {
+            shape: self.plan.shape(self.graph, value.index(), chunk),
+            data: self.read_finished(value.index(), chunk),
+        };
+        values.iter().map(view).collect()
+    }
+
+    pub fn context(&self, node: usize, chunk: Option<usize>) -> Context {
+        Context {
+            mode: self.options.mode,
+            parallel: chunk.is_none() && self.options.threads != 1,
+            random_key: self.options.seed ^ (node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            first_row: chunk.map_or(0, |chunk| self.plan.chunks[chunk].start),
+        }
+    }
+}
+
+/// A gradient by parameter, where one was kept.
+pub type Gradients<T> = Vec<Option<Scaled<T>>>;
+
+/// What a run returns.
+#[derive(Debug)]
+pub struct RunOutput<T> {
+    /// What the taps saw.
+    pub trace: Trace,
+    /// The parameters' gradients, if `keep_gradients` asked for them.
+    pub gradients: Gradients<T>,
+    /// The gradients with respect to the graph's inputs, if `input_gradients` asked for them.
+    pub input_gradients: Gradients<T>,
+}
+
+/// Runs a graph forward and backward. Buffers are allocated at the first run and used again.
+#[derive(Debug)]
+pub struct Executor<'g, T> {
+    graph: &'g Graph,
+    options: Options,
+    plan: Plan,
+    parameters: Vec<Arc<Tensor<T>>>,
+    values: Vec<Vec<T>>,
+    cotangents: Vec<Cotangent<T>>,
+    scratch: backward::Scratch<T>,
+    pool: Option<rayon::ThreadPool>,
+}
+
+impl<'g, T: RunElement> Executor<'g, T> {
+    /// Plans the runs of a graph.
+    ///
+    /// # Errors
+    /// If threads cannot be started.
+    pub fn new(graph: &'g Graph, mut options: Options) -> Result<Self, RunError> {
+        if options.threads == 0 {
+            options.threads = std::thread::available_parallelism().map_or(1, usize::from);
+        }
+        let plan = Plan::new(graph, options.mode, options.input_gradients);
+        let threads = options.threads;
+        let pool = (threads > 1)
+            .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build())
+            .transpose()
+            .map_err(|source| RunError::Threads { threads, source })?;
+        let data = graph.parameters().iter().map(|parameter| &parameter.data);
+        Ok(Self {
+            parameters: data.map(T::parameter).collect(),
+            values: graph.values().iter().map(|_| Vec::new()).collect(),
+            cotangents: graph
+                .values()
+                .iter()
+                .map(|_| Cotangent {
+                    data: Vec::new(),
+                    exponents: Vec::new(),
+                })
+                .collect(),
+            scratch: backward::Scratch::default(),
+            graph,
+            options,
+            plan,
+            pool,
+        })
+    }
+
+    /// Runs forward and backward once.
+    ///
+    /// # Errors
+    /// If the inputs do not fit the graph, or a node cannot compute (a class index out of range).
+    pub fn run(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+        self.check_inputs(inputs)?;
+        match self.pool.take() {
+            Some(pool) => {
+                let result = pool.install(|| self.run_here(inputs));
+                self.pool = Some(pool);
+                result
+            }
+            None => self.run_here(inputs),
+        }
+    }
+
+    /// The value of the network's output after a run.
+    pub fn output<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Tensor<T> {
+        let value = self.graph.output();
+        let data = self.environment(inputs).read_finished(value.index(), None);
+        Tensor::new(self.graph.value(value).shape.clone(), data.to_vec())
+    }
+
+    fn check_inputs(&self, inputs: &[Tensor<T>]) -> Result<(), RunError> {
+        let expected = self.graph.inputs();
+        if expected.len() != inputs.len() {
+            return Err(RunError::InputCount {
+                expected: expected.len(),
+                got: inputs.len(),
+            });
+        }
+        for (&id, input) in expected.iter().zip(inputs) {
+            let value = self.graph.value(id);
+            if value.shape != *input.shape() {
+                return Err(RunError::InputShape {
+                    name: value.name.clone(),
+                    expected: value.shape.clone(),
+                    got: input.shape().clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn run_here(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+        let mut trace = Trace {
+            nodes: vec![Default::default(); self.graph.nodes().len()],
+            parameters: self.parameter_traces(),
+            inputs: vec![None; inputs.len()],
+            ..Trace::default()
+        };
+        for stage in 0..self.plan.stages.len() {
+            self.forward_stage(stage, inputs, &mut trace)?;
+        }
+        if let Objective::Loss(loss) = self.graph.objective() {
+            let data = self.environment(inputs).read_finished(loss.index(), None);
+            trace.loss = Some(data[0].to_f64());
+        }
+        self.start_backward();
+        let mut gradients: Gradients<T> = self.parameters.iter().map(|_| None).collect();
+        for stage in (0..self.plan.stages.len()).rev() {
+            self.backward_stage(stage, inputs, &mut trace, &mut gradients)?;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let environment = self.environment(inputs);
+        backward::finish_shared(&environment, &mut scratch, &mut trace, &mut gradients);
+        self.scratch = scratch;
+        let input_gradients = self.finish_inputs(&mut trace);
+        Ok(RunOutput {
+            trace,
+            gradients,
+            input_gradients,
+        })
+    }
+
+    fn parameter_traces(&self) -> Vec<ParameterTrace> {
+        let record = self.options.statistics;
+        let trace = |tensor: &Arc<Tensor<T>>| ParameterTrace {
+            value: if record {
+                Statistics::of(tensor.data(), 0, None)
+            } else {
+                Default::default()
+            },
+            gradient: None,
+        };
+        self.parameters
+            .par_iter()
+            .with_min_len(4)
+            .map(trace)
+            .collect()
+    }
+
+    fn environment<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Environment<'a, T> {
+        Environment {
+            graph: self.graph,
+            plan: &self.plan,
+            options: &self.options,
+            values: &self.values,
+            parameters: &self.parameters,
+            inputs,
+        }
+    }
+
+    fn forward_stage(
+        &mut self,
+        stage: usize,
+        inputs: &[Tensor<T>],
+        trace: &mut Trace,
+    ) -> Result<(), RunError> {
+        let locals = self.plan.stages[stage].locals.clone();
+        let mut buffers: Vec<Vec<T>> = Vec::with_capacity(locals.len());
+        for &slot in &locals {
+            let mut buffer = std::mem::take(&mut self.values[slot]);
+            buffer.resize(
+                self.graph.values()[slot].shape.element_count(),
+                T::default(),
+            );
+            buffers.push(buffer);
+        }
+        let environment = self.environment(inputs);
+        let parts = split(&self.plan, self.plan.stages[stage].chunked, &mut buffers);
+        let run = |(chunk, locals)| forward::run_stage(&environment, stage, chunk, locals);
+        let taps: Result<Vec<Vec<ForwardTap>>, RunError> = if parts.len() > 1 {
+            parts.into_par_iter().map(run).collect()
+        } else {
+            parts.into_iter().map(run).collect()
+        };
+        for (slot, buffer) in locals.into_iter().zip(buffers) {
+            self.values[slot] = buffer;
+        }
+        let mut chunks = taps?.into_iter();
+        let mut total = chunks.next().unwrap_or_default();
+        for chunk in chunks {
+            total
+                .iter_mut()
+                .zip(chunk)
+                .for_each(|(mine, theirs)| mine.merge(theirs));
+        }
+        for (position, tap) in self.plan.stages[stage].nodes.clone().zip(total) {
+            tap.store(&mut trace.nodes[position]);
+        }
+        Ok(())
+    }
+
+    /// Clears every cotangent and writes the objective's.
+    fn start_backward(&mut self) {
+        let chunks = self.plan.chunks.len();
+        for cotangent in &mut self.cotangents {
+            cotangent.exponents.clear();
+            cotangent.exponents.resize(chunks, None);
+        }
+        let objective = *self.graph.objective();
+        let value = objective.value();
+        let count = self.graph.value(value).shape.element_count();
+        let cotangent = &mut self.cotangents[self.plan.slots[value.index()]];
+        cotangent.exponents.fill(Some(0));
+        cotangent.data.clear();
+        match objective {
+            Objective::Loss(_) | Objective::Output(_, CotangentKind::Ones) => {
+                cotangent.data.resize(count, T::one());
+            }
+            Objective::Output(_, CotangentKind::Random) => {
+                cotangent.data.resize(count, T::default());
+                Stream::new(self.options.seed, "cotangent").fill_normal(
+                    0.0,
+                    1.0,
+                    &mut cotangent.data,
+                );
+            }
+        }
+    }
+
+    fn backward_stage(
+        &mut self,
+        stage: usize,
+        inputs: &[Tensor<T>],
+        trace: &mut Trace,
+        gradients: &mut Gradients<T>,
+    ) -> Result<(), RunError> {
+        let mut cotangents = std::mem::take(&mut self.cotangents);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let environment = self.environment(inputs);
+        let result = backward::run_stage(
+            &environment,
+            stage,
+            &mut cotangents,
+            &mut scratch,
+            trace,
+            gradients,
+        );
+        self.cotangents = cotangents;
+        self.scratch = scratch;
+        result
+    }
+
+    fn finish_inputs(&mut self, trace: &mut Trace) -> Gradients<T> {
+        let mut gradients = Vec::new();
+        for (position, &value) in self.graph.inputs().iter().enumerate() {
+            let cotangent = &mut self.cotangents[value.index()];
+            let exponent = backward::align(cotangent, &self.plan);
+            gradients.push(
+                exponent
+                    .filter(|_| self.options.input_gradients)
+                    .map(|exponent| {
+                        let shape = self.graph.value(value).shape.clone();
+                        trace.inputs[position] =
+                            Some(Statistics::of(&cotangent.data, exponent, None));
+                        Scaled {
+                            tensor: Tensor::new(shape, cotangent.data.clone()),
+                            exponent,
+                        }
+                    }),
+            );
+        }
+        gradients
+    }
+}
+
+/// Cuts a stage's buffers at the chunks of the batch: by chunk, its rows of every buffer.
+pub(super) fn split<'a, T>(
+    plan: &Plan,
+    chunked: bool,
+    buffers: &'a mut [Vec<T>],
+) -> Vec<(Option<usize>, Vec<&'a mut [T]>)> {
+    if !chunked || plan.chunks.len() < 2 {
+        return vec![(
+            None,
+            buffers.iter_mut().map(|buffer| &mut buffer[..]).collect(),
+        )];
+    }
+    let mut parts: Vec<(Option<usize>, Vec<&mut [T]>)> = (0..plan.chunks.len())
+        .map(|chunk| (Some(chunk), Vec::with_capacity(buffers.len())))
+        .collect();
+    for buffer in buffers {
+        let size = buffer.len() / plan.rows.max(1) * plan.chunks[0].len();
+        let mut rest = &mut buffer[..];
+        for (_, locals) in &mut parts {
+            let (part, others) = rest.split_at_mut(size.min(rest.len()));
+            locals.push(part);
+            rest = others;
+        }
+    }
+    parts
+}

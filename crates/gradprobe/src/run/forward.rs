@@ -1,0 +1,173 @@
+//! The forward pass.
+
+use super::executor::{Environment, RunElement, RunError};
+use super::trace::{NodeTrace, UnitCounts};
+use crate::num::{Bounds, Statistics, View, ViewMut};
+use crate::ops::Context;
+use crate::ops::activation::Activation;
+
+/// Share of a bounded activation's range next to a bound that counts as saturated: 1.5 %, so that
+/// a tanh saturates at |t| > 0.97, as in Karpathy's makemore, part 3.
+const SATURATION_MARGIN: f64 = 0.015;
+
+/// What a chunk saw at a node: its statistics, and which units passed a gradient.
+#[derive(Default)]
+pub(super) struct ForwardTap {
+    pub statistics: Option<Statistics>,
+    pub alive: Option<Vec<bool>>,
+}
+
+impl ForwardTap {
+    pub fn merge(&mut self, other: Self) {
+        match (&mut self.statistics, other.statistics) {
+            (Some(mine), Some(theirs)) => mine.merge(&theirs),
+            (mine @ None, theirs) => *mine = theirs,
+            (Some(_), None) => {}
+        }
+        match (&mut self.alive, other.alive) {
+            (Some(mine), Some(theirs)) => {
+                mine.iter_mut()
+                    .zip(theirs)
+                    .for_each(|(alive, more)| *alive |= more);
+            }
+            (mine @ None, theirs) => *mine = theirs,
+            (Some(_), None) => {}
+        }
+    }
+
+    pub fn store(self, trace: &mut NodeTrace) {
+        trace.forward = self.statistics;
+        trace.units = self.alive.map(|alive| UnitCounts {
+            units: alive.len(),
+            dead: alive.iter().filter(|&&alive| !alive).count(),
+        });
+    }
+}
+
+/// Runs the nodes of a stage on a chunk of the batch (`None`: on all of it). `locals` are the
+/// stage's own buffers, the chunk's rows of each.
+pub(super) fn run_stage<T: RunElement>(
+    environment: &Environment<'_, T>,
+    stage: usize,
+    chunk: Option<usize>,
+    mut locals: Vec<&mut [T]>,
+) -> Result<Vec<ForwardTap>, RunError> {
+    let Environment {
+        graph,
+        plan,
+        options,
+        ..
+    } = *environment;
+    let nodes = plan.stages[stage].nodes.clone();
+    let mut taps = Vec::with_capacity(nodes.len());
+    let mut written = 0;
+    for position in nodes {
+        let node = &graph.nodes()[position];
+        if node.op.is_view(options.mode) {
+            taps.push(ForwardTap::default());
+            continue;
+        }
+        let (before, after) = locals.split_at_mut(written);
+        let inputs: Vec<View<'_, T>> = node
+            .inputs
+            .iter()
+            .map(|value| {
+                let shape = plan.shape(graph, value.index(), chunk);
+                View {
+                    shape,
+                    data: environment.read(value.index(), stage, chunk, before),
+                }
+            })
+            .collect();
+        let mut outputs: Vec<ViewMut<'_, T>> = node
+            .outputs
+            .iter()
+            .zip(after.iter_mut())
+            .map(|(value, data)| ViewMut {
+                shape: plan.shape(graph, value.index(), chunk),
+                data,
+            })
+            .collect();
+        written += outputs.len();
+        let context = environment.context(position, chunk);
+        T::kernel(&*node.op)
+            .forward(&context, &inputs, &mut outputs)
+            .map_err(|source| RunError::node(node, source))?;
+        taps.push(if options.statistics {
+            tap(
+                &context,
+                node.op.activation(),
+                &inputs,
+                outputs[0].as_view(),
+            )
+        } else {
+            ForwardTap::default()
+        });
+    }
+    Ok(taps)
+}
+
+fn tap<T: RunElement>(
+    _context: &Context,
+    activation: Option<&dyn Activation>,
+    inputs: &[View<'_, T>],
+    output: View<'_, T>,
+) -> ForwardTap {
+    let bounds = activation.and_then(saturation_bounds);
+    let alive = activation
+        .map(Activation::flat_regions)
+        .filter(|regions| !regions.is_empty())
+        .map(|regions| alive_units(inputs[0], &regions));
+    ForwardTap {
+        statistics: Some(Statistics::of(output.data, 0, bounds)),
+        alive,
+    }
+}
+
+/// The bounds beyond which a signal bounded on both sides is saturated.
+fn saturation_bounds(activation: &dyn Activation) -> Option<Bounds> {
+    let (low, high) = activation.range();
+    (low.is_finite() && high.is_finite()).then(|| {
+        let margin = SATURATION_MARGIN * (high - low);
+        Bounds {
+            low: low + margin,
+            high: high - margin,
+        }
+    })
+}
+
+/// Which units (features of a vector or a token, channels of an image) left the flat regions for
+/// at least one sample. NaN counts as alive: it is another rule's business.
+fn alive_units<T: RunElement>(pre_activation: View<'_, T>, regions: &[(f64, f64)]) -> Vec<bool> {
+    let shape = pre_activation.shape;
+    let axis = if shape.len() == 3 {
+        2
+    } else {
+        1.min(shape.len().saturating_sub(1))
+    };
+    let units = shape.get(axis).copied().unwrap_or(1);
+    let inner: usize = shape.iter().skip(axis + 1).product();
+    let mut alive = vec![false; units];
+    let regions: Vec<(T, T)> = regions
+        .iter()
+        .map(|&(low, high)| (T::from_f64(low), T::from_f64(high)))
+        .collect();
+    let leaves = |x: T| {
+        regions
+            .iter()
+            .all(|&(low, high)| !((x >= low) & (x <= high)))
+    };
+    if inner == 1 {
+        for row in pre_activation.data.chunks_exact(units.max(1)) {
+            for (alive, &x) in alive.iter_mut().zip(row) {
+                *alive |= leaves(x);
+            }
+        }
+    } else {
+        let planes = pre_activation.data.chunks_exact(inner.max(1));
+        for (plane, unit) in planes.zip((0..units).cycle()) {
+            alive[unit] = alive[unit] || plane.iter().any(|&x| leaves(x));
+        }
+    }
+    alive
+}

@@ -1,0 +1,210 @@
+//! Which nodes run together, and where the batch is cut.
+
+use crate::graph::{Graph, ValueKind};
+use crate::num::Shape;
+use crate::ops::Mode;
+use std::ops::Range;
+
+/// The most chunks a batch is cut into: more threads than this share no batch.
+const MOST_CHUNKS: usize = 16;
+
+/// A stretch of nodes that runs as one.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Which nodes, by position in the graph.
+    pub nodes: Range<usize>,
+    /// Is the batch cut into chunks here?
+    pub chunked: bool,
+    /// The slots that its nodes write, in the order they are written.
+    pub locals: Vec<usize>,
+}
+
+/// Where the data of a slot lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Written by a node of stage `.0`, as its local `.1`.
+    Stage(usize, usize),
+    /// A parameter.
+    Parameter(usize),
+    /// An input of the graph.
+    Input(usize),
+}
+
+/// The plan of a graph's runs. A *slot* is the value whose memory a value lies in: its own, or
+/// that of the value it is a view of.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub stages: Vec<Stage>,
+    /// By value: its slot.
+    pub slots: Vec<usize>,
+    /// By slot: where its data lies.
+    pub sources: Vec<Source>,
+    /// By value: does axis 0 enumerate the samples of the batch?
+    pub sampled: Vec<bool>,
+    /// By slot: does its cotangent matter?
+    pub needs: Vec<bool>,
+    /// By slot: how many times nodes read it (views aside).
+    pub uses: Vec<usize>,
+    /// The batch's chunks, in rows.
+    pub chunks: Vec<Range<usize>>,
+    /// Rows of the batch.
+    pub rows: usize,
+    /// By value: its shape when only the last, shorter chunk is seen, and when a full one is.
+    chunk_shapes: [Vec<Option<Shape>>; 2],
+}
+
+impl Plan {
+    pub fn new(graph: &Graph, mode: Mode, input_gradients: bool) -> Self {
+        let values = graph.values();
+        let rows = graph
+            .inputs()
+            .first()
+            .and_then(|&input| graph.value(input).shape.first().copied())
+            .unwrap_or(1);
+        let mut plan = Self {
+            stages: Vec::new(),
+            slots: (0..values.len()).collect(),
+            sources: vec![Source::Input(0); values.len()],
+            sampled: vec![false; values.len()],
+            needs: vec![false; values.len()],
+            uses: vec![0; values.len()],
+            chunks: Vec::new(),
+            rows,
+            chunk_shapes: [Vec::new(), Vec::new()],
+        };
+        for (index, value) in values.iter().enumerate() {
+            match value.kind {
+                ValueKind::Input(position) => {
+                    plan.sources[index] = Source::Input(position);
+                    plan.sampled[index] = value.shape.first() == Some(&rows);
+                    plan.needs[index] = input_gradients;
+                }
+                ValueKind::Parameter(id) => {
+                    plan.sources[index] = Source::Parameter(id.index());
+                    plan.needs[index] = graph.parameter(id).trainable;
+                }
+                ValueKind::Output(..) => {}
+            }
+        }
+        plan.cut_into_stages(graph, mode);
+        plan.cut_the_batch(graph);
+        plan
+    }
+
+    fn cut_into_stages(&mut self, graph: &Graph, mode: Mode) {
+        for (position, node) in graph.nodes().iter().enumerate() {
+            let shapes: Vec<&Shape> = node.inputs.iter().map(|&v| &graph.value(v).shape).collect();
+            let sampled: Vec<bool> = node
+                .inputs
+                .iter()
+                .map(|v| self.sampled[v.index()])
+                .collect();
+            let by_sample = sampled.contains(&true) && node.op.per_sample(&sampled, &shapes);
+            if !(by_sample && self.stages.last().is_some_and(|stage| stage.chunked)) {
+                self.stages.push(Stage {
+                    nodes: position..position,
+                    chunked: by_sample,
+                    locals: Vec::new(),
+                });
+            }
+            let number = self.stages.len() - 1;
+            let stage = &mut self.stages[number];
+            stage.nodes.end = position + 1;
+
+            let is_view = node.op.is_view(mode);
+            for (input, value) in node.inputs.iter().enumerate() {
+                let slot = self.slots[value.index()];
+                if !is_view && self.needs[slot] && node.op.differentiable(input) {
+                    self.uses[slot] += 1;
+                }
+            }
+            let visible = node.outputs.len() - node.op.kept_outputs();
+            let any_sampled = sampled.contains(&true);
+            let needs = node.inputs.iter().enumerate().any(|(input, value)| {
+                node.op.differentiable(input) && self.needs[self.slots[value.index()]]
+            });
+            for (output, &value) in node.outputs.iter().enumerate() {
+                let index = value.index();
+                let rows_first = graph.value(value).shape.first() == Some(&self.rows);
+                self.sampled[index] = by_sample || (any_sampled && rows_first);
+                if is_view && output == 0 {
+                    self.slots[index] = self.slots[node.inputs[0].index()];
+                    continue;
+                }
+                self.sources[index] = Source::Stage(number, stage.locals.len());
+                stage.locals.push(index);
+                self.needs[index] = needs && output < visible;
+            }
+        }
+    }
+
+    /// Chunks have the rows that the costliest node asks for, but there are few enough of them.
+    fn cut_the_batch(&mut self, graph: &Graph) {
+        let mut costliest = (0, 1);
+        for stage in self.stages.iter().filter(|stage| stage.chunked) {
+            for node in &graph.nodes()[stage.nodes.clone()] {
+                let inputs: Vec<&Shape> = node
+                    .inputs
+                    .iter()
+                    .map(|&value| &graph.value(value).shape)
+                    .collect();
+                let outputs: Vec<Shape> = node
+                    .outputs
+                    .iter()
+                    .map(|&value| graph.value(value).shape.clone())
+                    .collect();
+                let flops = node.op.flops(&inputs, &outputs);
+                if flops > costliest.0 {
+                    costliest = (flops, node.op.rows_per_call(&inputs));
+                }
+            }
+        }
+        let rows = self.rows.max(1);
+        let count = (rows / costliest.1.max(1)).clamp(1, MOST_CHUNKS);
+        let size = rows.div_ceil(count);
+        self.chunks = (0..rows)
+            .step_by(size)
+            .map(|start| start..(start + size).min(rows))
+            .collect();
+        if self.chunks.len() > 1 {
+            let last = self.chunks[self.chunks.len() - 1].len();
+            for (variant, rows) in [last, size].into_iter().enumerate() {
+                let shapes = graph.values().iter().enumerate().map(|(index, value)| {
+                    self.sampled[index].then(|| {
+                        let mut shape = value.shape.clone();
+                        shape.0[0] = rows;
+                        shape
+                    })
+                });
+                self.chunk_shapes[variant] = shapes.collect();
+            }
+        }
+    }
+
+    /// The stage that a node belongs to.
+    pub fn stage_of(&self, node: usize) -> usize {
+        self.stages.partition_point(|stage| stage.nodes.end <= node)
+    }
+
+    /// The shape of a value as a chunk sees it; `None` is the whole batch.
+    pub fn shape<'a>(
+        &'a self,
+        graph: &'a Graph,
+        value: usize,
+        chunk: Option<usize>,
+    ) -> &'a [usize] {
+        let whole = &graph.values()[value].shape;
+        let Some(chunk) = chunk.filter(|_| self.chunks.len() > 1) else {
+            return whole;
+        };
+        let variant = usize::from(chunk + 1 < self.chunks.len());
+        self.chunk_shapes[variant][value].as_ref().unwrap_or(whole)
+    }
+
+    /// The elements of a sampled slot of `len` elements that belong to a chunk.
+    pub fn elements(&self, len: usize, chunk: usize) -> Range<usize> {
+        let row = len / self.rows.max(1);
+        let rows = &self.chunks[chunk];
+        rows.start * row..rows.end * row
+    }
+}

@@ -1,0 +1,48 @@
+//! What the taps saw.
+
+use crate::num::Statistics;
+
+/// How many units of an activation pass no gradient on this batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct UnitCounts {
+    /// Units: features of a vector, channels of an image.
+    pub units: usize,
+    /// Units whose pre-activation lay on a flat part of the activation for every sample.
+    pub dead: usize,
+}
+
+/// What was seen at a node's first output.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeTrace {
+    /// The forward signal.
+    pub forward: Option<Statistics>,
+    /// The cotangent that arrived; `None` where none did.
+    pub backward: Option<Statistics>,
+    /// What the node handed on to its first input, where that input has other readers too (else
+    /// it is what arrives at the input).
+    pub handed_on: Option<Statistics>,
+    /// Dead units, where the node is an activation with flat parts.
+    pub units: Option<UnitCounts>,
+}
+
+/// What was seen of a parameter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ParameterTrace {
+    /// Its values.
+    pub value: Statistics,
+    /// Its gradient; `None` where no path leads from the objective to it.
+    pub gradient: Option<Statistics>,
+}
+
+/// What the taps saw in one forward and backward run.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// The loss, where the objective is one.
+    pub loss: Option<f64>,
+    /// By node.
+    pub nodes: Vec<NodeTrace>,
+    /// By parameter.
+    pub parameters: Vec<ParameterTrace>,
+    /// The gradients with respect to the graph's inputs, where they were asked for.
+    pub inputs: Vec<Option<Statistics>>,
+}

@@ -1,0 +1,82 @@
+//! Holds every `crate::…` of the library against the order of its modules: a module knows those
+//! before it, never those after it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of `crates/gradprobe/src`, in the order in which data flows through them.
+const ORDER: [&str; 13] = [
+    "num", "ops", "graph", "theory", "init", "data", "import", "run", "measure", "diagnose", "fix",
+    "report", "check",
+];
+
+/// Checks every file of the library.
+pub fn check(root: &Path) -> Result<(), String> {
+    let source = root.join("crates/gradprobe/src");
+    let mut files = Vec::new();
+    collect(&source, &mut files)?;
+    let mut wrong = Vec::new();
+    for file in &files {
+        let Ok(inside) = file.strip_prefix(&source) else {
+            continue;
+        };
+        let first = inside
+            .components()
+            .next()
+            .map(|part| part.as_os_str().to_string_lossy());
+        let room = first.as_deref().unwrap_or_default().trim_end_matches(".rs");
+        let Some(own) = ORDER.iter().position(|&name| name == room) else {
+            if inside != Path::new("lib.rs") {
+                wrong.push(format!(
+                    "{}: `{room}` is not in the order of modules",
+                    inside.display()
+                ));
+            }
+            continue;
+        };
+        let text =
+            fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        // What tests use is no part of the structure.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            for used in line.split("crate::").skip(1) {
+                let name: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                if ORDER
+                    .iter()
+                    .position(|&known| known == name)
+                    .is_some_and(|used| used > own)
+                {
+                    wrong.push(format!(
+                        "{}:{}: `{room}` must not know `{name}`, which comes after it",
+                        inside.display(),
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    eprintln!("== layers: {} files", files.len());
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for entry in entries {
+        let path = entry
+            .map_err(|error| format!("{}: {error}", folder.display()))?
+            .path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
