@@ -187,6 +187,18 @@ impl Graph {
     pub fn parameter(&self, id: ParameterId) -> &Parameter {
         &self.parameters[id.index()]
     }
+    /// Replaces the numbers of a parameter.
+    ///
+    /// # Panics
+    /// If their shape is another one.
+    pub fn set_parameter(&mut self, index: usize, data: ParameterData) {
+        let shape = match &data {
+            ParameterData::F32(tensor) => tensor.shape(),
+            ParameterData::F64(tensor) => tensor.shape(),
+        };
+        assert_eq!(*shape, self.value(self.parameters[index].value).shape);
+        self.parameters[index].data = data;
+    }
     /// How many numbers are trained.
     pub fn trainable_count(&self) -> usize {
         let sizes = self

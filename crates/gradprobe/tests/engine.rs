@@ -1,0 +1,232 @@
+//! Promises of the engine as a whole: right gradients through branches and shared parameters, the
+//! same bits on any number of threads, no signal too small or too large to measure.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use gradprobe::graph::{CotangentKind, Graph, GraphBuilder, Objective, Origin, ParameterData, ValueId};
+use gradprobe::measure::measure;
+use gradprobe::num::random::Stream;
+use gradprobe::num::{Shape, Tensor};
+use gradprobe::ops::{Add, CrossEntropy, Linear, LogSoftmax, Mul, Reduction, Reshape, Role, Softmax};
+use gradprobe::run::{Executor, Options, RunElement, RunOutput};
+use std::sync::Arc;
+
+fn here() -> Origin {
+    Origin::default()
+}
+
+fn normal(name: &str, shape: &[usize], std: f64) -> Tensor<f64> {
+    let mut tensor = Tensor::zeros(Shape::new(shape));
+    Stream::new(7, name).fill_normal(0.0, std, tensor.data_mut());
+    tensor
+}
+
+fn parameter(builder: &mut GraphBuilder, name: &str, shape: &[usize], std: f64) -> ValueId {
+    let data = ParameterData::F64(Arc::new(normal(name, shape, std)));
+    builder.parameter(name, data, true).unwrap()
+}
+
+fn linear(builder: &mut GraphBuilder, name: &str, x: ValueId, units: usize, std: f64) -> ValueId {
+    let fan_in = *builder.shape(x).last().unwrap();
+    let w = parameter(builder, &format!("{name}.weight"), &[units, fan_in], std);
+    let b = parameter(builder, &format!("{name}.bias"), &[units], 0.1);
+    builder.node(name, Linear { bias: true }, &[x, w, b], here()).unwrap()
+}
+
+/// A network with a skip connection, a value read three times, a weight that two layers share, a
+/// gate (a product of two branches), a reshape, and a loss.
+fn branched(rows: usize) -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [rows, 6].into()).unwrap();
+    let target = b.input("target", [rows].into()).unwrap();
+    b.begin_layer("first", "linear", here()).unwrap();
+    let h = linear(&mut b, "first", x, 8, 0.4);
+    b.begin_layer("branch", "linear + softmax", here()).unwrap();
+    let branch = linear(&mut b, "branch", h, 8, 0.4);
+    let branch = b.node("branch.softmax", Softmax { axis: -1 }, &[branch], here()).unwrap();
+    b.begin_layer("gate", "product", here()).unwrap();
+    let gated = b.node("gate", Mul, &[branch, h], here()).unwrap();
+    b.begin_layer("skip", "sum", here()).unwrap();
+    let sum =
+        b.node_with("skip", Arc::new(Add), &[gated, h], Some(Role::Residual), here()).unwrap()[0];
+    let square = b.node("square", Mul, &[sum, sum], here()).unwrap();
+    b.begin_layer("tied", "linear, twice", here()).unwrap();
+    let w = parameter(&mut b, "tied.weight", &[8, 8], 0.4);
+    let once = b.node("tied.once", Linear { bias: false }, &[square, w], here()).unwrap();
+    let twice = b.node("tied.twice", Linear { bias: false }, &[once, w], here()).unwrap();
+    b.begin_layer("shape", "reshape", here()).unwrap();
+    let fold = Reshape { shape: vec![0, 2, 4] };
+    let folded = b.node("fold", fold, &[twice], here()).unwrap();
+    let unfolded = b.node("unfold", Reshape { shape: vec![0, -1] }, &[folded], here()).unwrap();
+    b.begin_layer("head", "linear", here()).unwrap();
+    let logits = linear(&mut b, "head", unfolded, 3, 0.4);
+    b.end_layer();
+    let loss = CrossEntropy { reduction: Reduction::Mean };
+    let loss = b.node("loss", loss, &[logits, target], here()).unwrap();
+    b.finish(logits, Objective::Loss(loss)).unwrap()
+}
+
+fn branched_inputs<T: RunElement>(rows: usize) -> Vec<Tensor<T>> {
+    let target: Vec<T> = (0..rows).map(|row| T::from_f64((row % 3) as f64)).collect();
+    vec![normal("x", &[rows, 6], 1.0).cast(), Tensor::new([rows], target)]
+}
+
+fn run<T: RunElement>(graph: &Graph, inputs: &[Tensor<T>], threads: usize) -> RunOutput<T> {
+    let options =
+        Options { threads, keep_gradients: true, input_gradients: true, ..Options::default() };
+    Executor::new(graph, options).unwrap().run(inputs).unwrap()
+}
+
+#[test]
+fn gradients_through_branches_and_shared_parameters_agree_with_central_differences() {
+    let graph = branched(70);
+    let inputs = branched_inputs::<f64>(70);
+    let output = run(&graph, &inputs, 2);
+    for (index, parameter) in graph.parameters().iter().enumerate() {
+        let gradient = output.gradients[index].as_ref().unwrap();
+        let ParameterData::F64(values) = &parameter.data else { unreachable!() };
+        for element in [0, values.data().len() / 2, values.data().len() - 1] {
+            let step = 1e-5;
+            let loss = |sign: f64| {
+                let mut moved = graph.clone();
+                let mut data = values.as_ref().clone();
+                data.data_mut()[element] += sign * step;
+                moved.set_parameter(index, ParameterData::F64(Arc::new(data)));
+                run(&moved, &inputs, 1).trace.loss.unwrap()
+            };
+            let expected = (loss(1.0) - loss(-1.0)) / (2.0 * step);
+            let got = gradient.tensor.data()[element] * 2f64.powi(gradient.exponent as i32);
+            assert!(
+                (got - expected).abs() <= 1e-6 * expected.abs().max(1e-3),
+                "{} [{element}]: {got} against {expected}",
+                parameter.name
+            );
+        }
+    }
+    assert!(output.input_gradients[0].is_some());
+}
+
+#[test]
+fn the_result_is_the_same_bits_on_any_number_of_threads() {
+    let graph = branched(97);
+    let inputs = branched_inputs::<f32>(97);
+    let one = run(&graph, &inputs, 1);
+    for threads in [2, 3, 7] {
+        let other = run(&graph, &inputs, threads);
+        assert_eq!(one.trace.loss, other.trace.loss);
+        assert_eq!(one.gradients, other.gradients);
+        assert_eq!(one.input_gradients, other.input_gradients);
+        for (a, b) in one.trace.nodes.iter().zip(&other.trace.nodes) {
+            assert_eq!((a.forward, a.backward), (b.forward, b.backward));
+        }
+    }
+}
+
+#[test]
+fn f32_agrees_with_f64_and_a_second_run_with_the_first() {
+    let graph = branched(40);
+    let single = branched_inputs::<f32>(40);
+    let mut executor =
+        Executor::new(&graph, Options { keep_gradients: true, ..Options::default() }).unwrap();
+    let first = executor.run(&single).unwrap();
+    let second = executor.run(&single).unwrap();
+    assert_eq!(first.gradients, second.gradients);
+    let double = run(&graph, &branched_inputs::<f64>(40), 2);
+    for (a, b) in first.trace.parameters.iter().zip(&double.trace.parameters) {
+        let (a, b) = (a.gradient.unwrap().l2().log10(), b.gradient.unwrap().l2().log10());
+        assert!((a - b).abs() < 1e-5, "{a} against {b}");
+    }
+}
+
+/// Linear layers whose weights are the identity × `factor`, without a loss.
+fn scaling_chain(depth: usize, factor: f64) -> Graph {
+    let mut b = GraphBuilder::new();
+    let mut x = b.input("x", [64, 3].into()).unwrap();
+    for layer in 0..depth {
+        b.begin_layer(format!("fc{layer}"), "linear", here()).unwrap();
+        let mut eye = Tensor::zeros([3, 3]);
+        (0..3).for_each(|i| eye.data_mut()[4 * i] = factor);
+        let eye = ParameterData::F64(Arc::new(eye));
+        let w = b.parameter(format!("fc{layer}.weight"), eye, true).unwrap();
+        x = b.node(format!("fc{layer}"), Linear { bias: false }, &[x, w], here()).unwrap();
+    }
+    b.finish(x, Objective::Output(x, CotangentKind::Random)).unwrap()
+}
+
+#[test]
+fn cotangents_of_any_size_keep_their_decades_in_f32() {
+    for (factor, depth) in [(1e-20, 300), (1e20, 300)] {
+        let graph = scaling_chain(depth, factor);
+        let x = Tensor::new([64, 3], vec![1f32; 192]);
+        let output = run(&graph, &[x], 2);
+        let measured = measure(&graph, &output.trace, None, 0);
+        let expected = factor.log10() * (depth - 1) as f64;
+        let got = measured.layers[0].backward_decades.unwrap();
+        // The f32 nearest to 1e±20 is off by some 1e-8 of it.
+        assert!((got - expected).abs() < 1e-4, "{got} against {expected}");
+    }
+}
+
+#[test]
+fn gains_sum_to_the_lost_decades_along_the_chain() {
+    let graph = branched(64);
+    let output = run(&graph, &branched_inputs::<f64>(64), 2);
+    let measured = measure(&graph, &output.trace, None, 0);
+    let spine: Vec<_> = measured.layers.iter().filter(|layer| layer.on_spine).collect();
+    let names: Vec<&str> = spine.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["first", "skip", "tied", "head"]);
+    for (position, layer) in spine.iter().enumerate() {
+        let gains: f64 = spine[position + 1..].iter().map(|layer| layer.gains.total()).sum();
+        let decades = layer.backward_decades.unwrap();
+        assert!((gains - decades).abs() <= 1e-9 * decades.abs().max(1.0), "{gains}, {decades}");
+    }
+    assert!(spine[1].gains.residual != 0.0);
+}
+
+#[test]
+fn decades_do_not_change_when_the_loss_is_rescaled() {
+    let scaled = |scale: f64| {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", [50, 6].into()).unwrap();
+        b.begin_layer("a", "linear", here()).unwrap();
+        let h = linear(&mut b, "a", x, 20, 0.01);
+        b.begin_layer("b", "linear", here()).unwrap();
+        let y = linear(&mut b, "b", h, 20, 0.01);
+        let y = b.node("b.log", LogSoftmax { axis: -1 }, &[y], here()).unwrap();
+        b.end_layer();
+        let scale = ParameterData::F64(Arc::new(Tensor::new([1], vec![scale])));
+        let scale = b.parameter("scale", scale, false).unwrap();
+        let out = b.node("scaled", Mul, &[y, scale], here()).unwrap();
+        let graph = b.finish(y, Objective::Output(out, CotangentKind::Random)).unwrap();
+        let output = run(&graph, &[normal("x", &[50, 6], 1.0).cast::<f32>()], 2);
+        measure(&graph, &output.trace, None, 0)
+    };
+    let plain = scaled(1.0);
+    for scale in [2f64.powi(-100), 2f64.powi(100)] {
+        let other = scaled(scale);
+        for (a, b) in plain.layers.iter().zip(&other.layers) {
+            assert_eq!(a.backward_decades, b.backward_decades);
+            assert_eq!(a.gains, b.gains);
+        }
+    }
+    // A factor that is no power of two rounds differently, but by no more than that.
+    for (a, b) in plain.layers.iter().zip(&scaled(1e-30).layers) {
+        let (a, b) = (a.backward_decades.unwrap(), b.backward_decades.unwrap());
+        assert!((a - b).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused_by_name() {
+    let graph = branched(8);
+    let mut executor = Executor::<f32>::new(&graph, Options::default()).unwrap();
+    let error = executor.run(&[]).unwrap_err().to_string();
+    assert_eq!(error, "the network takes 2 inputs, got 0");
+    let wrong = [Tensor::zeros([8, 5]), Tensor::zeros([8])];
+    let error = executor.run(&wrong).unwrap_err().to_string();
+    assert_eq!(error, "input `x`: expected shape [8, 6], got [8, 5]");
+    let mut inputs = branched_inputs::<f32>(8);
+    inputs[1].data_mut()[3] = 17.0;
+    let error = executor.run(&inputs).unwrap_err().to_string();
+    assert!(error.contains("`loss`") && error.contains("17"), "{error}");
+}
