@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use gradprobe::graph::{CotangentKind, Graph, GraphBuilder, Objective, Origin, ParameterData, ValueId};
+use gradprobe::graph::{
+    CotangentKind, Graph, GraphBuilder, Objective, Origin, ParameterData, ValueId,
+};
 use gradprobe::measure::measure;
 use gradprobe::num::random::Stream;
 use gradprobe::num::{Shape, Tensor};
-use gradprobe::ops::{Add, CrossEntropy, Linear, LogSoftmax, Mul, Reduction, Reshape, Role, Softmax};
+use gradprobe::ops::{
+    Add, CrossEntropy, Linear, LogSoftmax, Mul, Reduction, Reshape, Role, Softmax,
+};
 use gradprobe::run::{Executor, Options, RunElement, RunOutput};
 use std::sync::Arc;
 
@@ -30,7 +34,9 @@ fn linear(builder: &mut GraphBuilder, name: &str, x: ValueId, units: usize, std:
     let fan_in = *builder.shape(x).last().unwrap();
     let w = parameter(builder, &format!("{name}.weight"), &[units, fan_in], std);
     let b = parameter(builder, &format!("{name}.bias"), &[units], 0.1);
-    builder.node(name, Linear { bias: true }, &[x, w, b], here()).unwrap()
+    builder
+        .node(name, Linear { bias: true }, &[x, w, b], here())
+        .unwrap()
 }
 
 /// A network with a skip connection, a value read three times, a weight that two layers share, a
@@ -43,37 +49,63 @@ fn branched(rows: usize) -> Graph {
     let h = linear(&mut b, "first", x, 8, 0.4);
     b.begin_layer("branch", "linear + softmax", here()).unwrap();
     let branch = linear(&mut b, "branch", h, 8, 0.4);
-    let branch = b.node("branch.softmax", Softmax { axis: -1 }, &[branch], here()).unwrap();
+    let branch = b
+        .node("branch.softmax", Softmax { axis: -1 }, &[branch], here())
+        .unwrap();
     b.begin_layer("gate", "product", here()).unwrap();
     let gated = b.node("gate", Mul, &[branch, h], here()).unwrap();
     b.begin_layer("skip", "sum", here()).unwrap();
-    let sum =
-        b.node_with("skip", Arc::new(Add), &[gated, h], Some(Role::Residual), here()).unwrap()[0];
+    let sum = b
+        .node_with(
+            "skip",
+            Arc::new(Add),
+            &[gated, h],
+            Some(Role::Residual),
+            here(),
+        )
+        .unwrap()[0];
     let square = b.node("square", Mul, &[sum, sum], here()).unwrap();
     b.begin_layer("tied", "linear, twice", here()).unwrap();
     let w = parameter(&mut b, "tied.weight", &[8, 8], 0.4);
-    let once = b.node("tied.once", Linear { bias: false }, &[square, w], here()).unwrap();
-    let twice = b.node("tied.twice", Linear { bias: false }, &[once, w], here()).unwrap();
+    let once = b
+        .node("tied.once", Linear { bias: false }, &[square, w], here())
+        .unwrap();
+    let twice = b
+        .node("tied.twice", Linear { bias: false }, &[once, w], here())
+        .unwrap();
     b.begin_layer("shape", "reshape", here()).unwrap();
-    let fold = Reshape { shape: vec![0, 2, 4] };
+    let fold = Reshape {
+        shape: vec![0, 2, 4],
+    };
     let folded = b.node("fold", fold, &[twice], here()).unwrap();
-    let unfolded = b.node("unfold", Reshape { shape: vec![0, -1] }, &[folded], here()).unwrap();
+    let unfolded = b
+        .node("unfold", Reshape { shape: vec![0, -1] }, &[folded], here())
+        .unwrap();
     b.begin_layer("head", "linear", here()).unwrap();
     let logits = linear(&mut b, "head", unfolded, 3, 0.4);
     b.end_layer();
-    let loss = CrossEntropy { reduction: Reduction::Mean };
+    let loss = CrossEntropy {
+        reduction: Reduction::Mean,
+    };
     let loss = b.node("loss", loss, &[logits, target], here()).unwrap();
     b.finish(logits, Objective::Loss(loss)).unwrap()
 }
 
 fn branched_inputs<T: RunElement>(rows: usize) -> Vec<Tensor<T>> {
     let target: Vec<T> = (0..rows).map(|row| T::from_f64((row % 3) as f64)).collect();
-    vec![normal("x", &[rows, 6], 1.0).cast(), Tensor::new([rows], target)]
+    vec![
+        normal("x", &[rows, 6], 1.0).cast(),
+        Tensor::new([rows], target),
+    ]
 }
 
 fn run<T: RunElement>(graph: &Graph, inputs: &[Tensor<T>], threads: usize) -> RunOutput<T> {
-    let options =
-        Options { threads, keep_gradients: true, input_gradients: true, ..Options::default() };
+    let options = Options {
+        threads,
+        keep_gradients: true,
+        input_gradients: true,
+        ..Options::default()
+    };
     Executor::new(graph, options).unwrap().run(inputs).unwrap()
 }
 
@@ -84,7 +116,9 @@ fn gradients_through_branches_and_shared_parameters_agree_with_central_differenc
     let output = run(&graph, &inputs, 2);
     for (index, parameter) in graph.parameters().iter().enumerate() {
         let gradient = output.gradients[index].as_ref().unwrap();
-        let ParameterData::F64(values) = &parameter.data else { unreachable!() };
+        let ParameterData::F64(values) = &parameter.data else {
+            unreachable!()
+        };
         for element in [0, values.data().len() / 2, values.data().len() - 1] {
             let step = 1e-5;
             let loss = |sign: f64| {
@@ -126,14 +160,23 @@ fn the_result_is_the_same_bits_on_any_number_of_threads() {
 fn f32_agrees_with_f64_and_a_second_run_with_the_first() {
     let graph = branched(40);
     let single = branched_inputs::<f32>(40);
-    let mut executor =
-        Executor::new(&graph, Options { keep_gradients: true, ..Options::default() }).unwrap();
+    let mut executor = Executor::new(
+        &graph,
+        Options {
+            keep_gradients: true,
+            ..Options::default()
+        },
+    )
+    .unwrap();
     let first = executor.run(&single).unwrap();
     let second = executor.run(&single).unwrap();
     assert_eq!(first.gradients, second.gradients);
     let double = run(&graph, &branched_inputs::<f64>(40), 2);
     for (a, b) in first.trace.parameters.iter().zip(&double.trace.parameters) {
-        let (a, b) = (a.gradient.unwrap().l2().log10(), b.gradient.unwrap().l2().log10());
+        let (a, b) = (
+            a.gradient.unwrap().l2().log10(),
+            b.gradient.unwrap().l2().log10(),
+        );
         assert!((a - b).abs() < 1e-5, "{a} against {b}");
     }
 }
@@ -143,14 +186,23 @@ fn scaling_chain(depth: usize, factor: f64) -> Graph {
     let mut b = GraphBuilder::new();
     let mut x = b.input("x", [64, 3].into()).unwrap();
     for layer in 0..depth {
-        b.begin_layer(format!("fc{layer}"), "linear", here()).unwrap();
+        b.begin_layer(format!("fc{layer}"), "linear", here())
+            .unwrap();
         let mut eye = Tensor::zeros([3, 3]);
         (0..3).for_each(|i| eye.data_mut()[4 * i] = factor);
         let eye = ParameterData::F64(Arc::new(eye));
         let w = b.parameter(format!("fc{layer}.weight"), eye, true).unwrap();
-        x = b.node(format!("fc{layer}"), Linear { bias: false }, &[x, w], here()).unwrap();
+        x = b
+            .node(
+                format!("fc{layer}"),
+                Linear { bias: false },
+                &[x, w],
+                here(),
+            )
+            .unwrap();
     }
-    b.finish(x, Objective::Output(x, CotangentKind::Random)).unwrap()
+    b.finish(x, Objective::Output(x, CotangentKind::Random))
+        .unwrap()
 }
 
 #[test]
@@ -172,13 +224,23 @@ fn gains_sum_to_the_lost_decades_along_the_chain() {
     let graph = branched(64);
     let output = run(&graph, &branched_inputs::<f64>(64), 2);
     let measured = measure(&graph, &output.trace, None, 0);
-    let spine: Vec<_> = measured.layers.iter().filter(|layer| layer.on_spine).collect();
+    let spine: Vec<_> = measured
+        .layers
+        .iter()
+        .filter(|layer| layer.on_spine)
+        .collect();
     let names: Vec<&str> = spine.iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(names, ["first", "skip", "tied", "head"]);
     for (position, layer) in spine.iter().enumerate() {
-        let gains: f64 = spine[position + 1..].iter().map(|layer| layer.gains.total()).sum();
+        let gains: f64 = spine[position + 1..]
+            .iter()
+            .map(|layer| layer.gains.total())
+            .sum();
         let decades = layer.backward_decades.unwrap();
-        assert!((gains - decades).abs() <= 1e-9 * decades.abs().max(1.0), "{gains}, {decades}");
+        assert!(
+            (gains - decades).abs() <= 1e-9 * decades.abs().max(1.0),
+            "{gains}, {decades}"
+        );
     }
     assert!(spine[1].gains.residual != 0.0);
 }
@@ -192,12 +254,16 @@ fn decades_do_not_change_when_the_loss_is_rescaled() {
         let h = linear(&mut b, "a", x, 20, 0.01);
         b.begin_layer("b", "linear", here()).unwrap();
         let y = linear(&mut b, "b", h, 20, 0.01);
-        let y = b.node("b.log", LogSoftmax { axis: -1 }, &[y], here()).unwrap();
+        let y = b
+            .node("b.log", LogSoftmax { axis: -1 }, &[y], here())
+            .unwrap();
         b.end_layer();
         let scale = ParameterData::F64(Arc::new(Tensor::new([1], vec![scale])));
         let scale = b.parameter("scale", scale, false).unwrap();
         let out = b.node("scaled", Mul, &[y, scale], here()).unwrap();
-        let graph = b.finish(y, Objective::Output(out, CotangentKind::Random)).unwrap();
+        let graph = b
+            .finish(y, Objective::Output(out, CotangentKind::Random))
+            .unwrap();
         let output = run(&graph, &[normal("x", &[50, 6], 1.0).cast::<f32>()], 2);
         measure(&graph, &output.trace, None, 0)
     };

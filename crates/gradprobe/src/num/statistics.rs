@@ -14,8 +14,15 @@ use serde::{Deserialize, Serialize};
 const BLOCK: usize = 1024;
 /// Accumulators side by side, so that the loops vectorise (a 512-bit register of f32).
 const LANES: usize = 16;
-/// Block maxima outside 2^±this are rescaled before they are squared.
-const SAFE_EXPONENT: i32 = 400;
+/// Block maxima outside 2^±this are rescaled before they are squared: the square of the largest,
+/// and what is 2^−20 of it, stays in the range of the type.
+fn safe_exponent<T: Element>() -> i32 {
+    if T::SIGNIFICAND_BITS == f32::MANTISSA_DIGITS as i32 {
+        40
+    } else {
+        400
+    }
+}
 
 /// What is known of a signal after all of it was seen: numbers in units of 2^`exponent`.
 #[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -47,7 +54,11 @@ pub struct Bounds {
 impl Statistics {
     /// The statistics of `data` × 2^`exponent`. `bounds`, if given, apply to `data` itself.
     pub fn of<T: Element>(data: &[T], exponent: i64, bounds: Option<Bounds>) -> Self {
-        pulp::Arch::new().dispatch(OfSlice { data, exponent, bounds })
+        pulp::Arch::new().dispatch(OfSlice {
+            data,
+            exponent,
+            bounds,
+        })
     }
 
     /// Takes the elements that `other` saw as seen.
@@ -174,7 +185,8 @@ fn block_statistics<T: Element>(block: &[T], exponent: i64, bounds: Option<Bound
     let first = first_pass(block, bounds);
     let largest = first.max_abs.to_f64();
     let unsafe_to_square = largest != 0.0
-        && !(f64::exp2i(-SAFE_EXPONENT)..f64::exp2i(SAFE_EXPONENT)).contains(&largest);
+        && !(f64::exp2i(-safe_exponent::<T>())..f64::exp2i(safe_exponent::<T>()))
+            .contains(&largest);
     if first.poison.is_nan() || unsafe_to_square || !first.sum.is_finite() {
         return careful_statistics(block, exponent, bounds);
     }
@@ -330,6 +342,18 @@ mod tests {
         let tiny = Statistics::of(&[3e-200, 4e-200], -4000, None);
         assert!((tiny.l2().log10() - (5e-200f64.log10() - 4000.0 * 2f64.log10())).abs() < 1e-9);
         assert_eq!(statistics.zero_count, 1);
+    }
+
+    #[test]
+    fn squares_outside_the_range_of_f32_do_not_underflow() {
+        for size in [1e-30f32, 1e-42, 3e37] {
+            let statistics = Statistics::of(&vec![size; 2000], 0, None);
+            let expected = f64::from(size) * 2000f64.sqrt();
+            assert!(
+                relative(statistics.l2().to_f64(), expected) < 1e-6,
+                "{size}"
+            );
+        }
     }
 
     #[test]

@@ -290,7 +290,7 @@ fn pull_back<T: RunElement>(
             targets.iter().zip(direct).zip(detours).enumerate()
         {
             let Some(target) = *target else { continue };
-            let shared = plan.uses[plan.slots[node.inputs[input].index()]] > 1;
+            let shared = plan.readers[plan.slots[node.inputs[input].index()]] > 1;
             if let (0, true, true) = (input, shared, options.statistics)
                 && let Some(data) = direct.as_deref().or(detour.as_deref())
             {

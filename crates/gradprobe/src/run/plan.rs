@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub needs: Vec<bool>,
     /// By slot: how many times nodes read it (views aside).
     pub uses: Vec<usize>,
+    /// By slot: how many different nodes those are.
+    pub readers: Vec<usize>,
     /// The batch's chunks, in rows.
     pub chunks: Vec<Range<usize>>,
     /// Rows of the batch.
@@ -68,6 +70,7 @@ impl Plan {
             sampled: vec![false; values.len()],
             needs: vec![false; values.len()],
             uses: vec![0; values.len()],
+            readers: vec![0; values.len()],
             chunks: Vec::new(),
             rows,
             chunk_shapes: [Vec::new(), Vec::new()],
@@ -112,10 +115,15 @@ impl Plan {
             stage.nodes.end = position + 1;
 
             let is_view = node.op.is_view(mode);
+            let mut read = Vec::with_capacity(node.inputs.len());
             for (input, value) in node.inputs.iter().enumerate() {
                 let slot = self.slots[value.index()];
                 if !is_view && self.needs[slot] && node.op.differentiable(input) {
                     self.uses[slot] += 1;
+                    if !read.contains(&slot) {
+                        self.readers[slot] += 1;
+                        read.push(slot);
+                    }
                 }
             }
             let visible = node.outputs.len() - node.op.kept_outputs();

@@ -18,7 +18,7 @@ pub struct NodeTrace {
     pub forward: Option<Statistics>,
     /// The cotangent that arrived; `None` where none did.
     pub backward: Option<Statistics>,
-    /// What the node handed on to its first input, where that input has other readers too (else
+    /// What the node handed on to its first input, where other nodes read that too (else
     /// it is what arrives at the input).
     pub handed_on: Option<Statistics>,
     /// Dead units, where the node is an activation with flat parts.
