@@ -184,12 +184,19 @@ impl<T: Element> pulp::NullaryFnOnce for OfSlice<'_, T> {
 fn block_statistics<T: Element>(block: &[T], exponent: i64, bounds: Option<Bounds>) -> Statistics {
     let first = first_pass(block, bounds);
     let largest = first.max_abs.to_f64();
-    let unsafe_to_square = largest != 0.0
-        && !(f64::exp2i(-safe_exponent::<T>())..f64::exp2i(safe_exponent::<T>()))
-            .contains(&largest);
-    if first.poison.is_nan() || unsafe_to_square || !first.sum.is_finite() {
+    if first.poison.is_nan() {
         return careful_statistics(block, exponent, bounds);
     }
+    let safe = f64::exp2i(-safe_exponent::<T>())..f64::exp2i(safe_exponent::<T>());
+    if largest != 0.0 && !safe.contains(&largest) {
+        return rescaled_statistics(block, exponent, &first, bounds);
+    }
+    squared_statistics(block, exponent, &first)
+}
+
+/// The second pass: the squared deviations from the block's mean.
+#[inline(always)]
+fn squared_statistics<T: Element>(block: &[T], exponent: i64, first: &FirstPass<T>) -> Statistics {
     let mean = T::from_f64(first.sum.to_f64() / block.len() as f64);
     let mut sums = [T::default(); LANES];
     let mut lanes = block.chunks_exact(LANES);
@@ -215,7 +222,7 @@ fn block_statistics<T: Element>(block: &[T], exponent: i64, bounds: Option<Bound
         saturated_count: first.saturated_count,
         mean: exact_mean,
         deviation,
-        max_abs: largest,
+        max_abs: first.max_abs.to_f64(),
         exponent,
     }
 }
@@ -278,7 +285,32 @@ fn first_pass<T: Element>(block: &[T], bounds: Option<Bounds>) -> FirstPass<T> {
     first
 }
 
-/// The same for a block with non-finite elements or with squares outside the range of the type.
+/// The same for a block whose squares leave the range of the type: by a power of two, so that the
+/// figures are those of a block of ordinary size to the bit.
+#[cold]
+fn rescaled_statistics<T: Element>(
+    block: &[T],
+    exponent: i64,
+    counts: &FirstPass<T>,
+    bounds: Option<Bounds>,
+) -> Statistics {
+    let shift = libm::ilogb(counts.max_abs.to_f64());
+    let mut scaled = [T::default(); BLOCK];
+    let scaled = &mut scaled[..block.len()];
+    scaled.copy_from_slice(block);
+    super::scaled::scale(scaled, -i64::from(shift));
+    let first = first_pass(scaled, None);
+    let mut statistics = squared_statistics(scaled, exponent + i64::from(shift), &first);
+    statistics.zero_count = counts.zero_count;
+    statistics.saturated_count = if bounds.is_some() {
+        counts.saturated_count
+    } else {
+        0
+    };
+    statistics
+}
+
+/// The same for a block with non-finite elements, which are left out.
 #[cold]
 fn careful_statistics<T: Element>(
     block: &[T],
