@@ -1,0 +1,51 @@
+//! Why a command stops, and how that is said.
+
+use anstream::eprintln;
+use anstyle::{AnsiColor, Style};
+use std::io;
+use std::process::ExitCode;
+
+/// Exit status of a bad input, as in clap.
+const BAD_INPUT: u8 = 2;
+
+/// Why a command stops before its end.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something about the input, in a sentence; shown after `error: `.
+    Input(String),
+    /// A message that is already laid out, e.g. with the source text it points into.
+    Rendered(String),
+    /// The reader of the output went away (`| head`): nothing is wrong.
+    BrokenPipe,
+}
+
+impl Failure {
+    /// A failure to write to `place`.
+    pub fn writing(place: &str, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::BrokenPipe;
+        }
+        Self::Input(format!("cannot write {place}: {}", in_words(error)))
+    }
+
+    /// Says it on stderr.
+    pub fn report(self) -> ExitCode {
+        let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+        match self {
+            Self::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Input(message) => eprintln!("{style}error{style:#}: {message}"),
+            Self::Rendered(message) => eprintln!("{message}"),
+        }
+        ExitCode::from(BAD_INPUT)
+    }
+}
+
+/// An I/O error without its number.
+pub fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
+}

@@ -1,0 +1,148 @@
+//! Where a command's result goes: stdout, or a file that is there whole or not at all.
+
+use crate::failure::{Failure, in_words};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Where a result goes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct OutputArguments {
+    /// Write the result to FILE instead of stdout; the file appears whole or not at all
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl OutputArguments {
+    /// Should the result be coloured? Only on a terminal, and not under NO_COLOR.
+    pub fn colour(&self) -> bool {
+        self.output.is_none()
+            && io::stdout().is_terminal()
+            && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+    }
+
+    /// Columns to fit the result in: the terminal's, at least 80; 80 elsewhere.
+    pub fn width(&self) -> usize {
+        const NARROWEST: usize = 80;
+        const WIDEST: usize = 120;
+        let columns = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|columns| columns.parse().ok());
+        match columns {
+            Some(columns) if self.output.is_none() && io::stdout().is_terminal() => {
+                usize::clamp(columns, NARROWEST, WIDEST)
+            }
+            _ => NARROWEST,
+        }
+    }
+
+    /// Writes the result.
+    ///
+    /// A file is written under another name in the same folder and renamed when it is complete, so
+    /// that a full disk or an interruption leaves what was there before.
+    pub fn write(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let Some(path) = &self.output else {
+            let mut out = BufWriter::new(io::stdout().lock());
+            return write(&mut out)
+                .and_then(|()| out.flush())
+                .map_err(|error| Failure::writing("to stdout", &error));
+        };
+        self.write_file(path, write)
+    }
+
+    fn write_file(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let failed = |error: &io::Error| {
+            Failure::Input(format!(
+                "cannot write `{}`: {}",
+                shown(path),
+                in_words(error)
+            ))
+        };
+        if path.is_dir() {
+            return Err(Failure::Input(format!(
+                "cannot write `{}`: it is a directory",
+                shown(path)
+            )));
+        }
+        // A device such as /dev/stdout or /dev/full cannot be replaced by a renamed file.
+        if path.exists() && !path.is_file() {
+            let file = std::fs::OpenOptions::new().write(true).open(path);
+            let mut out = BufWriter::new(file.map_err(|error| failed(&error))?);
+            return write(&mut out)
+                .and_then(|()| out.flush())
+                .map_err(|error| failed(&error));
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".gradprobe-");
+        // A temporary file is private; the result is to be as open as any new file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder
+            .tempfile_in(folder)
+            .map_err(|error| failed(&error))?;
+        let mut out = BufWriter::new(file);
+        write(&mut out)
+            .and_then(|()| out.flush())
+            .map_err(|error| failed(&error))?;
+        let file = out.into_inner().map_err(|error| failed(error.error()))?;
+        file.as_file().sync_all().map_err(|error| failed(&error))?;
+        file.persist(path).map_err(|error| failed(&error.error))?;
+        Ok(())
+    }
+}
+
+/// A path as it is shown: control characters escaped.
+pub fn shown(path: &Path) -> String {
+    gradprobe::report::escape(&path.to_string_lossy()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(path: &Path) -> OutputArguments {
+        OutputArguments {
+            output: Some(path.to_path_buf()),
+        }
+    }
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.txt");
+        std::fs::write(&path, "before").expect("a file");
+        let result = to(&path).write(|out| {
+            out.write_all(b"half")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        });
+        assert!(
+            matches!(result, Err(Failure::Input(message)) if message.contains("no storage space"))
+        );
+        assert_eq!(std::fs::read_to_string(&path).expect("the file"), "before");
+        assert_eq!(
+            std::fs::read_dir(folder.path())
+                .expect("the folder")
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_directory_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let result = to(folder.path()).write(|_| Ok(()));
+        assert!(
+            matches!(result, Err(Failure::Input(message)) if message.ends_with("it is a directory"))
+        );
+    }
+}
