@@ -6,5 +6,5 @@ mod trend;
 mod verdict;
 
 pub use finding::{Finding, Severity};
-pub use trend::{Law, Trend, trend};
+pub use trend::{Direction, Law, Trend, trend};
 pub use verdict::{Diagnosis, Verdict, diagnose};

@@ -9,6 +9,9 @@ const STEP_SHARE: f64 = 0.6;
 /// A power law has to leave this share of the exponential's squared error, or less, to be called
 /// one: both have two parameters, and over few layers they look alike.
 const POWER_LAW_ADVANTAGE: f64 = 0.7;
+/// Steeper powers than this are no law that theory knows (critical tanh and pre-LayerNorm
+/// networks have ½) but an exponential that sets in on the way.
+const STEEPEST_POWER: f64 = 2.0;
 /// Fewer points than this cannot tell the laws apart.
 const FEWEST_POINTS: usize = 5;
 
@@ -116,8 +119,9 @@ pub fn trend(decades: &[f64], direction: Direction) -> Option<Trend> {
     } else {
         1
     };
-    let by_power =
-        count >= FEWEST_POINTS && powers[power].error < POWER_LAW_ADVANTAGE * exponential.error;
+    let by_power = count >= FEWEST_POINTS
+        && powers[power].slope.abs() <= STEEPEST_POWER
+        && powers[power].error < POWER_LAW_ADVANTAGE * exponential.error;
     let (law, line) = if by_power {
         let law = Law::PowerLaw {
             exponent: powers[power].slope,
