@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn the_maximum_propagates_nan() {
-        assert!(f64::maximum(f64::NAN, 1.0).is_nan());
-        assert!(f64::maximum(1.0, f64::NAN).is_nan());
-        assert_eq!(f64::maximum(1.0, 2.0), 2.0);
+        assert!(Element::maximum(f64::NAN, 1.0).is_nan());
+        assert!(Element::maximum(1.0, f64::NAN).is_nan());
+        assert_eq!(Element::maximum(1.0, 2.0), 2.0);
     }
 }

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Measures gradprobe against its peers and writes docs/BENCHMARKS.md.
+
+    cargo build --release --workspace --examples && cargo build --release
+    python3 bench/run.py            # every case; --only mlp runs some; --no-write only prints
+
+Both sides of a case are processes that live at the same time but never work at the same time: they
+are asked in turn, A B A B, and the ratio is taken pair by pair, so that it holds while the
+machine's speed drifts. A peer that is not installed (PyTorch, NumPy, micrograd) is said to be
+missing and its cases are skipped. The interpreter of the peers is that of this script, or PEER_PYTHON.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RELEASE = ROOT / "target" / "release"
+PYTHON = os.environ.get("PEER_PYTHON", sys.executable)
+# Threads of the side that is not asked must have gone to sleep.
+PAUSE = 0.05
+
+
+@dataclass
+class Case:
+    name: str
+    what: str
+    ours: list
+    peer: list
+    needs: str
+    bar: float
+    # "step": a process that does one run a line on stdin and prints its seconds;
+    # "process": the whole process is timed from outside.
+    kind: str = "step"
+    # Units of work in a run, to print a rate.
+    work: float = 0.0
+    unit: str = ""
+
+
+def example(name, *arguments):
+    return [str(RELEASE / "examples" / name), *map(str, arguments)]
+
+
+def peer(script, *arguments):
+    return [PYTHON, str(ROOT / "bench" / script), *map(str, arguments)]
+
+
+def cases():
+    yield Case(
+        "mlp-100x256",
+        "tanh MLP, 100 × 256, batch 64, f32, forward + backward; ours with all statistics, "
+        "PyTorch without any",
+        example("bench_mlp", 100, 256, 64),
+        peer("mlp_peer.py", 100, 256, 64),
+        "torch",
+        0.65,
+    )
+    yield Case(
+        "mlp-20x1024",
+        "tanh MLP, 20 × 1024, batch 256, f32, likewise",
+        example("bench_mlp", 20, 1024, 256),
+        peer("mlp_peer.py", 20, 1024, 256),
+        "torch",
+        0.9,
+    )
+    yield Case(
+        "mlp-100x256-statistics",
+        "what our statistics cost: the first case with them against without",
+        example("bench_mlp", 100, 256, 64),
+        example("bench_mlp", 100, 256, 64, "--no-statistics"),
+        "",
+        0.0,
+    )
+
+
+class Stepper:
+    def __init__(self, command):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+
+    def step(self):
+        time.sleep(PAUSE)
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args[0]} ended early")
+        return float(line)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class WholeProcess:
+    def __init__(self, command):
+        self.command = command
+
+    def step(self):
+        start = time.perf_counter()
+        subprocess.run(self.command, stdout=subprocess.DEVNULL, check=True, cwd=ROOT)
+        return time.perf_counter() - start
+
+    def close(self):
+        pass
+
+
+def installed(module):
+    if not module:
+        return True
+    probe = [PYTHON, "-c", f"import {module}"]
+    return subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def measure(case, pairs):
+    side = Stepper if case.kind == "step" else WholeProcess
+    ours, theirs = side(case.ours), side(case.peer)
+    try:
+        for _ in range(3):
+            ours.step(), theirs.step()
+        timings = [(ours.step(), theirs.step()) for _ in range(pairs)]
+    finally:
+        ours.close(), theirs.close()
+    ratios = sorted(a / b for a, b in timings)
+    return (
+        statistics.median(a for a, _ in timings),
+        statistics.median(b for _, b in timings),
+        statistics.median(ratios),
+        ratios[len(ratios) // 4],
+        ratios[3 * len(ratios) // 4],
+    )
+
+
+def version(module):
+    code = f"import {module}; print(getattr({module}, '__version__', ''))"
+    return subprocess.run(
+        [PYTHON, "-c", code], capture_output=True, text=True, check=False
+    ).stdout.strip()
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def milliseconds(seconds):
+    return f"{1e3 * seconds:.3g} ms"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--pairs", type=int, default=31, help="pairs of runs a case")
+    parser.add_argument("--no-write", action="store_true", help="print, leave the document alone")
+    arguments = parser.parse_args()
+    rows = []
+    for case in cases():
+        if arguments.only not in case.name:
+            continue
+        if not installed(case.needs):
+            print(f"{case.name}: skipped, {case.needs} is not installed for {PYTHON}")
+            continue
+        ours, theirs, ratio, low, high = measure(case, arguments.pairs)
+        bar = f"≤ {case.bar:g}" if case.bar else ""
+        verdict = "" if not case.bar else (" met" if ratio <= case.bar else " MISSED")
+        rate = (
+            f", {case.work / ours / 1e6:,.0f} M {case.unit} a second against "
+            f"{case.work / theirs / 1e6:,.0f} M"
+            if case.work
+            else ""
+        )
+        print(f"{case.name}: {milliseconds(ours)} against {milliseconds(theirs)}: "
+              f"ratio {ratio:.3f} ({low:.3f} to {high:.3f}) {bar}{verdict}{rate}")
+        rows.append((case, ours, theirs, ratio, low, high, bar, rate))
+    if arguments.no_write or arguments.only or not rows:
+        return
+    peers = [f"{module} {version(module)}" for module in ("torch", "numpy") if installed(module)]
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `python3 bench/run.py` (which says how to build first). Each figure is the "
+        "median of "
+        f"{arguments.pairs} pairs of runs, the two sides asked in turn; the ratio is ours / peer, "
+        "pair by pair, with its quartiles. These are two-core virtual machines that other work "
+        "shares: read the ratios, not the times.",
+        "",
+        f"Machine: {processor()}, {os.cpu_count()} cores. Peers: {', '.join(peers)}.",
+        "",
+        "| case | what | ours | peer | ratio | quartiles | bar |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case, ours, theirs, ratio, low, high, bar, rate in rows:
+        lines.append(
+            f"| `{case.name}` | {case.what}{rate} | {milliseconds(ours)} | {milliseconds(theirs)} "
+            f"| **{ratio:.3f}** | {low:.3f} to {high:.3f} | {bar} |"
+        )
+    (ROOT / "docs" / "BENCHMARKS.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
