@@ -218,20 +218,32 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// The gains of all layers of the chain together, from the last back to the first.
+    /// The gains of all layers of the chain together, from the last back to the first, in the run
+    /// whose total is the median: medians layer by layer would not add up to a total.
     pub fn chain_gains(&self) -> Gains {
         let mut gains = Gains::default();
+        let Some(run) = self.median_run() else {
+            return gains;
+        };
         // A layer's gains lie between it and the layer before: the first one has none before it.
-        for layer in self
-            .layers
-            .iter()
-            .filter(|layer| layer.median.on_spine)
-            .skip(1)
-        {
+        for layer in run.layers.iter().filter(|layer| layer.on_spine).skip(1) {
             for role in Gains::ROLES {
-                *gains.of_mut(role) += layer.median.gains.of(role);
+                *gains.of_mut(role) += layer.gains.of(role);
             }
         }
         gains
+    }
+
+    /// The run whose first layer's backward decades are the median (the lower of two).
+    fn median_run(&self) -> Option<&RunMeasurement> {
+        let total = |run: &&RunMeasurement| {
+            let first = run.layers.iter().find(|layer| layer.on_spine);
+            first
+                .and_then(|layer| layer.backward_decades)
+                .unwrap_or(f64::NEG_INFINITY)
+        };
+        let mut runs: Vec<&RunMeasurement> = self.runs.iter().collect();
+        runs.sort_by(|a, b| total(a).total_cmp(&total(b)));
+        runs.get(runs.len().saturating_sub(1) / 2).copied()
     }
 }
