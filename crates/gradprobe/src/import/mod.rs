@@ -1,1 +1,3 @@
-//! import
+//! Networks from files: a specification in TOML.
+
+pub mod spec;
