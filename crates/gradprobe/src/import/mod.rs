@@ -1,1 +1,5 @@
-//! import
+//! Networks from elsewhere, as graphs.
+
+mod chain;
+
+pub use chain::chain_graph;

@@ -100,6 +100,11 @@ impl Extended {
         self.hi == 0.0
     }
 
+    /// Does one f64 significand hold it? Products and sums of two such numbers are exact.
+    pub fn is_single(self) -> bool {
+        self.lo == 0.0
+    }
+
     /// Is it NaN?
     pub fn is_nan(self) -> bool {
         self.hi.is_nan()
