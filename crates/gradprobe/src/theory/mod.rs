@@ -5,6 +5,6 @@ pub mod chain;
 pub mod chain_float;
 pub mod chain_rule;
 
-pub use chain::{Chain, ChainError, ExactChain, LayerValues, MAX_DEPTH};
+pub use chain::{Chain, ChainError, ExactChain, ExactGradient, LayerValues, MAX_DEPTH};
 pub use chain_float::FloatChain;
 pub use chain_rule::{ChainRule, Notation};
