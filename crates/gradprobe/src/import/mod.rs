@@ -1,3 +1,6 @@
-//! Networks from files: a specification in TOML.
+//! Networks from elsewhere, as graphs.
 
+mod chain;
 pub mod spec;
+
+pub use chain::chain_graph;

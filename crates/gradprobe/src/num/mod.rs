@@ -2,10 +2,13 @@
 
 pub mod element;
 pub mod elementary;
+pub mod extended;
 pub mod linalg;
 pub mod magnitude;
+pub mod plain;
 pub mod random;
 pub mod real;
+pub mod round;
 pub mod scaled;
 pub mod scratch;
 pub mod statistics;
@@ -13,9 +16,12 @@ pub mod sum;
 pub mod tensor;
 
 pub use element::Element;
+pub use extended::Extended;
 pub use magnitude::Magnitude;
+pub use plain::Plain;
 pub use random::Stream;
 pub use real::Real;
+pub use round::Dtype;
 pub use scaled::Scaled;
 pub use statistics::{Bounds, Statistics};
 pub use tensor::{Shape, Tensor, View, ViewMut};

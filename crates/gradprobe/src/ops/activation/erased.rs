@@ -1,7 +1,7 @@
 //! An activation behind a pointer, and its kernels over slices.
 
 use super::formula::{About, Formula};
-use crate::num::{Element, Real};
+use crate::num::{Element, Extended, Plain, Real};
 use pulp::{Arch, Simd, WithSimd};
 use std::fmt::Debug;
 
@@ -80,6 +80,33 @@ pub trait ActivationKernel<T>: Debug + Send + Sync {
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]);
 }
 
+/// An activation's formula in one number type, point by point.
+pub trait ActivationFormula<R> {
+    /// φ(x) and φ′(x), stable, PyTorch's choice at a kink.
+    fn value_and_derivative(&self, x: R) -> (R, R);
+    /// φ′(x), stable, PyTorch's choice at a kink.
+    fn derivative(&self, x: R) -> R;
+    /// φ(x) as PyTorch computes it.
+    fn framework_value(&self, x: R) -> R;
+    /// φ′ as PyTorch's backward pass computes it from x and y = φ(x).
+    fn framework_derivative(&self, x: R, y: R) -> R;
+}
+
+impl<R: Real, F: Formula> ActivationFormula<R> for F {
+    fn value_and_derivative(&self, x: R) -> (R, R) {
+        Formula::value_and_derivative(self, x)
+    }
+    fn derivative(&self, x: R) -> R {
+        Formula::derivative(self, x)
+    }
+    fn framework_value(&self, x: R) -> R {
+        Formula::framework_value(self, x)
+    }
+    fn framework_derivative(&self, x: R, y: R) -> R {
+        Formula::framework_derivative(self, x, y)
+    }
+}
+
 /// An activation behind a pointer, with its parameters.
 pub trait Activation: Debug + Send + Sync {
     /// What is written about it.
@@ -111,6 +138,12 @@ pub trait Activation: Debug + Send + Sync {
     fn in_f32(&self) -> &dyn ActivationKernel<f32>;
     /// Its arithmetic in f64.
     fn in_f64(&self) -> &dyn ActivationKernel<f64>;
+    /// Its formula to 106 bits, without over- or underflow.
+    fn in_extended(&self) -> &dyn ActivationFormula<Extended>;
+    /// Its formula in f32 with every operation rounded, as a framework computes it.
+    fn in_plain_f32(&self) -> &dyn ActivationFormula<Plain<f32>>;
+    /// Its formula in f64 with every operation rounded, as a framework computes it.
+    fn in_plain_f64(&self) -> &dyn ActivationFormula<Plain<f64>>;
 
     /// Its name as a user types it, e.g. `leaky-relu`.
     fn name(&self) -> &'static str {
@@ -229,6 +262,15 @@ impl<F: Formula> Activation for F {
         self
     }
     fn in_f64(&self) -> &dyn ActivationKernel<f64> {
+        self
+    }
+    fn in_extended(&self) -> &dyn ActivationFormula<Extended> {
+        self
+    }
+    fn in_plain_f32(&self) -> &dyn ActivationFormula<Plain<f32>> {
+        self
+    }
+    fn in_plain_f64(&self) -> &dyn ActivationFormula<Plain<f64>> {
         self
     }
 }

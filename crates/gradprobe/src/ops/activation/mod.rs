@@ -24,7 +24,9 @@ mod sigmoidal;
 mod tests;
 mod waves;
 
-pub use erased::{Activation, ActivationElement, ActivationKernel, LogDerivative};
+pub use erased::{
+    Activation, ActivationElement, ActivationFormula, ActivationKernel, LogDerivative,
+};
 pub use formula::{About, Formula, Parameter};
 pub use gated::{Gelu, GeluTanh, Mish, Silu};
 pub use op::ActivationOp;
