@@ -2,6 +2,7 @@
 
 pub mod element;
 pub mod elementary;
+pub mod extended;
 pub mod linalg;
 pub mod magnitude;
 pub mod random;
