@@ -47,6 +47,7 @@ triple("ln 2, 159 bits.", "LN_2", mp.log(2))
 constant("ln 10.", "LN_10", mp.log(10))
 triple("π/2, 159 bits.", "HALF_PI", mp.pi / 2)
 constant("2/√π.", "TWO_OVER_SQRT_PI", 2 / mp.sqrt(mp.pi))
+constant("1/√(2π).", "INVERSE_SQRT_TWO_PI", 1 / mp.sqrt(2 * mp.pi))
 constant("π.", "PI", mp.pi)
 table("1/(n+1)! for n = 1…: the series of (e^x − 1)/x − 1, divided by x.", "EXP_M1_SERIES",
       [1 / mp.factorial(n) for n in range(2, 13)])

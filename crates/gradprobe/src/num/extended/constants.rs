@@ -23,6 +23,8 @@ pub(super) const HALF_PI: [f64; 3] = [
 ];
 /// 2/√π.
 pub(super) const TWO_OVER_SQRT_PI: Dd = Dd::new(1.1283791670955126, 1.533545961316588e-17);
+/// 1/√(2π).
+pub(super) const INVERSE_SQRT_TWO_PI: Dd = Dd::new(0.3989422804014327, -2.49232720227773e-17);
 /// π.
 pub(super) const PI: Dd = Dd::new(3.141592653589793, 1.2246467991473532e-16);
 /// 1/(n+1)! for n = 1…: the series of (e^x − 1)/x − 1, divided by x.

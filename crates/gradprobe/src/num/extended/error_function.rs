@@ -9,7 +9,9 @@
 //! Reichel 1971; Hunter and Regan 1972), here 10⁻³⁹. Every term is positive but the residue, so
 //! nothing cancels and there is no range to patch together up to any x.
 
-use super::constants::{ERF_SERIES, ERFC_POLE_RATE, ERFC_STEP, ERFC_WEIGHTS, PI, TWO_OVER_SQRT_PI};
+use super::constants::{
+    ERF_SERIES, ERFC_POLE_RATE, ERFC_STEP, ERFC_WEIGHTS, INVERSE_SQRT_TWO_PI, PI, TWO_OVER_SQRT_PI,
+};
 use super::double::Dd;
 use super::{Extended, exponential};
 use crate::num::Real;
@@ -30,18 +32,31 @@ fn erf_series(x: Extended) -> Extended {
     x * scale * Extended::from_dd(squared.polynomial(&ERF_SERIES))
 }
 
-/// e^(−x²) with x² to full precision, whose error would else be multiplied by x².
-fn exp_of_minus_square(x: Extended) -> Extended {
-    let main = Extended::normalised(Dd::product(x.hi, x.hi), 2 * x.exponent);
+/// e^(−x²·2^shift) with x² to full precision, whose error would else be multiplied by x².
+fn exp_of_square(x: Extended, shift: i64) -> Extended {
+    if !x.is_finite() {
+        return if x.is_nan() { x } else { Extended::ZERO };
+    }
+    let exponent = 2 * x.exponent + shift;
+    let main = Extended::normalised(Dd::product(x.hi, x.hi), exponent);
     let rest = Dd::product(2.0 * x.hi, x.lo).add_f64(x.lo * x.lo);
-    let rest = Extended::normalised(rest, 2 * x.exponent);
+    let rest = Extended::normalised(rest, exponent);
     exponential::exp(-main) * exponential::exp(-rest)
+}
+
+pub(super) fn exp_neg_square(x: Extended) -> Extended {
+    exp_of_square(x, 0)
+}
+
+/// e^(−x²/2)/√(2π).
+pub(super) fn normal_pdf(x: Extended) -> Extended {
+    exp_of_square(x, -1) * Extended::from_dd(INVERSE_SQRT_TWO_PI)
 }
 
 /// erfc(x) for finite x ≥ ½.
 fn erfc_trapezoidal(x: Extended) -> Extended {
     let square = x * x;
-    let gaussian = exp_of_minus_square(x);
+    let gaussian = exp_neg_square(x);
     // Far out the sum is the moment √π/h to 106 bits, and x² would leave f64.
     let sum = if x.exponent < 100 {
         let square = square.to_dd();

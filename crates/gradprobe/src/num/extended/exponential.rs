@@ -113,24 +113,33 @@ pub(super) fn ln(x: Extended) -> Extended {
 }
 
 fn exponent_times_ln_2(exponent: i64) -> Extended {
-    // The exponent (up to 2⁶⁰) is not a f64: its upper and its lower half are.
-    let low = exponent & 0xffff_ffff;
-    let high = exponent - low;
+    // The exponent (up to 2⁶⁰) is the sum of its nearest f64 and a small rest.
+    let high = exponent as f64;
+    let low = exponent - high as i64;
     let multiple = |k: f64| Dd::product(k, LN_2[0]).add(Dd::product(k, LN_2[1]));
-    Extended::from_dd(multiple(high as f64).add(multiple(low as f64)))
+    Extended::from_dd(multiple(high).add(multiple(low as f64)))
 }
 
-/// −t/(2 + t) with t = e^(−2|x|) − 1: no cancellation at either end.
-pub(super) fn tanh(x: Extended) -> Extended {
-    let t = exp_m1(-x.abs().scaled(1));
-    (-t / (Extended::from_f64(2.0) + t)).copysign(x)
+/// e^(−2|x|) and e^(−2|x|) − 1, each to full relative precision.
+fn decay(x: Extended) -> (Extended, Extended) {
+    let argument = -x.abs().scaled(1);
+    if argument.exponent < -1 {
+        let e_m1 = exp_m1(argument);
+        return (Extended::ONE + e_m1, e_m1);
+    }
+    let e = exp(argument);
+    (e, e - Extended::ONE)
 }
 
-/// 4e/(1 + e)² with e = e^(−2|x|).
-pub(super) fn sech_squared(x: Extended) -> Extended {
-    let e = exp(-x.abs().scaled(1));
-    let one_plus = Extended::ONE + e;
-    e.scaled(2) / (one_plus * one_plus)
+/// With e = e^(−2|x|): tanh|x| = (1 − e)/(1 + e) and sech² = 4e/(1 + e)², neither of which cancels.
+pub(super) fn tanh_sech_squared(x: Extended) -> (Extended, Extended) {
+    if x.is_nan() {
+        return (x, x);
+    }
+    let (e, e_m1) = decay(x);
+    let inverse = Extended::ONE / (Extended::ONE + e);
+    let tanh = (-e_m1 * inverse).copysign(x);
+    (tanh, e.scaled(2) * inverse * inverse)
 }
 
 pub(super) fn sigmoid(x: Extended) -> Extended {

@@ -1,7 +1,7 @@
 //! Numbers of 106 bits that neither over- nor underflow, for the exact chain.
 //!
 //! An [`Extended`] is a double-double significand times 2^exponent with an exponent of 64 bits.
-//! The four operations are good to about 2⁻¹⁰³, the elementary functions to 2⁻⁹⁷ (29 digits) or
+//! The four operations are good to about 2⁻¹⁰³, the elementary functions to 10⁻³⁰ or
 //! better over their whole range, each measured in this module's tests. It is not a multiple
 //! precision library: what needs more than 106 bits (a chaotic chain) must carry an error bound.
 
@@ -327,10 +327,13 @@ impl Real for Extended {
         exponential::ln_1p(self)
     }
     fn tanh(self) -> Self {
-        exponential::tanh(self)
+        exponential::tanh_sech_squared(self).0
     }
     fn sech_squared(self) -> Self {
-        exponential::sech_squared(self)
+        exponential::tanh_sech_squared(self).1
+    }
+    fn tanh_sech_squared(self) -> (Self, Self) {
+        exponential::tanh_sech_squared(self)
     }
     fn sigmoid(self) -> Self {
         exponential::sigmoid(self)
@@ -340,6 +343,12 @@ impl Real for Extended {
     }
     fn erfc(self) -> Self {
         error_function::erfc(self)
+    }
+    fn exp_neg_square(self) -> Self {
+        error_function::exp_neg_square(self)
+    }
+    fn normal_pdf(self) -> Self {
+        error_function::normal_pdf(self)
     }
     fn sin(self) -> Self {
         trigonometric::sin(self)

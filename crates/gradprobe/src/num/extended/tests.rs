@@ -1,8 +1,8 @@
 use super::*;
 use astro_float::{BigFloat, Consts, RoundingMode};
 
-/// Relative error that every elementary function stays below: 28 digits.
-const FUNCTION_ERROR: f64 = 1e-28;
+/// Relative error that every elementary function stays below: 30 digits.
+const FUNCTION_ERROR: f64 = 1e-30;
 
 fn parse(fields: &[&str]) -> Extended {
     let hi: f64 = fields[0].parse().expect("a significand");
@@ -37,7 +37,7 @@ fn function(name: &str) -> fn(Extended) -> Extended {
 }
 
 #[test]
-fn elementary_functions_agree_with_mpmath_to_28_digits() {
+fn elementary_functions_agree_with_mpmath_to_30_digits() {
     let mut worst: std::collections::BTreeMap<&str, (f64, f64)> = Default::default();
     let mut rows = 0;
     for line in include_str!("../../../tests/data/extended.csv").lines() {
@@ -253,7 +253,7 @@ fn decimals_are_those_of_the_exact_number() {
             34,
             "0.1000000000000000055511151231257827",
         ),
-        (Extended::from_f64(1.5e-9), 18, "1.50000000000000004e-9"),
+        (Extended::from_f64(1.5e-9), 18, "1.49999999999999999e-9"),
         (Extended::from_f64(1e22), 18, "1e+22"),
         (Extended::from_f64(123456.0), 3, "123000"),
         (Extended::from_f64(0.125), 2, "0.12"),
