@@ -100,10 +100,10 @@ atan_rest = series(lambda z: (atan(sqrt(z)) / sqrt(z) - 1) / z, [(-1) ** (k + 1)
 for name, degree in (("ATAN", 11), ("ATAN_SHORT", 5)):
     show(name, "(atan(x)/x - 1)/z with z = x²", atan_rest, lambda z: mpf(1), 0, mpf("0.1716"), degree)
 
-tanh_terms = [mpf(-c) for c in taylor(tanh, 63)[3::2]]
-tanh_rest = series(lambda z: (1 - tanh(sqrt(z)) / sqrt(z)) / z, tanh_terms)
-for name, degree in (("TANH_DEFICIT", 12), ("TANH_DEFICIT_SHORT", 6)):
-    show(name, "(1 - tanh(x)/x)/z with z = x²", tanh_rest, tanh_rest, 0, mpf("0.5"), degree)
+tanh_terms = [mpf(-c) for c in taylor(tanh, 63)[5::2]]
+tanh_rest = series(lambda z: ((1 - tanh(sqrt(z)) / sqrt(z)) / z - mpf(1) / 3) / z, tanh_terms)
+for name, degree in (("TANH_DEFICIT", 11), ("TANH_DEFICIT_SHORT", 5)):
+    show(name, "((1 - tanh(x)/x)/z - 1/3)/z with z = x²", tanh_rest, lambda z: mpf(1) / 3, 0, mpf("0.5"), degree)
 
 erf_rest = series(lambda z: (erf(sqrt(z)) / sqrt(z) - 2 / sqrt(pi)) / z, [2 / sqrt(pi) * (-1) ** (k + 1) / (mp.factorial(k + 1) * (2 * k + 3)) for k in range(20)])
 for name, degree in (("ERF", 11), ("ERF_SHORT", 6)):

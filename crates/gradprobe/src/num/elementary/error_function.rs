@@ -37,21 +37,30 @@ fn complement(a: f64, a_low: f64) -> f64 {
     scale(product + product_low, k)
 }
 
+/// erf(x) for |x| ≤ 1.
+#[inline(always)]
+fn small(x: f64) -> f64 {
+    let z = x * x;
+    x.mul_add(
+        FRAC_2_SQRT_PI,
+        x * z.mul_add(horner(z, &ERF), FRAC_2_SQRT_PI_LOW),
+    )
+}
+
+/// Up to here erfc is taken as 1 − erf.
+const NEAR: f64 = 0.5;
+
 #[inline(always)]
 pub(super) fn erfc(x: f64) -> f64 {
     let right = complement(x.abs(), 0.0);
-    if x < 0.0 { 2.0 - right } else { right }
+    let far = if x < 0.0 { 2.0 - right } else { right };
+    if x.abs() <= NEAR { 1.0 - small(x) } else { far }
 }
 
 #[inline(always)]
 pub(super) fn erf(x: f64) -> f64 {
-    let z = x * x;
-    let small = x.mul_add(
-        FRAC_2_SQRT_PI,
-        x * z.mul_add(horner(z, &ERF), FRAC_2_SQRT_PI_LOW),
-    );
     let large = (1.0 - complement(x.abs(), 0.0)).copysign(x);
-    if x.abs() <= 1.0 { small } else { large }
+    if x.abs() <= 1.0 { small(x) } else { large }
 }
 
 #[inline(always)]
@@ -71,7 +80,9 @@ pub(super) fn normal_cdf(x: f64) -> f64 {
     let z = FRAC_1_SQRT_2 * a;
     let z_low = FRAC_1_SQRT_2.mul_add(a, -z) + FRAC_1_SQRT_2_LOW * a;
     let left = 0.5 * complement(z, z_low);
-    if x > 0.0 { 1.0 - left } else { left }
+    let far = if x > 0.0 { 1.0 - left } else { left };
+    let near = 0.5 + 0.5 * FRAC_2_SQRT_PI.mul_add(z_low, small(z)).copysign(x);
+    if z <= 0.7 * NEAR { near } else { far }
 }
 
 #[inline(always)]

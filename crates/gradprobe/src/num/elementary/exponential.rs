@@ -12,6 +12,8 @@ pub(super) const MAGIC: f64 = 6_755_399_441_055_744.0;
 /// ln 2 to 42 bits, so that its product with an exponent is exact.
 const LN_2_HIGH: f64 = 0.693_147_180_559_890_3;
 const LN_2_LOW: f64 = 5.497_923_018_708_371e-14;
+const THIRD: f64 = 1.0 / 3.0;
+const THIRD_LOW: f64 = 1.850_371_707_708_594_2e-17;
 
 /// The polynomial with these coefficients, lowest power first.
 #[inline(always)]
@@ -48,15 +50,21 @@ pub(super) fn scale(x: f64, k: f64) -> f64 {
     x * power_of_two(half) * power_of_two(k - half)
 }
 
-/// (p, k) with e^x = (1 + p)·2^k, for |x| ≤ 1500. p is e^r − 1 to relative precision.
+/// (r, tail, k) with e^x = (1 + r + tail)·2^k, for |x| ≤ 1500.
 #[inline(always)]
-pub(super) fn reduced<const N: usize>(x: f64, polynomial: &[f64; N]) -> (f64, f64) {
+fn reduced_parts<const N: usize>(x: f64, polynomial: &[f64; N]) -> (f64, f64, f64) {
     let k = x.mul_add(LOG2_E, MAGIC) - MAGIC;
     let exact = (-k).mul_add(LN_2_HIGH, x);
     let r = (-k).mul_add(LN_2_LOW, exact);
     let r_low = (-k).mul_add(LN_2_LOW, exact - r);
-    let p = r + (r * r).mul_add(horner(r, polynomial), r_low);
-    (p, k)
+    (r, (r * r).mul_add(horner(r, polynomial), r_low), k)
+}
+
+/// (p, k) with e^x = (1 + p)·2^k, for |x| ≤ 1500. p is e^r − 1 to relative precision.
+#[inline(always)]
+pub(super) fn reduced<const N: usize>(x: f64, polynomial: &[f64; N]) -> (f64, f64) {
+    let (r, tail, k) = reduced_parts(x, polynomial);
+    (r + tail, k)
 }
 
 /// (m, what m lost, k) with e^(−h−l) = (m + lost)·2^k, for 0 ≤ h ≤ 1500 and l far below 1.
@@ -79,10 +87,13 @@ pub(super) fn exp(x: f64) -> f64 {
 
 #[inline(always)]
 pub(super) fn exp_m1(x: f64) -> f64 {
-    let (p, k) = reduced(at_most(at_least(x, -60.0), 710.0), &EXP);
-    // (p + (1 − 2^(−k)))·2^k; from k = 60 on the power is below the last digit.
+    let (r, tail, k) = reduced_parts(at_most(at_least(x, -60.0), 710.0), &EXP);
+    // (1 − 2^(−k) + r + tail)·2^k; from k = 60 on the power is below the last digit.
     let rest = 1.0 - power_of_two(-at_most(k, 100.0));
-    scale(p + rest, k).copysign(x)
+    let sum = rest + r;
+    let part = sum - rest;
+    let lost = (rest - (sum - part)) + (r - part);
+    scale(sum + (lost + tail), k).copysign(x)
 }
 
 /// What tanh and sech² share.
@@ -167,12 +178,19 @@ pub(super) fn tanh_sech_squared(x: f64) -> (f64, f64) {
 
 #[inline(always)]
 pub(super) fn minus_tanh(x: f64) -> f64 {
+    // x³·(⅓ + z·T(z)), the roundings of the cube and of the sum carried along.
     let z = x * x;
-    let small = x * z * horner(z, &TANH_DEFICIT);
+    let cube = x * z;
+    let cube_lost = x.mul_add(z, -cube) + x * x.mul_add(x, -z);
+    let rest = horner(z, &TANH_DEFICIT);
+    let factor = z.mul_add(rest, THIRD);
+    let factor_lost = z.mul_add(rest, THIRD - factor) + THIRD_LOW;
+    let lost = cube.mul_add(factor_lost, cube_lost * factor);
+    let small = cube.mul_add(factor, lost);
     // From |x| = 0.7 on the difference is at least a seventh of x, and what tanh lost is added.
     let parts = hyperbolic(x, TANH_LEAST);
-    let large = ((x.abs() - parts.tanh) - parts.tanh_lost).copysign(x);
-    if z <= 0.5 { small } else { large }
+    let large = (x.abs() - parts.tanh) - parts.tanh_lost;
+    (if z <= 0.5 { small } else { large }).copysign(x)
 }
 
 #[inline(always)]

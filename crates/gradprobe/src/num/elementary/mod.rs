@@ -13,6 +13,8 @@ mod error_function;
 mod exponential;
 mod logarithm;
 mod single;
+#[cfg(test)]
+mod tests;
 mod trigonometric;
 
 use super::real::Real;

@@ -100,7 +100,9 @@ pub(super) fn tanh_sech_squared(x: f32) -> (f32, f32) {
     // (Markstein 1990), so this is `tanh` to the bit.
     let product = -m * inverse;
     let tanh = (-d).mul_add(product, -m).mul_add(inverse, product);
+    let residual = (-d).mul_add(inverse, 1.0) - (m - (d - 2.0)) * inverse;
     let scaled = 4.0 * (inverse * inverse);
+    let scaled = scaled.mul_add(residual + residual, scaled);
     (tanh.copysign(x), scale_32(p.mul_add(scaled, scaled), k))
 }
 
@@ -207,7 +209,7 @@ pub(super) fn normal_pdf(x: f32) -> f32 {
 pub(super) fn minus_tanh(x: f32) -> f32 {
     let wide = f64::from(x);
     let z = wide * wide;
-    let small = wide * z * horner(z, &c::TANH_DEFICIT_SHORT);
+    let small = wide * z * z.mul_add(horner(z, &c::TANH_DEFICIT_SHORT), 1.0 / 3.0);
     let e = exp_neg(at_most(2.0 * wide.abs(), 600.0));
     let large = wide - ((1.0 - e) / (1.0 + e)).copysign(wide);
     (if z <= 0.5 { small } else { large }) as f32

@@ -1,6 +1,7 @@
 //! sin, cos and the inverse tangent in f64.
 
 use super::coefficients::{ATAN, COS, SIN};
+use super::compensated::two_sum;
 use super::exponential::{MAGIC, horner};
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4};
 
@@ -18,8 +19,11 @@ fn quadrant(x: f64) -> (f64, f64, u64) {
     let n = shifted - MAGIC;
     // Exact: both are multiples of 2^−53, and the difference is below 1.
     let exact = (-n).mul_add(FRAC_PI_2, x);
-    let r = (-n).mul_add(FRAC_PI_2_MIDDLE, exact);
-    let r_low = (-n).mul_add(FRAC_PI_2_LOW, (-n).mul_add(FRAC_PI_2_MIDDLE, exact - r));
+    // What is left near a zero of the function may be as small as 2^−60: nothing may be lost.
+    let middle = -n * FRAC_PI_2_MIDDLE;
+    let middle_low = (-n).mul_add(FRAC_PI_2_MIDDLE, -middle);
+    let (r, lost) = two_sum(exact, middle);
+    let r_low = (-n).mul_add(FRAC_PI_2_LOW, lost + middle_low);
     (r, r_low, shifted.to_bits())
 }
 
