@@ -60,6 +60,19 @@ pub trait Real:
     fn sin(self) -> Self;
     /// The cosine.
     fn cos(self) -> Self;
+    /// Up to which |x| [`reduced_sin`](Self::reduced_sin) and [`reduced_cos`](Self::reduced_cos)
+    /// hold.
+    const REDUCIBLE: f64 = f64::INFINITY;
+    /// The sine without a branch, for |x| ≤ [`REDUCIBLE`](Self::REDUCIBLE).
+    #[inline(always)]
+    fn reduced_sin(self) -> Self {
+        self.sin()
+    }
+    /// The cosine without a branch, for |x| ≤ [`REDUCIBLE`](Self::REDUCIBLE).
+    #[inline(always)]
+    fn reduced_cos(self) -> Self {
+        self.cos()
+    }
     /// The inverse tangent.
     fn atan(self) -> Self;
     /// self·factor + addend, rounded once where the type can; so `a.mul_add(b, -(a * b))` is what

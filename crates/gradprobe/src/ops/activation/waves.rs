@@ -28,6 +28,15 @@ impl Formula for Sine {
     fn derivative<R: Real>(&self, x: R) -> R {
         x.cos()
     }
+    const VECTOR_LIMIT: f64 = <f64 as Real>::REDUCIBLE;
+    #[inline(always)]
+    fn vector_value<R: Real>(&self, x: R) -> R {
+        x.reduced_sin()
+    }
+    #[inline(always)]
+    fn vector_derivative<R: Real>(&self, x: R) -> R {
+        x.reduced_cos()
+    }
     fn underflows(&self) -> bool {
         false
     }
