@@ -2,6 +2,7 @@
 
 use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
+use gradprobe::import::spec::SpecError;
 use std::io;
 use std::process::ExitCode;
 
@@ -26,6 +27,11 @@ impl Failure {
             return Self::BrokenPipe;
         }
         Self::Input(format!("cannot write {place}: {}", in_words(error)))
+    }
+
+    /// A mistake in a specification, shown in its text.
+    pub fn spec(error: &SpecError) -> Self {
+        Self::Input(error.to_string())
     }
 
     /// Says it on stderr.

@@ -16,3 +16,4 @@ pub mod ops;
 pub mod report;
 pub mod run;
 pub mod theory;
+pub mod check;

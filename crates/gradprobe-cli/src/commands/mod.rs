@@ -1,16 +1,22 @@
 //! The commands, one file each.
 
+mod check;
+
 use crate::Failure;
 use clap::Subcommand;
 use std::process::ExitCode;
 
 /// A command with its arguments. To add one: a file here, and a row below.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    Check(check::CheckArguments),
+}
 
 impl Command {
     /// Runs the command.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        match self {}
+        match self {
+            Self::Check(arguments) => arguments.run(),
+        }
     }
 }

@@ -1,0 +1,194 @@
+//! `gradprobe check`: runs a network with every signal measured and judges what was measured.
+
+use crate::failure::Failure;
+use crate::output::OutputArguments;
+use clap::{Args, ValueEnum};
+use gradprobe::check::{Check, CheckError};
+use gradprobe::diagnose::Severity;
+use gradprobe::import::spec::{Dtype, Network, Specification};
+use gradprobe::ops::Mode;
+use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Run a network forward and backward and find where its gradients vanish or explode
+///
+/// The network is a TOML file (`gradprobe init` writes one to start from). Layer by layer the
+/// table shows the forward and the backward signal in decades (powers of ten, relative to the last
+/// layer), the size of the weight's gradient, the share of saturated outputs and dead units, and
+/// what each layer's weights and activation add to the backward signal. Exit status: 0 if no
+/// finding reaches `--fail-on`, 1 if one does, 2 on bad input.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct CheckArguments {
+    /// The network: a TOML file
+    #[arg(value_name = "NETWORK.toml")]
+    network: PathBuf,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    #[command(flatten)]
+    output: OutputArguments,
+    /// Seeds to draw weights and batches from, one run each: 0,1,2 (default: the file's)
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "seeds")]
+    seed: Vec<u64>,
+    /// Number of seeds: 0 to N − 1 (default: the file's)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: Option<u64>,
+    /// Arithmetic to run in (default: the file's)
+    #[arg(long, value_enum)]
+    dtype: Option<DtypeArgument>,
+    /// Training or inference: batch or running statistics in BatchNorm (default: the file's)
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+    /// Samples in a batch (default: the file's)
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    batch: Option<u64>,
+    /// The least severity of a finding that makes the exit status 1
+    #[arg(long, value_enum, default_value_t, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    /// Threads to use; the result does not depend on it (default: one a core)
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// Show every layer, however many there are
+    #[arg(long)]
+    all_layers: bool,
+    /// Print no progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// A table and the verdict, for people
+    #[default]
+    Text,
+    /// Everything, by a documented and versioned schema (docs/CHECK_JSON.md)
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeArgument {
+    /// Single precision
+    F32,
+    /// Double precision
+    F64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeArgument {
+    /// As in training
+    Train,
+    /// As in inference
+    Eval,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum FailOn {
+    /// Any finding
+    Info,
+    /// A warning or an error
+    Warning,
+    /// An error
+    #[default]
+    Error,
+    /// Nothing
+    Never,
+}
+
+impl FailOn {
+    fn is_reached_by(self, severity: Severity) -> bool {
+        match self {
+            Self::Info => true,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Error => severity >= Severity::Error,
+            Self::Never => false,
+        }
+    }
+}
+
+impl CheckArguments {
+    /// Runs the command.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let specification = self.specification()?;
+        let seeds = specification.seeds.len();
+        let network = Network::new(specification).map_err(|error| Failure::spec(&error))?;
+        let mut progress = Progress::new(seeds, self.quiet);
+        let threads = usize::from(self.threads);
+        let checked = gradprobe::check::check(&network, threads, &mut |done| progress.show(done));
+        progress.clear();
+        let Check { measurement, diagnosis } = checked.map_err(|error| match error {
+            CheckError::Spec(error) => Failure::spec(&error),
+            error => Failure::Input(format!("{}: {error}", crate::output::shown(&self.network))),
+        })?;
+        let options = CheckTextOptions {
+            colour: self.output.colour(),
+            width: self.output.width(),
+            all_layers: self.all_layers,
+        };
+        self.output.write(|out| match self.format {
+            Format::Text => write_check_text(out, &measurement, &diagnosis, &options),
+            Format::Json => write_check_json(out, &measurement, &diagnosis),
+        })?;
+        let fails = diagnosis.findings.iter().any(|f| self.fail_on.is_reached_by(f.severity));
+        Ok(ExitCode::from(u8::from(fails)))
+    }
+
+    /// The file's specification, with what the command line says instead.
+    fn specification(&self) -> Result<Specification, Failure> {
+        let mut specification =
+            Specification::read(&self.network).map_err(|error| Failure::spec(&error))?;
+        if !self.seed.is_empty() {
+            specification.seeds.clone_from(&self.seed);
+        } else if let Some(count) = self.seeds {
+            specification.seeds = (0..count).collect();
+        }
+        if let Some(dtype) = self.dtype {
+            specification.dtype = match dtype {
+                DtypeArgument::F32 => Dtype::F32,
+                DtypeArgument::F64 => Dtype::F64,
+            };
+        }
+        if let Some(mode) = self.mode {
+            specification.mode = match mode {
+                ModeArgument::Train => Mode::Train,
+                ModeArgument::Eval => Mode::Eval,
+            };
+        }
+        if let Some(batch) = self.batch {
+            specification.batch = usize::try_from(batch).unwrap_or(usize::MAX);
+        }
+        Ok(specification)
+    }
+}
+
+/// A line on stderr that counts the seeds, on a terminal only.
+struct Progress {
+    seeds: usize,
+    shown: bool,
+    wanted: bool,
+}
+
+impl Progress {
+    fn new(seeds: usize, quiet: bool) -> Self {
+        let wanted = !quiet && seeds > 1 && std::io::stderr().is_terminal();
+        Self { seeds, shown: false, wanted }
+    }
+
+    fn show(&mut self, done: usize) {
+        if self.wanted {
+            let mut stderr = std::io::stderr().lock();
+            // A progress line that cannot be written is no reason to stop.
+            let _ = write!(stderr, "\rseed {done} of {}", self.seeds).and_then(|()| stderr.flush());
+            self.shown = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.shown {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
