@@ -49,9 +49,8 @@ pub struct CheckArguments {
     #[arg(long, value_enum, default_value_t, value_name = "SEVERITY")]
     fail_on: FailOn,
     /// Threads to use; the result does not depend on it (default: one a core)
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: u16,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Show every layer, however many there are
     #[arg(long)]
     all_layers: bool,
@@ -116,7 +115,7 @@ impl CheckArguments {
         let seeds = specification.seeds.len();
         let network = Network::new(specification).map_err(|error| Failure::spec(&error))?;
         let mut progress = Progress::new(seeds, self.quiet);
-        let threads = usize::from(self.threads);
+        let threads = self.threads.map_or(0, usize::from);
         let checked = gradprobe::check::check(&network, threads, &mut |done| progress.show(done));
         progress.clear();
         let Check { measurement, diagnosis } = checked.map_err(|error| match error {

@@ -2,7 +2,7 @@
 
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::graph::Graph;
-use crate::import::spec::{Dtype, Network, OptimiserKind, SpecError, Specification};
+use crate::import::spec::{Dtype, LossKind, Network, OptimiserKind, SpecError, Specification};
 use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
 use crate::num::Tensor;
 use crate::run::{Executor, Options, RunElement, RunError};
@@ -56,7 +56,7 @@ pub fn check(
     }
     let (loss, layers) = aggregate(&runs);
     let measurement = Measurement {
-        network: specification.title(),
+        network: title(specification),
         dtype: match specification.dtype {
             Dtype::F32 => "f32".into(),
             Dtype::F64 => "f64".into(),
@@ -64,7 +64,7 @@ pub fn check(
         mode: specification.mode,
         batch: specification.batch,
         trainable,
-        objective: specification.loss.kind.name().into(),
+        objective: objective(specification.loss.kind).into(),
         optimiser: optimiser(specification),
         loss,
         layers,
@@ -98,4 +98,26 @@ fn optimiser(specification: &Specification) -> Option<Optimiser> {
             Optimiser::Adam { learning_rate, epsilon: eps, weight_decay }
         }
     })
+}
+
+/// What the network is called: its name, else its file's.
+fn title(specification: &Specification) -> String {
+    let file = || specification.source.path.as_ref()?.file_stem();
+    specification
+        .name
+        .clone()
+        .or_else(|| file().map(|stem| stem.to_string_lossy().into_owned()))
+        .unwrap_or_else(|| "network".into())
+}
+
+fn objective(loss: LossKind) -> &'static str {
+    match loss {
+        LossKind::CrossEntropy => "cross-entropy",
+        LossKind::BceWithLogits => "binary cross-entropy",
+        LossKind::Mse => "mean squared error",
+        LossKind::L1 => "mean absolute error",
+        LossKind::Huber { .. } => "Huber",
+        LossKind::Output => "the output itself is differentiated",
+        LossKind::RandomCotangent => "a random cotangent is pulled back from the output",
+    }
 }
