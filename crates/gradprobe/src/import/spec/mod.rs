@@ -1,0 +1,42 @@
+//! Networks that a person writes down in TOML.
+//!
+//! ```toml
+//! batch = 64
+//! layers = [
+//!   { repeat = 29, layers = [{ linear = 64, activation = "tanh" }] },
+//!   { linear = 10 },
+//! ]
+//!
+//! [input]
+//! data = "digits.csv.gz"
+//! standardise = "global"
+//!
+//! [loss]
+//! name = "cross-entropy"
+//! ```
+//!
+//! The way from text to graph: `reader.rs` reads tables key by key with the place of every
+//! mistake; `parse/` fills in a [`Specification`]; `plan.rs` walks its layers, checks every shape
+//! and size and lists what is to be built; `network.rs` draws the weights and the batch of a seed.
+//! `-` and `_` mean the same in keys and names.
+
+mod error;
+mod memory;
+mod names;
+mod network;
+mod objective;
+mod operators;
+mod parse;
+mod plan;
+mod reader;
+mod specification;
+#[cfg(test)]
+mod tests;
+
+pub use error::{SpecError, SpecErrorKind};
+pub use network::Network;
+pub use specification::{
+    Common, Conv, Dtype, FileValues, Input, Layer, LayerKind, Linear, Loss, LossKind, Norm,
+    NormKind, Optimiser, OptimiserKind, Padding, Pool, PoolKind, Repeat, Residual, RowChoice,
+    Shortcut, Source, Specification, TargetColumn, Targets, Values,
+};

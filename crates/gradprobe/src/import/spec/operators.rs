@@ -1,0 +1,106 @@
+//! The ops that layers are made of, by what the specification says.
+
+use super::names::SOFTMAXES;
+use super::specification::{LossKind, Norm, NormKind, Pool, PoolKind};
+use crate::ops::activation::{self, ActivationOp};
+use crate::ops::{Attribute, Attributes, Op, OpError, find_op};
+use std::sync::Arc;
+
+pub(super) type MadeOp = Result<Arc<dyn Op>, OpError>;
+
+/// An op of the registry.
+pub(super) fn make<const N: usize>(name: &'static str, attributes: [(&str, Attribute); N]) -> MadeOp {
+    let attributes: Attributes =
+        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let entry = find_op(name).ok_or_else(|| OpError::Value {
+        what: format!("the engine has no op {name}"),
+    })?;
+    (entry.from_attributes)(&attributes).map(Arc::from)
+}
+
+fn ints(extents: [usize; 2]) -> Attribute {
+    Attribute::Ints(extents.map(|extent| extent as i64).to_vec())
+}
+
+/// Padding before and after each axis, as ONNX has it.
+fn pads([height, width]: [usize; 2]) -> Attribute {
+    let (height, width) = (height as i64, width as i64);
+    Attribute::Ints(vec![height, width, height, width])
+}
+
+/// An activation, or a softmax over the features or channels.
+pub(super) fn activation_op(name: &str) -> MadeOp {
+    match SOFTMAXES.iter().position(|&softmax| softmax == name) {
+        Some(0) => make("Softmax", [("axis", Attribute::Int(1))]),
+        Some(_) => make("LogSoftmax", [("axis", Attribute::Int(1))]),
+        None => match activation::parse(name) {
+            Ok(activation) => Ok(Arc::new(ActivationOp::new(activation))),
+            Err(error) => Err(OpError::Value {
+                what: error.to_string(),
+            }),
+        },
+    }
+}
+
+/// A convolution, its padding given.
+pub(super) fn conv_op(
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    groups: usize,
+) -> MadeOp {
+    make(
+        "Conv",
+        [
+            ("kernel_shape", ints(kernel)),
+            ("strides", ints(stride)),
+            ("pads", pads(padding)),
+            ("dilations", ints(dilation)),
+            ("group", Attribute::Int(groups as i64)),
+        ],
+    )
+}
+
+pub(super) fn pool_op(pool: &Pool) -> MadeOp {
+    let name = match pool.kind {
+        PoolKind::Max => "MaxPool",
+        PoolKind::Average => "AveragePool",
+    };
+    make(
+        name,
+        [
+            ("kernel_shape", ints(pool.kernel)),
+            ("strides", ints(pool.stride)),
+            ("pads", pads(pool.padding)),
+        ],
+    )
+}
+
+/// A normalisation; a layer norm is taken over the axes from `axis` on.
+pub(super) fn norm_op(norm: &Norm, axis: i64) -> MadeOp {
+    let epsilon = Attribute::Float(norm.eps);
+    match norm.kind {
+        NormKind::Batch => make("BatchNormalization", [("epsilon", epsilon)]),
+        NormKind::Layer => make(
+            "LayerNormalization",
+            [("axis", Attribute::Int(axis)), ("epsilon", epsilon)],
+        ),
+    }
+}
+
+/// A loss; `None` for those that are no node.
+pub(super) fn loss_op(kind: LossKind, sum: bool) -> Option<MadeOp> {
+    let reduction = || ("reduction", Attribute::Text(if sum { "sum" } else { "mean" }.into()));
+    let name = match kind {
+        LossKind::CrossEntropy => "SoftmaxCrossEntropyLoss",
+        LossKind::BceWithLogits => "BinaryCrossEntropyWithLogits",
+        LossKind::Mse => "MeanSquaredError",
+        LossKind::L1 => "MeanAbsoluteError",
+        LossKind::Huber { delta } => {
+            return Some(make("Huber", [reduction(), ("delta", Attribute::Float(delta))]));
+        }
+        LossKind::Output | LossKind::RandomCotangent => return None,
+    };
+    Some(make(name, [reduction()]))
+}

@@ -1,0 +1,472 @@
+//! `layers`, and `[defaults]` for what they do not say.
+
+use super::activation;
+use super::initialiser::{self, WeightInit};
+use super::{hint_for_table, origin};
+use crate::import::spec::error::{SpecError, SpecErrorKind as Kind};
+use crate::import::spec::reader::{Field, Fields, Result, listed, nearest, normalised, quoted};
+use crate::import::spec::specification::{
+    Common, Conv, Layer, LayerKind, Linear, Norm, NormKind, Padding, Pool, PoolKind, Repeat,
+    Residual, Shortcut,
+};
+use crate::init::Initialiser;
+use toml::de::DeValue;
+
+/// How deep blocks may be nested.
+const DEEPEST: usize = 16;
+/// The largest extent of a kernel, a stride or a padding.
+const MOST_PLACES: u64 = 1 << 16;
+
+/// The keys that say what a layer is. `activation` says it where no other does.
+const KINDS: &[&str] = &[
+    "linear",
+    "conv",
+    "max-pool",
+    "average-pool",
+    "global-average-pool",
+    "flatten",
+    "reshape",
+    "dropout",
+    "batch-norm",
+    "layer-norm",
+    "residual",
+    "repeat",
+];
+
+/// Layers that a word alone can stand for.
+const WORDS: &[&str] = &["flatten", "global-average-pool", "batch-norm", "layer-norm"];
+
+/// What a layer has that does not say otherwise.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Defaults {
+    init: WeightInit,
+    bias: Bias,
+    norm: Option<Norm>,
+    activation: Option<String>,
+}
+
+/// What `bias` may say.
+#[derive(Clone, Copy, Debug, Default)]
+enum Bias {
+    /// As the initialiser has it.
+    #[default]
+    Yes,
+    No,
+    Drawn(Initialiser),
+}
+
+impl Defaults {
+    pub(super) fn read(field: Option<Field<'_, '_>>) -> Result<Self> {
+        let Some(field) = field else {
+            return Ok(Self::default());
+        };
+        let mut fields = Fields::of(field, "[defaults]", "a table")?;
+        let defaults = Self::default().overridden(&mut fields)?;
+        fields.finish_with(hint_for_table)?;
+        Ok(defaults)
+    }
+
+    /// These, but for what the fields say.
+    fn overridden(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
+        let mut own = self.clone();
+        if let Some(field) = fields.get("init") {
+            own.init = initialiser::read(field)?;
+        }
+        if let Some(field) = fields.get("bias") {
+            own.bias = match field.value.get_ref() {
+                DeValue::Boolean(true) => Bias::Yes,
+                DeValue::Boolean(false) => Bias::No,
+                DeValue::String(_) | DeValue::Table(_) => {
+                    Bias::Drawn(initialiser::read(field)?.weight)
+                }
+                _ => return Err(field.wrong_type("`true`, `false` or an initialiser")),
+            };
+        }
+        if let Some(field) = fields.get("norm") {
+            own.norm = read_norm_option(field)?;
+        }
+        if let Some(field) = fields.get("activation") {
+            own.activation = activation::read(field)?;
+        }
+        Ok(own)
+    }
+
+    fn common(self) -> Common {
+        Common {
+            init: self.init.weight,
+            bias: match self.bias {
+                Bias::Yes => Some(self.init.bias),
+                Bias::No => None,
+                Bias::Drawn(initialiser) => Some(initialiser),
+            },
+            norm: self.norm,
+            activation: self.activation,
+        }
+    }
+}
+
+/// A list of layers: tables, and words for layers that have nothing else to say.
+pub(super) fn read_list(
+    field: Field<'_, '_>,
+    place: &str,
+    defaults: &Defaults,
+    depth: usize,
+) -> Result<Vec<Layer>> {
+    const EXPECTED: &str = "a list of layers such as [{ linear = 10 }, \"flatten\"]";
+    if depth > DEEPEST {
+        return Err(field.wrong_value(&format!("at most {DEEPEST} blocks within each other")));
+    }
+    let layers: Vec<Layer> = field
+        .elements(EXPECTED)?
+        .enumerate()
+        .map(|(index, value)| read(value, &format!("{place}[{index}]"), defaults, depth))
+        .collect::<Result<_>>()?;
+    if layers.is_empty() {
+        return Err(field.wrong_value("at least one layer"));
+    }
+    Ok(layers)
+}
+
+fn read(field: Field<'_, '_>, place: &str, defaults: &Defaults, depth: usize) -> Result<Layer> {
+    let origin = origin(place, field.span());
+    if let DeValue::String(word) = field.value.get_ref() {
+        return Ok(Layer {
+            name: None,
+            kind: read_word(word, field)?,
+            origin,
+        });
+    }
+    let mut fields = Fields::of(field, place, "a table such as { linear = 10 }, or a word")?;
+    let name = fields.get("name").map(read_name).transpose()?;
+    // { repeat = 3, linear = 64 } is short for { repeat = 3, layers = [{ linear = 64 }] }.
+    let repeat = if fields.has("layers") {
+        None
+    } else {
+        fields.get("repeat")
+    };
+    let kind = read_kind(&mut fields, repeat.is_some(), place, defaults, depth)?;
+    fields.finish_with(|key| hint(key).or_else(|| hint_for_table(key)))?;
+    let layer = Layer { name, kind, origin };
+    let Some(repeat) = repeat else {
+        return Ok(layer);
+    };
+    Ok(Layer {
+        name: None,
+        origin: layer.origin.clone(),
+        kind: LayerKind::Repeat(Repeat {
+            times: read_times(repeat)?,
+            layers: vec![layer],
+        }),
+    })
+}
+
+fn read_times(field: Field<'_, '_>) -> Result<u64> {
+    field.whole(1, i64::MAX as u64)
+}
+
+/// Keys of other frameworks.
+fn hint(key: &str) -> Option<String> {
+    let hint = match normalised(key).as_str() {
+        "kernel-size" | "size" | "filter" => "did you mean `kernel`?",
+        "weight-init" | "initializer" | "initialiser" | "kernel-initializer" => {
+            "did you mean `init`?"
+        }
+        "bias-init" | "bias-initializer" => "write the initialiser as the bias: bias = \"zeros\"",
+        "use-bias" => "did you mean `bias`?",
+        "nonlinearity" | "act" | "fn" => "did you mean `activation`?",
+        "times" | "count" | "n" => "did you mean `repeat`?",
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+fn read_name(field: Field<'_, '_>) -> Result<String> {
+    const LONGEST: usize = 100;
+    const EXPECTED: &str = "a name of 1 to 100 characters without dots, quotes and control characters";
+    let name = field.text("a name")?;
+    let refused = |c: char| c.is_control() || matches!(c, '.' | '"' | '`' | ':');
+    let fits = !name.trim().is_empty() && name.trim() == name && name.chars().count() <= LONGEST;
+    if !fits || name.chars().any(refused) {
+        return Err(field.wrong_value(EXPECTED));
+    }
+    Ok(name.into())
+}
+
+/// A layer that is one word: `"flatten"`, `"tanh"`.
+fn read_word(word: &str, field: Field<'_, '_>) -> Result<LayerKind> {
+    match normalised(word.trim()).to_lowercase().as_str() {
+        "flatten" => return Ok(LayerKind::Flatten),
+        "global-average-pool" => return Ok(LayerKind::GlobalAveragePool),
+        "batch-norm" => return Ok(LayerKind::Norm(plain_norm(NormKind::Batch))),
+        "layer-norm" => return Ok(LayerKind::Norm(plain_norm(NormKind::Layer))),
+        _ => {}
+    }
+    if activation::is_name(word) {
+        return activation::check(word, field).map(LayerKind::Activation);
+    }
+    let names = WORDS.iter().copied().chain(activation::names());
+    let lower = normalised(word);
+    let help = if KINDS.contains(&lower.as_str()) {
+        format!("it needs a value: {{ {lower} = … }}")
+    } else {
+        match nearest(word, names) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("expected {}, an activation, or a table", listed(WORDS.iter().copied())),
+        }
+    };
+    Err(SpecError::new(Kind::Value, format!("unknown layer {}", quoted(word)))
+        .at(field.span())
+        .label("unknown layer")
+        .help(help))
+}
+
+/// What the table says the layer is.
+fn kind_of(fields: &Fields<'_, '_>, repeated: bool, place: &str) -> Result<&'static str> {
+    let is_here = |kind: &&str| fields.has(kind) && !(repeated && *kind == "repeat");
+    let mut found = KINDS.iter().copied().filter(is_here);
+    match (found.next(), found.next()) {
+        (Some(kind), None) => Ok(kind),
+        (Some(one), Some(other)) => {
+            let (one_at, other_at) = (fields.key_span(one), fields.key_span(other));
+            let later = if one_at.start > other_at.start { one_at } else { other_at };
+            let message = format!("{place} is both `{one}` and `{other}`");
+            Err(SpecError::new(Kind::Value, message)
+                .at(later)
+                .label("a layer is one thing")
+                .help("write two layers"))
+        }
+        (None, _) if fields.has("activation") => Ok("activation"),
+        (None, _) if repeated => Err(SpecError::new(
+            Kind::Missing,
+            format!("{place} does not say what to repeat"),
+        )
+        .at(fields.key_span("repeat"))
+        .label("of what?")
+        .help("add layers = [ … ], or a layer such as linear = 64")),
+        (None, _) => Err(no_kind(fields, place)),
+    }
+}
+
+fn no_kind(fields: &Fields<'_, '_>, place: &str) -> SpecError {
+    let error = SpecError::new(Kind::Missing, format!("{place} does not say what layer it is"));
+    if fields.has("type") {
+        return error.at(fields.key_span("type")).help(
+            "write the type as the key: linear = 64 rather than type = \"linear\", units = 64",
+        );
+    }
+    let near = fields.keys().find_map(|(key, span)| {
+        nearest(key, KINDS.iter().copied().chain(["activation"])).map(|name| (key, span, name))
+    });
+    match near {
+        Some((key, span, name)) => SpecError::new(
+            Kind::UnknownKey,
+            format!("unknown key {} in {place}", quoted(key)),
+        )
+        .at(span)
+        .label("unknown key")
+        .help(format!("did you mean `{name}`?")),
+        None => error
+            .at(fields.span.clone())
+            .label("no layer")
+            .help(format!("expected {}", listed(KINDS.iter().copied()))),
+    }
+}
+
+fn read_kind(
+    fields: &mut Fields<'_, '_>,
+    repeated: bool,
+    place: &str,
+    defaults: &Defaults,
+    depth: usize,
+) -> Result<LayerKind> {
+    let kind = kind_of(fields, repeated, place)?;
+    let field = fields.need(kind, "a value")?;
+    Ok(match kind {
+        "linear" => LayerKind::Linear(Linear {
+            units: field.size()?,
+            common: defaults.overridden(fields)?.common(),
+        }),
+        "conv" => LayerKind::Conv(read_conv(field, fields, defaults)?),
+        "max-pool" => LayerKind::Pool(read_pool(PoolKind::Max, field, fields)?),
+        "average-pool" => LayerKind::Pool(read_pool(PoolKind::Average, field, fields)?),
+        "global-average-pool" => {
+            only_true(field)?;
+            LayerKind::GlobalAveragePool
+        }
+        "flatten" => {
+            only_true(field)?;
+            LayerKind::Flatten
+        }
+        "reshape" => LayerKind::Reshape(read_reshape(field)?),
+        "dropout" => {
+            let accepts = |p: f64| (0.0..1.0).contains(&p);
+            LayerKind::Dropout(field.number_that("a probability from 0 to below 1", accepts)?)
+        }
+        "batch-norm" => LayerKind::Norm(read_norm(NormKind::Batch, field, fields)?),
+        "layer-norm" => LayerKind::Norm(read_norm(NormKind::Layer, field, fields)?),
+        "residual" => LayerKind::Residual(read_residual(field, fields, place, defaults, depth)?),
+        "repeat" => LayerKind::Repeat(Repeat {
+            times: read_times(field)?,
+            layers: read_list(
+                fields.need("layers", "the list of layers to repeat")?,
+                &format!("{place}.layers"),
+                defaults,
+                depth + 1,
+            )?,
+        }),
+        _ => match activation::read(field)? {
+            Some(name) => LayerKind::Activation(name),
+            None => LayerKind::Activation("identity".into()),
+        },
+    })
+}
+
+/// For a key whose presence says everything.
+fn only_true(field: Field<'_, '_>) -> Result<()> {
+    if field.flag()? {
+        Ok(())
+    } else {
+        Err(field.wrong_value("`true`, or no such layer"))
+    }
+}
+
+/// A pair of places around or between entries of a kernel.
+fn places(field: Field<'_, '_>, least: u64) -> Result<[usize; 2]> {
+    let pair = field.pair(least)?;
+    if pair.iter().any(|&extent| extent as u64 > MOST_PLACES) {
+        return Err(field.wrong_value(&format!("at most {MOST_PLACES}")));
+    }
+    Ok(pair)
+}
+
+fn read_conv(
+    field: Field<'_, '_>,
+    fields: &mut Fields<'_, '_>,
+    defaults: &Defaults,
+) -> Result<Conv> {
+    let channels = field.size()?;
+    let kernel = places(fields.need("kernel", "its extents, e.g. kernel = 3")?, 1)?;
+    let pair = |field: Option<Field<'_, '_>>| field.map(|field| places(field, 1)).transpose();
+    let stride = pair(fields.get("stride"))?;
+    let dilation = pair(fields.get("dilation"))?;
+    let padding = fields.get("padding").map(read_padding).transpose()?;
+    let groups = fields.get("groups").map(|field| field.size()).transpose()?;
+    Ok(Conv {
+        channels,
+        kernel,
+        stride: stride.unwrap_or([1, 1]),
+        padding: padding.unwrap_or(Padding::Each([0, 0])),
+        dilation: dilation.unwrap_or([1, 1]),
+        groups: groups.unwrap_or(1),
+        common: defaults.overridden(fields)?.common(),
+    })
+}
+
+fn read_padding(field: Field<'_, '_>) -> Result<Padding> {
+    match field.value.get_ref() {
+        DeValue::String(_) => {
+            field.word(&[("same", Padding::Same), ("valid", Padding::Each([0, 0]))])
+        }
+        _ => places(field, 0).map(Padding::Each),
+    }
+}
+
+fn read_pool(
+    kind: PoolKind,
+    field: Field<'_, '_>,
+    fields: &mut Fields<'_, '_>,
+) -> Result<Pool> {
+    let kernel = places(field, 1)?;
+    let stride = fields.get("stride").map(|field| places(field, 1)).transpose()?;
+    let padding = fields.get("padding").map(|field| places(field, 0)).transpose()?;
+    Ok(Pool {
+        kind,
+        kernel,
+        stride: stride.unwrap_or(kernel),
+        padding: padding.unwrap_or([0, 0]),
+    })
+}
+
+fn read_reshape(field: Field<'_, '_>) -> Result<Vec<i64>> {
+    const EXPECTED: &str = "a list of extents without the batch, one of which may be -1";
+    let extent = |element: Field<'_, '_>| match element.number()? {
+        -1.0 => Ok(-1),
+        _ => element.size().map(|size| size as i64),
+    };
+    let shape: Vec<i64> = field.elements(EXPECTED)?.map(extent).collect::<Result<_>>()?;
+    let free = shape.iter().filter(|&&extent| extent == -1).count();
+    if shape.is_empty() || free > 1 || shape.len() > 8 {
+        return Err(field.wrong_value(EXPECTED));
+    }
+    Ok(shape)
+}
+
+/// PyTorch's defaults.
+fn plain_norm(kind: NormKind) -> Norm {
+    Norm {
+        kind,
+        eps: 1e-5,
+        affine: true,
+    }
+}
+
+/// The options of a normalisation.
+fn norm_options(kind: NormKind, fields: &mut Fields<'_, '_>) -> Result<Norm> {
+    let plain = plain_norm(kind);
+    let eps = fields.get("eps");
+    let eps = eps.map(|field| field.number_that("a number of at least 0", |eps| eps >= 0.0));
+    let affine = fields.get("affine").map(|field| field.flag()).transpose()?;
+    Ok(Norm {
+        eps: eps.transpose()?.unwrap_or(plain.eps),
+        affine: affine.unwrap_or(plain.affine),
+        ..plain
+    })
+}
+
+/// `batch-norm = true, eps = 1e-3`.
+fn read_norm(kind: NormKind, field: Field<'_, '_>, fields: &mut Fields<'_, '_>) -> Result<Norm> {
+    only_true(field)?;
+    norm_options(kind, fields)
+}
+
+/// `norm = "batch"`, `norm = { name = "layer", affine = false }`.
+fn read_norm_option(field: Field<'_, '_>) -> Result<Option<Norm>> {
+    const NAMES: &[(&str, Option<NormKind>)] = &[
+        ("batch", Some(NormKind::Batch)),
+        ("layer", Some(NormKind::Layer)),
+        ("batch-norm", Some(NormKind::Batch)),
+        ("layer-norm", Some(NormKind::Layer)),
+        ("none", None),
+    ];
+    if field.value.get_ref().is_str() {
+        return Ok(field.word(NAMES)?.map(plain_norm));
+    }
+    let mut fields = Fields::of(field, "`norm`", "`batch`, `layer` or `none`")?;
+    let kind = fields.need("name", "`batch` or `layer`")?.word(NAMES)?;
+    let norm = kind.map(|kind| norm_options(kind, &mut fields)).transpose()?;
+    fields.finish()?;
+    Ok(norm)
+}
+
+fn read_residual(
+    field: Field<'_, '_>,
+    fields: &mut Fields<'_, '_>,
+    place: &str,
+    defaults: &Defaults,
+    depth: usize,
+) -> Result<Residual> {
+    const SHORTCUTS: &[(&str, Shortcut)] = &[
+        ("identity", Shortcut::Identity),
+        ("projection", Shortcut::Projection),
+    ];
+    let layers = read_list(field, &format!("{place}.residual"), defaults, depth + 1)?;
+    let shortcut = fields.get("shortcut").map(|field| field.word(SHORTCUTS)).transpose()?;
+    let scale = fields.get("scale").map(|field| field.number()).transpose()?;
+    let init = fields.get("init").map(initialiser::read).transpose()?;
+    Ok(Residual {
+        layers,
+        shortcut: shortcut.unwrap_or_default(),
+        scale: scale.unwrap_or(1.0),
+        init: init.unwrap_or(defaults.init).weight,
+    })
+}

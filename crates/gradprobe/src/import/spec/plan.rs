@@ -1,0 +1,633 @@
+//! From a specification to the list of what is to be built: every shape checked, every size
+//! counted, every name given, before a number is drawn.
+
+use super::error::{SpecError, SpecErrorKind as Kind};
+use super::memory;
+use super::names::Namer;
+use super::operators::{self, MadeOp};
+use super::reader::Result;
+use super::specification::{
+    Common, Conv, Layer, LayerKind, Linear, Norm, NormKind, Padding, Residual, Shortcut,
+    Specification,
+};
+use crate::graph::Origin;
+use crate::init::{Initialiser, Target};
+use crate::num::Shape;
+use crate::ops::{Op, OpError, Role};
+use std::sync::Arc;
+
+/// The most layers a network may have.
+const MOST_LAYERS: u64 = 200_000;
+
+/// A value of the plan: the input, a parameter or an output of a node, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(pub usize);
+
+/// One call of the graph's builder.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// The nodes that follow belong to this layer, which is new.
+    BeginLayer(usize),
+    /// A parameter, by its number.
+    Parameter(usize, Slot),
+    /// A node with one output that others may read.
+    Node(Box<PlannedNode>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PlannedNode {
+    pub name: String,
+    pub op: Arc<dyn Op>,
+    pub inputs: Vec<Slot>,
+    pub output: Slot,
+    pub role: Option<Role>,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PlannedLayer {
+    pub name: String,
+    /// What it is made of, e.g. `linear`, `tanh`.
+    pub parts: Vec<String>,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PlannedParameter {
+    pub name: String,
+    pub target: Target,
+    pub initialiser: Initialiser,
+    pub trainable: bool,
+}
+
+/// What is to be built.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub input_shape: Shape,
+    pub steps: Vec<Step>,
+    pub layers: Vec<PlannedLayer>,
+    pub parameters: Vec<PlannedParameter>,
+    /// How many slots the steps fill; slot 0 is the input.
+    pub slots: usize,
+    pub output: Slot,
+    pub output_shape: Shape,
+}
+
+/// Plans a network whose rows have the given shape.
+pub(super) fn plan(specification: &Specification, row: &[usize]) -> Result<Plan> {
+    let mut extents = vec![specification.batch];
+    extents.extend_from_slice(row);
+    let limit = specification.max_memory.unwrap_or_else(memory::default_limit);
+    let mut planner = Planner {
+        steps: Vec::new(),
+        layers: Vec::new(),
+        parameters: Vec::new(),
+        shapes: Vec::new(),
+        names: Namer::new(),
+        open: None,
+        bytes: 0,
+        number_bytes: specification.dtype.bytes() as u128,
+        limit,
+    };
+    let input = planner.add_slot(Shape(extents.clone()), &specification.input.origin)?;
+    let layers = count(&specification.layers);
+    if layers > MOST_LAYERS {
+        return Err(too_many_layers(&specification.layers, layers));
+    }
+    let output = planner.list(&specification.layers, input, false)?;
+    Ok(Plan {
+        input_shape: Shape(extents),
+        output_shape: planner.shapes[output.0].clone(),
+        steps: planner.steps,
+        layers: planner.layers,
+        parameters: planner.parameters,
+        slots: planner.shapes.len(),
+        output,
+    })
+}
+
+/// How many entries there are once every repetition is written out; saturates.
+fn count(layers: &[Layer]) -> u64 {
+    let each = layers.iter().map(|layer| match &layer.kind {
+        LayerKind::Repeat(repeat) => repeat.times.saturating_mul(count(&repeat.layers)),
+        LayerKind::Residual(residual) => count(&residual.layers).saturating_add(1),
+        _ => 1,
+    });
+    each.fold(0, u64::saturating_add)
+}
+
+/// Blames the repetition that makes the most layers.
+fn too_many_layers(layers: &[Layer], total: u64) -> SpecError {
+    let size = |layer: &&Layer| count(std::slice::from_ref(layer));
+    let worst = layers.iter().max_by_key(size);
+    let message = format!("the network has {total} layers, more than the limit of {MOST_LAYERS}");
+    let error = SpecError::new(Kind::TooLarge, message);
+    match worst.and_then(|layer| layer.origin.span.clone()) {
+        Some(span) => error.at(span).label("most of them are here"),
+        None => error,
+    }
+}
+
+struct Planner {
+    steps: Vec<Step>,
+    layers: Vec<PlannedLayer>,
+    parameters: Vec<PlannedParameter>,
+    shapes: Vec<Shape>,
+    names: Namer,
+    /// The layer that what follows belongs to.
+    open: Option<usize>,
+    bytes: u128,
+    number_bytes: u128,
+    limit: u64,
+}
+
+impl Planner {
+    fn shape(&self, slot: Slot) -> &Shape {
+        &self.shapes[slot.0]
+    }
+
+    fn add_slot(&mut self, shape: Shape, origin: &Origin) -> Result<Slot> {
+        let numbers = shape.iter().map(|&extent| extent as u128).fold(1, u128::saturating_mul);
+        self.bytes = self.bytes.saturating_add(numbers.saturating_mul(self.number_bytes));
+        if self.bytes > u128::from(self.limit) {
+            let needed = memory::shown(self.bytes);
+            let limit = memory::shown(u128::from(self.limit));
+            let message = format!(
+                "the network up to here needs {needed} for weights and signals, more than the \
+                 limit of {limit}"
+            );
+            return Err(at(SpecError::new(Kind::TooLarge, message), origin)
+                .label(format!("a tensor of shape {shape}"))
+                .help("make it or the batch smaller, or set max_memory at the top of the file"));
+        }
+        self.shapes.push(shape);
+        Ok(Slot(self.shapes.len() - 1))
+    }
+
+    /// The layers in order; `repeated` says that each of them comes more than once.
+    fn list(&mut self, layers: &[Layer], mut value: Slot, repeated: bool) -> Result<Slot> {
+        for layer in layers {
+            value = self.layer(layer, value, repeated)?;
+        }
+        Ok(value)
+    }
+
+    fn layer(&mut self, layer: &Layer, value: Slot, repeated: bool) -> Result<Slot> {
+        let origin = &layer.origin;
+        match &layer.kind {
+            LayerKind::Linear(linear) => {
+                self.begin(layer, "fc", "linear", repeated)?;
+                self.linear(linear, value, origin)
+            }
+            LayerKind::Conv(conv) => {
+                self.begin(layer, "conv", "conv", repeated)?;
+                self.conv(conv, value, origin)
+            }
+            LayerKind::Pool(pool) => {
+                let word = match pool.kind {
+                    super::PoolKind::Max => "max-pool",
+                    super::PoolKind::Average => "average-pool",
+                };
+                self.begin(layer, "pool", word, repeated)?;
+                self.node("pool", operators::pool_op(pool), &[value], None, origin)
+            }
+            LayerKind::GlobalAveragePool => {
+                self.begin(layer, "pool", "global-average-pool", repeated)?;
+                let pooled = operators::make("GlobalAveragePool", []);
+                let pooled = self.node("pool", pooled, &[value], None, origin)?;
+                // What is left of height and width is one place.
+                self.flatten(pooled, origin)
+            }
+            LayerKind::Flatten => {
+                self.begin_if_named(layer, "flatten", "flatten", repeated)?;
+                self.flatten(value, origin)
+            }
+            LayerKind::Reshape(shape) => {
+                self.begin_if_named(layer, "reshape", "reshape", repeated)?;
+                let mut extents = vec![self.shape(value)[0] as i64];
+                extents.extend_from_slice(shape);
+                let op = operators::make("Reshape", [("shape", crate::ops::Attribute::Ints(extents))]);
+                self.node("reshape", op, &[value], None, origin)
+            }
+            LayerKind::Dropout(probability) => {
+                self.begin(layer, "dropout", "dropout", repeated)?;
+                let ratio = crate::ops::Attribute::Float(*probability);
+                let op = operators::make("Dropout", [("ratio", ratio)]);
+                self.node("dropout", op, &[value], None, origin)
+            }
+            LayerKind::Norm(norm) => {
+                let (stem, word) = norm_words(norm.kind);
+                self.continue_with(layer, stem, word, repeated)?;
+                self.norm(norm, value, origin)
+            }
+            LayerKind::Activation(name) => {
+                self.continue_with(layer, "act", name, repeated)?;
+                self.activation(name, value, origin)
+            }
+            LayerKind::Residual(residual) => self.residual(layer, residual, value, repeated),
+            LayerKind::Repeat(repeat) => {
+                let many = repeated || repeat.times > 1;
+                let mut value = value;
+                for _ in 0..repeat.times {
+                    let Some(name) = &layer.name else {
+                        value = self.list(&repeat.layers, value, many)?;
+                        continue;
+                    };
+                    let scope = self.names.numbered(name, &origin.place);
+                    self.names.enter(&scope);
+                    self.open = None;
+                    value = self.list(&repeat.layers, value, false)?;
+                    self.names.leave();
+                }
+                Ok(value)
+            }
+        }
+    }
+
+    /// The full name of a layer: the user's, numbered where it comes several times, or `fc1`.
+    fn name(&mut self, layer: &Layer, stem: &str, repeated: bool) -> Result<String> {
+        let place = &layer.origin.place;
+        match &layer.name {
+            None => Ok(self.names.numbered(stem, place)),
+            Some(name) if repeated => Ok(self.names.numbered(name, place)),
+            Some(name) => self.names.given(name, place).map_err(|earlier| {
+                let message = format!("the name `{name}` is used twice, first by {earlier}");
+                at(SpecError::new(Kind::Value, message), &layer.origin)
+            }),
+        }
+    }
+
+    /// Begins a layer of its own.
+    fn begin(&mut self, layer: &Layer, stem: &str, part: &str, repeated: bool) -> Result<()> {
+        let name = self.name(layer, stem, repeated)?;
+        self.begin_named(name, part, &layer.origin);
+        Ok(())
+    }
+
+    fn begin_named(&mut self, name: String, part: &str, origin: &Origin) {
+        self.layers.push(PlannedLayer {
+            name,
+            parts: vec![part.to_owned()],
+            origin: origin.clone(),
+        });
+        self.open = Some(self.layers.len() - 1);
+        self.steps.push(Step::BeginLayer(self.layers.len() - 1));
+    }
+
+    /// Goes on with the open layer; begins one where none is open or the user names it.
+    fn continue_with(&mut self, layer: &Layer, stem: &str, part: &str, repeated: bool) -> Result<()> {
+        match (self.open, &layer.name) {
+            (Some(open), None) => {
+                self.layers[open].parts.push(part.to_owned());
+                Ok(())
+            }
+            _ => self.begin(layer, stem, part, repeated),
+        }
+    }
+
+    /// For what only gives the numbers another shape: a layer of its own if it is named, else part
+    /// of the open one, else of none.
+    fn begin_if_named(&mut self, layer: &Layer, stem: &str, part: &str, repeated: bool) -> Result<()> {
+        match layer.name {
+            Some(_) => self.begin(layer, stem, part, repeated),
+            None => Ok(()),
+        }
+    }
+
+    /// The prefix of names in the open layer.
+    fn prefix(&self) -> &str {
+        self.open.map_or("input", |open| &self.layers[open].name)
+    }
+
+    fn node(
+        &mut self,
+        word: &str,
+        op: MadeOp,
+        inputs: &[Slot],
+        role: Option<Role>,
+        origin: &Origin,
+    ) -> Result<Slot> {
+        let name = self.free_node_name(word);
+        let shapes: Vec<&Shape> = inputs.iter().map(|&input| self.shape(input)).collect();
+        let made = op.and_then(|op| Ok((op.infer(&shapes)?, op)));
+        let (outputs, op) = made.map_err(|error| {
+            let layer = self.prefix();
+            let message = format!("{word} of layer `{layer}`: {error}");
+            let got: Vec<String> = shapes.iter().take(1).map(|shape| format!("{shape}")).collect();
+            at(SpecError::new(kind_of(&error), message), origin)
+                .label(format!("its input has shape {}", got.join(", ")))
+        })?;
+        // What is kept for the pull-back takes memory, but nothing reads it.
+        let mut slots = Vec::with_capacity(outputs.len());
+        let is_view = op.is_view(crate::ops::Mode::Train);
+        for shape in outputs {
+            let before = self.bytes;
+            slots.push(self.add_slot(shape, origin)?);
+            if is_view {
+                self.bytes = before;
+            }
+        }
+        let output = slots[0];
+        self.steps.push(Step::Node(Box::new(PlannedNode {
+            name,
+            op,
+            inputs: inputs.to_vec(),
+            output,
+            role,
+            origin: origin.clone(),
+        })));
+        Ok(output)
+    }
+
+    /// `fc1.tanh`, or `fc1.tanh2` if the layer has one already.
+    fn free_node_name(&mut self, word: &str) -> String {
+        let stem = format!("{}.{word}", self.prefix());
+        self.names.first_free(&stem)
+    }
+
+    fn parameter(
+        &mut self,
+        word: &str,
+        target: Target,
+        initialiser: Initialiser,
+        trainable: bool,
+        origin: &Origin,
+    ) -> Result<Slot> {
+        let name = format!("{}.{word}", self.prefix());
+        let name = self.names.first_free(&name);
+        let slot = self.add_slot(Shape(target.shape.clone()), origin)?;
+        initialiser
+            .check(&target)
+            .map_err(|error| at(SpecError::new(Kind::Value, error.to_string()), origin))?;
+        self.parameters.push(PlannedParameter {
+            name,
+            target,
+            initialiser,
+            trainable,
+        });
+        self.steps.push(Step::Parameter(self.parameters.len() - 1, slot));
+        Ok(slot)
+    }
+
+    /// A weight, and its bias if there is one.
+    fn weights(
+        &mut self,
+        shape: &[usize],
+        groups: usize,
+        common: &Common,
+        origin: &Origin,
+    ) -> Result<Vec<Slot>> {
+        let target = Target::weight(shape, groups);
+        let fans = target.fans;
+        let mut slots = vec![self.parameter("weight", target, common.init, true, origin)?];
+        if let Some(initialiser) = common.bias {
+            let target = Target {
+                shape: vec![shape[0]],
+                fans,
+                groups,
+            };
+            slots.push(self.parameter("bias", target, initialiser, true, origin)?);
+        }
+        Ok(slots)
+    }
+
+    fn linear(&mut self, linear: &Linear, value: Slot, origin: &Origin) -> Result<Slot> {
+        let shape = self.shape(value);
+        if shape.len() > 3 {
+            let message = format!(
+                "linear layer `{}`: expected rows of features, got an image of shape {}",
+                self.prefix(),
+                row_of(shape)
+            );
+            return Err(at(SpecError::new(Kind::Shape, message), origin)
+                .help("add \"flatten\" before it"));
+        }
+        let features = shape[shape.len() - 1];
+        let mut inputs = vec![value];
+        inputs.extend(self.weights(&[linear.units, features], 1, &linear.common, origin)?);
+        let bias = crate::ops::Attribute::Int(i64::from(linear.common.bias.is_some()));
+        let op = operators::make("Linear", [("bias", bias)]);
+        let value = self.node("linear", op, &inputs, None, origin)?;
+        self.rest_of(&linear.common, value, origin)
+    }
+
+    fn conv(&mut self, conv: &Conv, value: Slot, origin: &Origin) -> Result<Slot> {
+        let name = self.prefix().to_owned();
+        let wrong = |message: String| {
+            at(SpecError::new(Kind::Shape, format!("conv layer `{name}`: {message}")), origin)
+        };
+        let shape = self.shape(value).clone();
+        let &[_, channels, ..] = &shape[..] else {
+            return Err(wrong("expected rows of shape [channels, height, width]".into()));
+        };
+        if shape.len() != 4 {
+            let got = row_of(&shape);
+            return Err(wrong(format!(
+                "expected rows of shape [channels, height, width], got {got}"
+            ))
+            .help("give [input] a shape of three extents, or add a reshape before it"));
+        }
+        let groups = conv.groups;
+        if !channels.is_multiple_of(groups) || !conv.channels.is_multiple_of(groups) {
+            let out = conv.channels;
+            return Err(wrong(format!(
+                "groups = {groups} does not divide {channels} input and {out} output channels"
+            )));
+        }
+        let padding = match conv.padding {
+            Padding::Each(padding) => padding,
+            Padding::Same => {
+                let whole = [0, 1].map(|axis| conv.dilation[axis] * (conv.kernel[axis] - 1));
+                if conv.stride != [1, 1] || whole.iter().any(|around| around % 2 != 0) {
+                    return Err(wrong(
+                        "padding = \"same\" needs stride 1 and an odd kernel".into(),
+                    )
+                    .help("give the padding as a number"));
+                }
+                whole.map(|around| around / 2)
+            }
+        };
+        let [height, width] = conv.kernel;
+        let weight = [conv.channels, channels / groups, height, width];
+        let mut inputs = vec![value];
+        inputs.extend(self.weights(&weight, groups, &conv.common, origin)?);
+        let op = operators::conv_op(conv.kernel, conv.stride, padding, conv.dilation, groups);
+        let value = self.node("conv", op, &inputs, None, origin)?;
+        self.rest_of(&conv.common, value, origin)
+    }
+
+    /// The normalisation and the activation of a layer.
+    fn rest_of(&mut self, common: &Common, mut value: Slot, origin: &Origin) -> Result<Slot> {
+        if let Some(norm) = &common.norm {
+            self.part(norm_words(norm.kind).1);
+            value = self.norm(norm, value, origin)?;
+        }
+        if let Some(name) = &common.activation {
+            self.part(name);
+            value = self.activation(name, value, origin)?;
+        }
+        Ok(value)
+    }
+
+    fn part(&mut self, word: &str) {
+        if let Some(open) = self.open {
+            self.layers[open].parts.push(word.to_owned());
+        }
+    }
+
+    fn activation(&mut self, name: &str, value: Slot, origin: &Origin) -> Result<Slot> {
+        let word = name.split_once('=').map_or(name, |(name, _)| name).trim();
+        self.node(word, operators::activation_op(name), &[value], None, origin)
+    }
+
+    fn flatten(&mut self, value: Slot, origin: &Origin) -> Result<Slot> {
+        let op = operators::make("Flatten", [("axis", crate::ops::Attribute::Int(1))]);
+        self.node("flatten", op, &[value], None, origin)
+    }
+
+    fn norm(&mut self, norm: &Norm, value: Slot, origin: &Origin) -> Result<Slot> {
+        let shape = self.shape(value).clone();
+        // Layer norm: vectors and sequences by their last axis, images whole.
+        let axis = if shape.len() == 3 { 2 } else { 1 };
+        let extents = match norm.kind {
+            NormKind::Batch => shape.get(1..2),
+            NormKind::Layer => shape.get(axis..),
+        };
+        let extents = extents.unwrap_or_default().to_vec();
+        let target = || Target {
+            fans: crate::init::Fans::of(&extents),
+            shape: extents.clone(),
+            groups: 1,
+        };
+        let mut inputs = vec![value];
+        let ones = Initialiser::ONES;
+        let zeros = Initialiser::ZEROS;
+        let mut parameters = vec![("weight", ones, norm.affine), ("bias", zeros, norm.affine)];
+        if norm.kind == NormKind::Batch {
+            parameters.push(("running_mean", zeros, false));
+            parameters.push(("running_var", ones, false));
+        }
+        let scope = self.names.first_free(&format!("{}.norm", self.prefix()));
+        let scope = scope[self.prefix().len() + 1..].to_owned();
+        for (word, initialiser, trainable) in parameters {
+            let word = format!("{scope}.{word}");
+            inputs.push(self.parameter(&word, target(), initialiser, trainable, origin)?);
+        }
+        let word = norm_words(norm.kind).1;
+        self.node(word, operators::norm_op(norm, axis as i64), &inputs, None, origin)
+    }
+
+    fn residual(
+        &mut self,
+        layer: &Layer,
+        residual: &Residual,
+        value: Slot,
+        repeated: bool,
+    ) -> Result<Slot> {
+        let origin = &layer.origin;
+        let name = self.name(layer, "block", repeated)?;
+        self.names.enter(&name);
+        self.open = None;
+        let mut branch = self.list(&residual.layers, value, false)?;
+        let skip = self.shortcut(residual, &name, value, branch, origin)?;
+        self.names.leave();
+        self.begin_named(name, "residual", origin);
+        if residual.scale != 1.0 {
+            let target = Target::weight(&[], 1);
+            let constant = Initialiser::Constant {
+                value: residual.scale,
+            };
+            let factor = self.parameter("scale", target, constant, false, origin)?;
+            let op = operators::make("Mul", []);
+            branch = self.node("scaled", op, &[branch, factor], None, origin)?;
+        }
+        let op = operators::make("Add", []);
+        self.node("add", op, &[skip, branch], Some(Role::Residual), origin)
+    }
+
+    /// How the block's input gets to the sum.
+    fn shortcut(
+        &mut self,
+        residual: &Residual,
+        block: &str,
+        from: Slot,
+        to: Slot,
+        origin: &Origin,
+    ) -> Result<Slot> {
+        let (before, after) = (self.shape(from).clone(), self.shape(to).clone());
+        if before == after {
+            return Ok(from);
+        }
+        let misfit = |help: &str| {
+            let (before, after) = (row_of(&before), row_of(&after));
+            let message = format!(
+                "residual block `{block}` begins with rows of shape {before}, its branch ends \
+                 with {after}: they cannot be added"
+            );
+            at(SpecError::new(Kind::Shape, message), origin).help(help)
+        };
+        if residual.shortcut == Shortcut::Identity {
+            return Err(misfit("make them alike, or add shortcut = \"projection\""));
+        }
+        let common = Common {
+            init: residual.init,
+            bias: None,
+            norm: None,
+            activation: None,
+        };
+        let begin = |planner: &mut Self, part: &str| {
+            let name = planner.names.numbered_once("shortcut");
+            planner.begin_named(name, part, origin);
+        };
+        match (&before[..], &after[..]) {
+            ([_, _], &[_, units]) => {
+                begin(self, "linear");
+                self.linear(&Linear { units, common }, from, origin)
+            }
+            (&[_, _, height, width], &[_, channels, out_height, out_width])
+                if height.is_multiple_of(out_height) && width.is_multiple_of(out_width) =>
+            {
+                begin(self, "conv");
+                let conv = Conv {
+                    channels,
+                    kernel: [1, 1],
+                    stride: [height / out_height, width / out_width],
+                    padding: Padding::Each([0, 0]),
+                    dilation: [1, 1],
+                    groups: 1,
+                    common,
+                };
+                self.conv(&conv, from, origin)
+            }
+            _ => Err(misfit("a projection cannot bridge these shapes")),
+        }
+    }
+}
+
+/// The stem of the name of a normalisation by itself, and what it is called.
+fn norm_words(kind: NormKind) -> (&'static str, &'static str) {
+    match kind {
+        NormKind::Batch => ("bn", "batch-norm"),
+        NormKind::Layer => ("ln", "layer-norm"),
+    }
+}
+
+/// The shape of one row of a batch.
+fn row_of(shape: &Shape) -> Shape {
+    Shape(shape.iter().skip(1).copied().collect())
+}
+
+fn kind_of(error: &OpError) -> Kind {
+    match error {
+        OpError::Attribute { .. } | OpError::Value { .. } => Kind::Value,
+        _ => Kind::Shape,
+    }
+}
+
+/// An error with a place in the text.
+pub(super) fn at(error: SpecError, origin: &Origin) -> SpecError {
+    match &origin.span {
+        Some(span) => error.at(span.clone()),
+        None => error,
+    }
+}
