@@ -11,3 +11,5 @@ pub use read::{Header, ReadOptions, read_table};
 pub use scale::Standardise;
 pub use synthetic::Synthetic;
 pub use table::{Column, Dataset, Table};
+
+pub(crate) use read::reason;

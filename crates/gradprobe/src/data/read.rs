@@ -65,7 +65,7 @@ pub fn read_table(path: &Path, options: &ReadOptions) -> Result<Table, DataError
 }
 
 /// What the system says, without its number.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".into(),
         io::ErrorKind::IsADirectory => "it is a directory".into(),

@@ -9,9 +9,14 @@ use std::sync::Arc;
 pub(super) type MadeOp = Result<Arc<dyn Op>, OpError>;
 
 /// An op of the registry.
-pub(super) fn make<const N: usize>(name: &'static str, attributes: [(&str, Attribute); N]) -> MadeOp {
-    let attributes: Attributes =
-        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+pub(super) fn make<const N: usize>(
+    name: &'static str,
+    attributes: [(&str, Attribute); N],
+) -> MadeOp {
+    let attributes: Attributes = attributes
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     let entry = find_op(name).ok_or_else(|| OpError::Value {
         what: format!("the engine has no op {name}"),
     })?;
@@ -91,14 +96,22 @@ pub(super) fn norm_op(norm: &Norm, axis: i64) -> MadeOp {
 
 /// A loss; `None` for those that are no node.
 pub(super) fn loss_op(kind: LossKind, sum: bool) -> Option<MadeOp> {
-    let reduction = || ("reduction", Attribute::Text(if sum { "sum" } else { "mean" }.into()));
+    let reduction = || {
+        (
+            "reduction",
+            Attribute::Text(if sum { "sum" } else { "mean" }.into()),
+        )
+    };
     let name = match kind {
         LossKind::CrossEntropy => "SoftmaxCrossEntropyLoss",
         LossKind::BceWithLogits => "BinaryCrossEntropyWithLogits",
         LossKind::Mse => "MeanSquaredError",
         LossKind::L1 => "MeanAbsoluteError",
         LossKind::Huber { delta } => {
-            return Some(make("Huber", [reduction(), ("delta", Attribute::Float(delta))]));
+            return Some(make(
+                "Huber",
+                [reduction(), ("delta", Attribute::Float(delta))],
+            ));
         }
         LossKind::Output | LossKind::RandomCotangent => return None,
     };

@@ -77,7 +77,9 @@ pub(super) struct Plan {
 pub(super) fn plan(specification: &Specification, row: &[usize]) -> Result<Plan> {
     let mut extents = vec![specification.batch];
     extents.extend_from_slice(row);
-    let limit = specification.max_memory.unwrap_or_else(memory::default_limit);
+    let limit = specification
+        .max_memory
+        .unwrap_or_else(memory::default_limit);
     let mut planner = Planner {
         steps: Vec::new(),
         layers: Vec::new(),
@@ -147,8 +149,13 @@ impl Planner {
     }
 
     fn add_slot(&mut self, shape: Shape, origin: &Origin) -> Result<Slot> {
-        let numbers = shape.iter().map(|&extent| extent as u128).fold(1, u128::saturating_mul);
-        self.bytes = self.bytes.saturating_add(numbers.saturating_mul(self.number_bytes));
+        let numbers = shape
+            .iter()
+            .map(|&extent| extent as u128)
+            .fold(1, u128::saturating_mul);
+        self.bytes = self
+            .bytes
+            .saturating_add(numbers.saturating_mul(self.number_bytes));
         if self.bytes > u128::from(self.limit) {
             let needed = memory::shown(self.bytes);
             let limit = memory::shown(u128::from(self.limit));
@@ -206,7 +213,8 @@ impl Planner {
                 self.begin_if_named(layer, "reshape", "reshape", repeated)?;
                 let mut extents = vec![self.shape(value)[0] as i64];
                 extents.extend_from_slice(shape);
-                let op = operators::make("Reshape", [("shape", crate::ops::Attribute::Ints(extents))]);
+                let op =
+                    operators::make("Reshape", [("shape", crate::ops::Attribute::Ints(extents))]);
                 self.node("reshape", op, &[value], None, origin)
             }
             LayerKind::Dropout(probability) => {
@@ -275,7 +283,13 @@ impl Planner {
     }
 
     /// Goes on with the open layer; begins one where none is open or the user names it.
-    fn continue_with(&mut self, layer: &Layer, stem: &str, part: &str, repeated: bool) -> Result<()> {
+    fn continue_with(
+        &mut self,
+        layer: &Layer,
+        stem: &str,
+        part: &str,
+        repeated: bool,
+    ) -> Result<()> {
         match (self.open, &layer.name) {
             (Some(open), None) => {
                 self.layers[open].parts.push(part.to_owned());
@@ -287,7 +301,13 @@ impl Planner {
 
     /// For what only gives the numbers another shape: a layer of its own if it is named, else part
     /// of the open one, else of none.
-    fn begin_if_named(&mut self, layer: &Layer, stem: &str, part: &str, repeated: bool) -> Result<()> {
+    fn begin_if_named(
+        &mut self,
+        layer: &Layer,
+        stem: &str,
+        part: &str,
+        repeated: bool,
+    ) -> Result<()> {
         match layer.name {
             Some(_) => self.begin(layer, stem, part, repeated),
             None => Ok(()),
@@ -313,7 +333,11 @@ impl Planner {
         let (outputs, op) = made.map_err(|error| {
             let layer = self.prefix();
             let message = format!("{word} of layer `{layer}`: {error}");
-            let got: Vec<String> = shapes.iter().take(1).map(|shape| format!("{shape}")).collect();
+            let got: Vec<String> = shapes
+                .iter()
+                .take(1)
+                .map(|shape| format!("{shape}"))
+                .collect();
             at(SpecError::new(kind_of(&error), message), origin)
                 .label(format!("its input has shape {}", got.join(", ")))
         })?;
@@ -365,7 +389,8 @@ impl Planner {
             initialiser,
             trainable,
         });
-        self.steps.push(Step::Parameter(self.parameters.len() - 1, slot));
+        self.steps
+            .push(Step::Parameter(self.parameters.len() - 1, slot));
         Ok(slot)
     }
 
@@ -399,8 +424,9 @@ impl Planner {
                 self.prefix(),
                 row_of(shape)
             );
-            return Err(at(SpecError::new(Kind::Shape, message), origin)
-                .help("add \"flatten\" before it"));
+            return Err(
+                at(SpecError::new(Kind::Shape, message), origin).help("add \"flatten\" before it")
+            );
         }
         let features = shape[shape.len() - 1];
         let mut inputs = vec![value];
@@ -414,11 +440,16 @@ impl Planner {
     fn conv(&mut self, conv: &Conv, value: Slot, origin: &Origin) -> Result<Slot> {
         let name = self.prefix().to_owned();
         let wrong = |message: String| {
-            at(SpecError::new(Kind::Shape, format!("conv layer `{name}`: {message}")), origin)
+            at(
+                SpecError::new(Kind::Shape, format!("conv layer `{name}`: {message}")),
+                origin,
+            )
         };
         let shape = self.shape(value).clone();
         let &[_, channels, ..] = &shape[..] else {
-            return Err(wrong("expected rows of shape [channels, height, width]".into()));
+            return Err(wrong(
+                "expected rows of shape [channels, height, width]".into(),
+            ));
         };
         if shape.len() != 4 {
             let got = row_of(&shape);
@@ -514,7 +545,13 @@ impl Planner {
             inputs.push(self.parameter(&word, target(), initialiser, trainable, origin)?);
         }
         let word = norm_words(norm.kind).1;
-        self.node(word, operators::norm_op(norm, axis as i64), &inputs, None, origin)
+        self.node(
+            word,
+            operators::norm_op(norm, axis as i64),
+            &inputs,
+            None,
+            origin,
+        )
     }
 
     fn residual(

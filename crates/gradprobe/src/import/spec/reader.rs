@@ -48,7 +48,12 @@ pub(super) fn nearest<'a>(
     let written = normalised(written).to_lowercase();
     names
         .into_iter()
-        .map(|name| (strsim::normalized_damerau_levenshtein(&written, &normalised(name)), name))
+        .map(|name| {
+            (
+                strsim::normalized_damerau_levenshtein(&written, &normalised(name)),
+                name,
+            )
+        })
         .filter(|&(similarity, _)| similarity >= NEAR)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, name)| name)
@@ -98,9 +103,12 @@ impl<'a, 'i> Field<'a, 'i> {
     /// The mistake of a value of the wrong type.
     pub fn wrong_type(&self, expected: &str) -> SpecError {
         let (key, got) = (self.key, described(self.inner()));
-        SpecError::new(Kind::WrongType, format!("`{key}`: expected {expected}, got {got}"))
-            .at(self.span())
-            .label(format!("expected {expected}"))
+        SpecError::new(
+            Kind::WrongType,
+            format!("`{key}`: expected {expected}, got {got}"),
+        )
+        .at(self.span())
+        .label(format!("expected {expected}"))
     }
 
     /// The mistake of a value of the right type that is not accepted.
@@ -112,11 +120,15 @@ impl<'a, 'i> Field<'a, 'i> {
     }
 
     pub fn text(&self, expected: &str) -> Result<&'a str> {
-        self.inner().as_str().ok_or_else(|| self.wrong_type(expected))
+        self.inner()
+            .as_str()
+            .ok_or_else(|| self.wrong_type(expected))
     }
 
     pub fn flag(&self) -> Result<bool> {
-        self.inner().as_bool().ok_or_else(|| self.wrong_type("`true` or `false`"))
+        self.inner()
+            .as_bool()
+            .ok_or_else(|| self.wrong_type("`true` or `false`"))
     }
 
     /// A whole number of at least `least` and at most `most`.
@@ -157,9 +169,9 @@ impl<'a, 'i> Field<'a, 'i> {
     pub fn number(&self) -> Result<f64> {
         let value: Option<f64> = match self.inner() {
             DeValue::Float(number) => number.as_str().parse().ok(),
-            DeValue::Integer(number) => {
-                i64::from_str_radix(number.as_str(), number.radix()).ok().map(|value| value as f64)
-            }
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .ok()
+                .map(|value| value as f64),
             _ => return Err(self.wrong_type("a number")),
         };
         match value {
@@ -188,7 +200,10 @@ impl<'a, 'i> Field<'a, 'i> {
     /// Each element of an array under the same key.
     pub fn elements(&self, expected: &str) -> Result<impl Iterator<Item = Field<'a, 'i>>> {
         let key = self.key;
-        Ok(self.array(expected)?.iter().map(move |value| Field { key, value }))
+        Ok(self
+            .array(expected)?
+            .iter()
+            .map(move |value| Field { key, value }))
     }
 
     pub fn table(&self) -> Option<&'a DeTable<'i>> {
@@ -258,9 +273,15 @@ impl<'a, 'i> Fields<'a, 'i> {
                 key_span: key.span(),
                 value,
             };
-            let twice = entries.iter().find(|other| other.normalised == entry.normalised);
+            let twice = entries
+                .iter()
+                .find(|other| other.normalised == entry.normalised);
             if let Some(other) = twice {
-                let later = if other.key_span.start > entry.key_span.start { other } else { &entry };
+                let later = if other.key_span.start > entry.key_span.start {
+                    other
+                } else {
+                    &entry
+                };
                 let message = format!("{} is given twice", quoted(later.key));
                 return Err(SpecError::new(Kind::UnknownKey, message)
                     .at(later.key_span.clone())
@@ -289,7 +310,10 @@ impl<'a, 'i> Fields<'a, 'i> {
     pub fn get(&mut self, key: &'static str) -> Option<Field<'a, 'i>> {
         self.known.push(key);
         let wanted = normalised(key);
-        let entry = self.entries.iter().find(|entry| entry.normalised == wanted)?;
+        let entry = self
+            .entries
+            .iter()
+            .find(|entry| entry.normalised == wanted)?;
         Some(Field {
             key,
             value: entry.value,
@@ -324,7 +348,9 @@ impl<'a, 'i> Fields<'a, 'i> {
 
     /// The keys that are there, with their places.
     pub fn keys(&self) -> impl Iterator<Item = (&'a str, Range<usize>)> + '_ {
-        self.entries.iter().map(|entry| (entry.key, entry.key_span.clone()))
+        self.entries
+            .iter()
+            .map(|entry| (entry.key, entry.key_span.clone()))
     }
 
     /// The place of a key.
@@ -342,7 +368,9 @@ impl<'a, 'i> Fields<'a, 'i> {
     /// The same, with a better suggestion for some keys.
     pub fn finish_with(self, hint: impl Fn(&str) -> Option<String>) -> Result<()> {
         let is_known = |entry: &&Entry<'_, '_>| {
-            self.known.iter().any(|&known| normalised(known) == entry.normalised)
+            self.known
+                .iter()
+                .any(|&known| normalised(known) == entry.normalised)
         };
         let Some(entry) = self.entries.iter().find(|entry| !is_known(entry)) else {
             return Ok(());

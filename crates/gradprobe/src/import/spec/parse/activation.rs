@@ -42,12 +42,16 @@ pub(super) fn check(text: &str, field: Field<'_, '_>) -> Result<String> {
             let base = text.split_once('=').map_or(text, |(name, _)| name).trim();
             let help = match nearest(base, names()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "common ones are `tanh`, `relu`, `sigmoid`, `gelu`, `silu` and `none`".into(),
+                None => {
+                    "common ones are `tanh`, `relu`, `sigmoid`, `gelu`, `silu` and `none`".into()
+                }
             };
-            Err(SpecError::new(Kind::Value, format!("unknown activation {}", quoted(base)))
-                .at(field.span())
-                .label("unknown activation")
-                .help(help))
+            Err(
+                SpecError::new(Kind::Value, format!("unknown activation {}", quoted(base)))
+                    .at(field.span())
+                    .label("unknown activation")
+                    .help(help),
+            )
         }
         Err(error) => Err(SpecError::new(Kind::Value, error.to_string()).at(field.span())),
     }

@@ -36,7 +36,9 @@ pub(super) fn read(field: Field<'_, '_>) -> Result<WeightInit> {
             let message = format!("`{name}` needs `{required}`");
             return Err(SpecError::new(Kind::Missing, message)
                 .at(field.span())
-                .help(format!("write {key} = {{ name = \"{name}\", {required} = … }}")));
+                .help(format!(
+                    "write {key} = {{ name = \"{name}\", {required} = … }}"
+                )));
         }
         let empty = toml::de::DeTable::new();
         return make(entry, Fields::new(place, field.span(), &empty)?);
@@ -58,12 +60,18 @@ fn find(field: Field<'_, '_>) -> Result<&'static InitialiserEntry> {
             .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
         let help = match nearest(written, all) {
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!("expected {}", listed(initialisers().iter().map(|entry| entry.name))),
+            None => format!(
+                "expected {}",
+                listed(initialisers().iter().map(|entry| entry.name))
+            ),
         };
-        SpecError::new(Kind::Value, format!("unknown initialiser {}", quoted(written)))
-            .at(field.span())
-            .label("unknown initialiser")
-            .help(help)
+        SpecError::new(
+            Kind::Value,
+            format!("unknown initialiser {}", quoted(written)),
+        )
+        .at(field.span())
+        .label("unknown initialiser")
+        .help(help)
     })
 }
 
@@ -135,7 +143,10 @@ fn magnitude(fields: &mut Fields<'_, '_>, key: &'static str) -> Result<Option<f6
 /// Two keys that say the same thing in different ways.
 fn exclude(fields: &Fields<'_, '_>, one: &str, other: &str) -> Result<()> {
     if fields.has(one) && fields.has(other) {
-        let message = format!("`{one}` and `{other}` exclude each other in {}", fields.place);
+        let message = format!(
+            "`{one}` and `{other}` exclude each other in {}",
+            fields.place
+        );
         return Err(SpecError::new(Kind::Value, message).at(fields.key_span(other)));
     }
     Ok(())
@@ -169,7 +180,10 @@ fn read_gain(fields: &mut Fields<'_, '_>, default: f64) -> Result<f64> {
 
 fn read_mode(fields: &mut Fields<'_, '_>) -> Result<FanMode> {
     const MODES: &[(&str, FanMode)] = &[("fan-in", FanMode::FanIn), ("fan-out", FanMode::FanOut)];
-    let mode = fields.get("mode").map(|field| field.word(MODES)).transpose()?;
+    let mode = fields
+        .get("mode")
+        .map(|field| field.word(MODES))
+        .transpose()?;
     Ok(mode.unwrap_or_default())
 }
 
@@ -218,7 +232,10 @@ fn read_normal(fields: &mut Fields<'_, '_>) -> Result<(Initialiser, Initialiser)
         Some(gain) => Initialiser::LecunNormal { gain },
         None => Initialiser::Normal { mean, std },
     };
-    let bias = sigma_b.map_or(Initialiser::ZEROS, |std| Initialiser::Normal { mean: 0.0, std });
+    let bias = sigma_b.map_or(Initialiser::ZEROS, |std| Initialiser::Normal {
+        mean: 0.0,
+        std,
+    });
     Ok((weight, bias))
 }
 

@@ -11,10 +11,16 @@ use toml::de::DeValue;
 const MOST_AXES: usize = 8;
 
 pub(super) fn read(top: &mut Fields<'_, '_>) -> Result<Input> {
-    let field = top.need("input", "a shape or a data file, e.g. input = { shape = [784] }")?;
+    let field = top.need(
+        "input",
+        "a shape or a data file, e.g. input = { shape = [784] }",
+    )?;
     let origin = origin("[input]", field.span());
     // `input = 784` and `input = [1, 28, 28]` are short for a shape.
-    if matches!(field.value.get_ref(), DeValue::Integer(_) | DeValue::Array(_)) {
+    if matches!(
+        field.value.get_ref(),
+        DeValue::Integer(_) | DeValue::Array(_)
+    ) {
         return Ok(Input {
             shape: Some(read_shape(field)?),
             upscale: 1,
@@ -24,7 +30,10 @@ pub(super) fn read(top: &mut Fields<'_, '_>) -> Result<Input> {
     }
     let mut fields = Fields::of(field, "[input]", "a table, a width or a shape")?;
     let shape = fields.get("shape").map(read_shape).transpose()?;
-    let upscale = fields.get("upscale").map(|field| field.whole(1, 64)).transpose()?;
+    let upscale = fields
+        .get("upscale")
+        .map(|field| field.whole(1, 64))
+        .transpose()?;
     let values = match fields.get("data") {
         Some(file) => Values::File(read_file(file, &mut fields)?),
         None => {
@@ -155,7 +164,10 @@ fn read_file(file: Field<'_, '_>, fields: &mut Fields<'_, '_>) -> Result<FileVal
     let standardise = read_standardise(fields)?;
     const ROWS: &[(&str, RowChoice)] =
         &[("random", RowChoice::Random), ("first", RowChoice::First)];
-    let rows = fields.get("rows").map(|field| field.word(ROWS)).transpose()?;
+    let rows = fields
+        .get("rows")
+        .map(|field| field.word(ROWS))
+        .transpose()?;
     Ok(FileValues {
         path: path.into(),
         target: target.unwrap_or(TargetColumn::Auto),
@@ -209,7 +221,10 @@ fn read_standardise(fields: &mut Fields<'_, '_>) -> Result<Standardise> {
     ];
     let by_statistics = fields.get_either("standardise", "standardize");
     let by_statistics = by_statistics.map(|field| field.word(WORDS)).transpose()?;
-    let factor = fields.get("scale").map(|field| field.number()).transpose()?;
+    let factor = fields
+        .get("scale")
+        .map(|field| field.number())
+        .transpose()?;
     match (by_statistics, factor) {
         (Some(_), Some(_)) => {
             let message = "`standardise` and `scale` exclude each other";

@@ -182,7 +182,8 @@ fn hint(key: &str) -> Option<String> {
 
 fn read_name(field: Field<'_, '_>) -> Result<String> {
     const LONGEST: usize = 100;
-    const EXPECTED: &str = "a name of 1 to 100 characters without dots, quotes and control characters";
+    const EXPECTED: &str =
+        "a name of 1 to 100 characters without dots, quotes and control characters";
     let name = field.text("a name")?;
     let refused = |c: char| c.is_control() || matches!(c, '.' | '"' | '`' | ':');
     let fits = !name.trim().is_empty() && name.trim() == name && name.chars().count() <= LONGEST;
@@ -211,13 +212,18 @@ fn read_word(word: &str, field: Field<'_, '_>) -> Result<LayerKind> {
     } else {
         match nearest(word, names) {
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!("expected {}, an activation, or a table", listed(WORDS.iter().copied())),
+            None => format!(
+                "expected {}, an activation, or a table",
+                listed(WORDS.iter().copied())
+            ),
         }
     };
-    Err(SpecError::new(Kind::Value, format!("unknown layer {}", quoted(word)))
-        .at(field.span())
-        .label("unknown layer")
-        .help(help))
+    Err(
+        SpecError::new(Kind::Value, format!("unknown layer {}", quoted(word)))
+            .at(field.span())
+            .label("unknown layer")
+            .help(help),
+    )
 }
 
 /// What the table says the layer is.
@@ -228,7 +234,11 @@ fn kind_of(fields: &Fields<'_, '_>, repeated: bool, place: &str) -> Result<&'sta
         (Some(kind), None) => Ok(kind),
         (Some(one), Some(other)) => {
             let (one_at, other_at) = (fields.key_span(one), fields.key_span(other));
-            let later = if one_at.start > other_at.start { one_at } else { other_at };
+            let later = if one_at.start > other_at.start {
+                one_at
+            } else {
+                other_at
+            };
             let message = format!("{place} is both `{one}` and `{other}`");
             Err(SpecError::new(Kind::Value, message)
                 .at(later)
@@ -248,7 +258,10 @@ fn kind_of(fields: &Fields<'_, '_>, repeated: bool, place: &str) -> Result<&'sta
 }
 
 fn no_kind(fields: &Fields<'_, '_>, place: &str) -> SpecError {
-    let error = SpecError::new(Kind::Missing, format!("{place} does not say what layer it is"));
+    let error = SpecError::new(
+        Kind::Missing,
+        format!("{place} does not say what layer it is"),
+    );
     if fields.has("type") {
         return error.at(fields.key_span("type")).help(
             "write the type as the key: linear = 64 rather than type = \"linear\", units = 64",
@@ -371,14 +384,16 @@ fn read_padding(field: Field<'_, '_>) -> Result<Padding> {
     }
 }
 
-fn read_pool(
-    kind: PoolKind,
-    field: Field<'_, '_>,
-    fields: &mut Fields<'_, '_>,
-) -> Result<Pool> {
+fn read_pool(kind: PoolKind, field: Field<'_, '_>, fields: &mut Fields<'_, '_>) -> Result<Pool> {
     let kernel = places(field, 1)?;
-    let stride = fields.get("stride").map(|field| places(field, 1)).transpose()?;
-    let padding = fields.get("padding").map(|field| places(field, 0)).transpose()?;
+    let stride = fields
+        .get("stride")
+        .map(|field| places(field, 1))
+        .transpose()?;
+    let padding = fields
+        .get("padding")
+        .map(|field| places(field, 0))
+        .transpose()?;
     Ok(Pool {
         kind,
         kernel,
@@ -393,7 +408,10 @@ fn read_reshape(field: Field<'_, '_>) -> Result<Vec<i64>> {
         -1.0 => Ok(-1),
         _ => element.size().map(|size| size as i64),
     };
-    let shape: Vec<i64> = field.elements(EXPECTED)?.map(extent).collect::<Result<_>>()?;
+    let shape: Vec<i64> = field
+        .elements(EXPECTED)?
+        .map(extent)
+        .collect::<Result<_>>()?;
     let free = shape.iter().filter(|&&extent| extent == -1).count();
     if shape.is_empty() || free > 1 || shape.len() > 8 {
         return Err(field.wrong_value(EXPECTED));
@@ -443,7 +461,9 @@ fn read_norm_option(field: Field<'_, '_>) -> Result<Option<Norm>> {
     }
     let mut fields = Fields::of(field, "`norm`", "`batch`, `layer` or `none`")?;
     let kind = fields.need("name", "`batch` or `layer`")?.word(NAMES)?;
-    let norm = kind.map(|kind| norm_options(kind, &mut fields)).transpose()?;
+    let norm = kind
+        .map(|kind| norm_options(kind, &mut fields))
+        .transpose()?;
     fields.finish()?;
     Ok(norm)
 }
@@ -460,8 +480,14 @@ fn read_residual(
         ("projection", Shortcut::Projection),
     ];
     let layers = read_list(field, &format!("{place}.residual"), defaults, depth + 1)?;
-    let shortcut = fields.get("shortcut").map(|field| field.word(SHORTCUTS)).transpose()?;
-    let scale = fields.get("scale").map(|field| field.number()).transpose()?;
+    let shortcut = fields
+        .get("shortcut")
+        .map(|field| field.word(SHORTCUTS))
+        .transpose()?;
+    let scale = fields
+        .get("scale")
+        .map(|field| field.number())
+        .transpose()?;
     let init = fields.get("init").map(initialiser::read).transpose()?;
     Ok(Residual {
         layers,

@@ -30,8 +30,18 @@ const MOST_SEEDS: u64 = 10_000;
 
 /// The keys of the top of the file.
 const TOP_KEYS: &[&str] = &[
-    "name", "layers", "input", "defaults", "loss", "optimiser", "batch", "seed", "seeds", "mode",
-    "dtype", "max_memory",
+    "name",
+    "layers",
+    "input",
+    "defaults",
+    "loss",
+    "optimiser",
+    "batch",
+    "seed",
+    "seeds",
+    "mode",
+    "dtype",
+    "max_memory",
 ];
 
 impl Specification {
@@ -42,14 +52,19 @@ impl Specification {
             error
         };
         let unreadable = |reason: String| {
-            with_path(SpecError::new(Kind::Unreadable, format!("cannot read the file: {reason}")))
+            with_path(SpecError::new(
+                Kind::Unreadable,
+                format!("cannot read the file: {reason}"),
+            ))
         };
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|file| file.take(LONGEST_TEXT + 1).read_to_end(&mut bytes))
             .map_err(|error| unreadable(crate::data::reason(&error)))?;
         if bytes.len() as u64 > LONGEST_TEXT {
-            return Err(unreadable(format!("it is longer than {LONGEST_TEXT} bytes")));
+            return Err(unreadable(format!(
+                "it is longer than {LONGEST_TEXT} bytes"
+            )));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
@@ -112,7 +127,10 @@ fn parse_text(text: &str) -> Result<Specification> {
     })?;
     // An error about the whole file points to its beginning.
     let mut top = Fields::new("the file", 0..0, root.get_ref())?;
-    let name = top.get("name").map(|field| field.text("a string")).transpose()?;
+    let name = top
+        .get("name")
+        .map(|field| field.text("a string"))
+        .transpose()?;
     let defaults = layers::Defaults::read(top.get("defaults"))?;
     let input = input::read(&mut top)?;
     let layers = layers::read_list(
@@ -126,7 +144,10 @@ fn parse_text(text: &str) -> Result<Specification> {
     let batch = top.get("batch").map(|field| field.size()).transpose()?;
     let seeds = read_seeds(&mut top)?;
     let mode = top.get("mode").map(|field| field.word(MODES)).transpose()?;
-    let dtype = top.get("dtype").map(|field| field.word(DTYPES)).transpose()?;
+    let dtype = top
+        .get("dtype")
+        .map(|field| field.word(DTYPES))
+        .transpose()?;
     let max_memory = top.get("max_memory").map(parse_bytes).transpose()?;
     top.finish_with(hint_for_top)?;
     Ok(Specification {
@@ -168,7 +189,9 @@ fn hint_for_top(key: &str) -> Option<String> {
 /// What to say where a key of the top of the file stands in a table.
 fn hint_for_table(key: &str) -> Option<String> {
     let key = super::reader::normalised(key);
-    let top = TOP_KEYS.iter().find(|top| super::reader::normalised(top) == key)?;
+    let top = TOP_KEYS
+        .iter()
+        .find(|top| super::reader::normalised(top) == key)?;
     Some(format!(
         "`{top}` belongs at the top of the file, above the first [table]"
     ))
@@ -177,7 +200,10 @@ fn hint_for_table(key: &str) -> Option<String> {
 /// `seed` is the first seed; `seeds` how many follow each other, or a list of them.
 fn read_seeds(top: &mut Fields<'_, '_>) -> Result<Vec<u64>> {
     let most = i64::MAX as u64 - MOST_SEEDS;
-    let first = top.get("seed").map(|field| field.whole(0, most)).transpose()?;
+    let first = top
+        .get("seed")
+        .map(|field| field.whole(0, most))
+        .transpose()?;
     let Some(field) = top.get("seeds") else {
         let first = first.unwrap_or(0);
         return Ok((first..first + DEFAULT_SEEDS).collect());

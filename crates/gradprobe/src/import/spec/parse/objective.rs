@@ -43,11 +43,17 @@ pub(super) fn read_loss(field: Option<Field<'_, '_>>) -> Result<Loss> {
     let mut loss = plain(kind, place);
     if kind.takes_target() {
         const REDUCTIONS: &[(&str, bool)] = &[("mean", false), ("sum", true)];
-        let sum = fields.get("reduction").map(|field| field.word(REDUCTIONS)).transpose()?;
+        let sum = fields
+            .get("reduction")
+            .map(|field| field.word(REDUCTIONS))
+            .transpose()?;
         loss.sum = sum.unwrap_or(false);
         let targets = fields.get("targets").map(read_targets).transpose()?;
         loss.targets = targets.unwrap_or(Targets::Auto);
-        loss.classes = fields.get("classes").map(|field| field.size()).transpose()?;
+        loss.classes = fields
+            .get("classes")
+            .map(|field| field.size())
+            .transpose()?;
     }
     fields.finish_with(|key| match key {
         "target" => Some("the column of the targets belongs under [input]".into()),
@@ -58,7 +64,10 @@ pub(super) fn read_loss(field: Option<Field<'_, '_>>) -> Result<Loss> {
 
 /// `"auto"`, `"random"` or a number.
 fn read_targets(field: Field<'_, '_>) -> Result<Targets> {
-    if matches!(field.value.get_ref(), DeValue::Integer(_) | DeValue::Float(_)) {
+    if matches!(
+        field.value.get_ref(),
+        DeValue::Integer(_) | DeValue::Float(_)
+    ) {
         return Ok(Targets::Constant(field.number()?));
     }
     field.word(&[("auto", Targets::Auto), ("random", Targets::Random)])
