@@ -26,8 +26,10 @@ pub struct Fans {
 
 impl Fans {
     /// The fans of a weight of shape `[out, in / groups, kernel…]`. A vector counts as one column.
+    /// Saturates, so that a hostile shape has large fans rather than small ones.
     pub fn of(shape: &[usize]) -> Self {
-        let product = |extents: &[usize]| extents.iter().product::<usize>();
+        let product =
+            |extents: &[usize]| extents.iter().fold(1, |a: usize, &b| a.saturating_mul(b));
         let (out, rest) = shape
             .split_first()
             .map_or((1, &[][..]), |(&out, rest)| (out, rest));
@@ -36,7 +38,7 @@ impl Fans {
             .map_or((1, &[][..]), |(&n, rest)| (n, rest));
         Self {
             fan_in: product(rest),
-            fan_out: out * product(kernel),
+            fan_out: out.saturating_mul(product(kernel)),
         }
     }
 }

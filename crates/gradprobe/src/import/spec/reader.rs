@@ -333,6 +333,14 @@ impl<'a, 'i> Fields<'a, 'i> {
     /// The value under a key that has to be there.
     pub fn need(&mut self, key: &'static str, expected: &str) -> Result<Field<'a, 'i>> {
         self.get(key).ok_or_else(|| {
+            // A slip in this very key explains more than its absence does.
+            let slip = self
+                .entries
+                .iter()
+                .find(|entry| !self.is_known(entry) && nearest(entry.key, [key]).is_some());
+            if let Some(entry) = slip {
+                return self.unknown(entry).help(format!("did you mean `{key}`?"));
+            }
             let message = format!("{} needs `{key}`: {expected}", self.place);
             SpecError::new(Kind::Missing, message)
                 .at(self.span.clone())
@@ -344,6 +352,14 @@ impl<'a, 'i> Fields<'a, 'i> {
     pub fn has(&self, key: &str) -> bool {
         let wanted = normalised(key);
         self.entries.iter().any(|entry| entry.normalised == wanted)
+    }
+
+    /// The table that a key stands in by mistake: one among the values here.
+    pub fn holder_of(&self, key: &str) -> Option<(&'a str, Range<usize>)> {
+        self.entries.iter().find_map(|entry| {
+            let found = entry.value.get_ref().as_table()?.get_key_value(key)?;
+            Some((entry.key, found.0.span()))
+        })
     }
 
     /// The keys that are there, with their places.
@@ -367,12 +383,7 @@ impl<'a, 'i> Fields<'a, 'i> {
 
     /// The same, with a better suggestion for some keys.
     pub fn finish_with(self, hint: impl Fn(&str) -> Option<String>) -> Result<()> {
-        let is_known = |entry: &&Entry<'_, '_>| {
-            self.known
-                .iter()
-                .any(|&known| normalised(known) == entry.normalised)
-        };
-        let Some(entry) = self.entries.iter().find(|entry| !is_known(entry)) else {
+        let Some(entry) = self.entries.iter().find(|entry| !self.is_known(entry)) else {
             return Ok(());
         };
         let mut known = self.known.clone();
@@ -384,10 +395,19 @@ impl<'a, 'i> Fields<'a, 'i> {
             None => hint(entry.key)
                 .unwrap_or_else(|| format!("expected {}", listed(known.iter().copied()))),
         };
+        Err(self.unknown(entry).help(help))
+    }
+
+    fn is_known(&self, entry: &Entry<'_, '_>) -> bool {
+        self.known
+            .iter()
+            .any(|&known| normalised(known) == entry.normalised)
+    }
+
+    fn unknown(&self, entry: &Entry<'_, '_>) -> SpecError {
         let message = format!("unknown key {} in {}", quoted(entry.key), self.place);
-        Err(SpecError::new(Kind::UnknownKey, message)
+        SpecError::new(Kind::UnknownKey, message)
             .at(entry.key_span.clone())
             .label("unknown key")
-            .help(help))
     }
 }

@@ -133,12 +133,19 @@ fn parse_text(text: &str) -> Result<Specification> {
         .transpose()?;
     let defaults = layers::Defaults::read(top.get("defaults"))?;
     let input = input::read(&mut top)?;
-    let layers = layers::read_list(
-        top.need("layers", "a list such as [{ linear = 10 }]")?,
-        "layers",
-        &defaults,
-        0,
-    )?;
+    let listed = top.need("layers", "a list such as [{ linear = 10 }]");
+    let listed = listed.map_err(|error| match top.holder_of("layers") {
+        // TOML gives whatever follows a [table] to that table.
+        Some((table, span)) => {
+            let message = format!("`layers` stands under [{table}]");
+            SpecError::new(Kind::Missing, message)
+                .at(span)
+                .label(format!("TOML reads this as {table}.layers"))
+                .help("move it above the first [table]")
+        }
+        None => error,
+    })?;
+    let layers = layers::read_list(listed, "layers", &defaults, 0)?;
     let loss = objective::read_loss(top.get("loss"))?;
     let optimiser = objective::read_optimiser(top.get_either("optimiser", "optimizer"))?;
     let batch = top.get("batch").map(|field| field.size()).transpose()?;

@@ -1,5 +1,7 @@
 //! The promises of a specification.
 
+mod mistakes;
+
 use super::*;
 use crate::graph::{CotangentKind, Graph, Objective, ParameterData};
 use crate::num::Tensor;
