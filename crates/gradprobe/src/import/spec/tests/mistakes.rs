@@ -309,8 +309,8 @@ fn texts_that_are_no_specification_are_refused() {
     check(&[
         (
             "",
-            "1:1: unknown key `inptu` in the file; did you mean `input`?",
-            "inptu",
+            "1:1: the file needs `input`: a shape or a data file, e.g. input = { shape = [784] }",
+            "",
         ),
         (
             "input = 4\nlayers = [",
