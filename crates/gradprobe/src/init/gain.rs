@@ -39,7 +39,7 @@ mod tests {
         // torch.nn.init.calculate_gain, PyTorch 2.15.
         let gain = |name, slope| calculate_gain(name, slope).expect("known");
         assert_eq!(gain("tanh", None), 1.666_666_666_666_666_7);
-        assert_eq!(gain("relu", None), 1.414_213_562_373_095_1);
+        assert_eq!(gain("relu", None), std::f64::consts::SQRT_2);
         assert_eq!(gain("leaky-relu", None), 1.414_142_856_997_835_4);
         assert_eq!(
             gain("leaky-relu", Some(5f64.sqrt())),

@@ -1,7 +1,7 @@
 //! What can be wrong with a network specification, and where in the text.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,9 +32,15 @@ pub enum SpecErrorKind {
 /// A mistake in a specification: what, where, and what would be right.
 ///
 /// Displayed on one line, `network.toml:3:7: …`. A terminal does better with the parts: the text
-/// around [`span`](Self::span) with [`label`](Self::label) under it.
+/// around [`span`](Mistake::span) with [`label`](Mistake::label) under it. Boxed, because every
+/// reader returns one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpecError {
+pub struct SpecError(Box<Mistake>);
+
+/// The parts of a [`SpecError`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mistake {
     /// What kind of mistake it is.
     pub kind: SpecErrorKind,
     /// What is wrong, in one line, lower case.
@@ -53,7 +59,7 @@ pub struct SpecError {
 
 impl SpecError {
     pub(super) fn new(kind: SpecErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Mistake {
             kind,
             message: message.into(),
             label: String::new(),
@@ -61,7 +67,12 @@ impl SpecError {
             span: None,
             path: None,
             text: None,
-        }
+        }))
+    }
+
+    pub(super) fn of_kind(mut self, kind: SpecErrorKind) -> Self {
+        self.kind = kind;
+        self
     }
 
     pub(super) fn at(mut self, span: Range<usize>) -> Self {
@@ -80,10 +91,14 @@ impl SpecError {
     }
 
     pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
+        if help.is_some() {
+            self.help = help;
+        }
         self
     }
+}
 
+impl Mistake {
     /// Line and column of the mistake, both from 1; columns count characters.
     pub fn line_and_column(&self) -> Option<(usize, usize)> {
         let (span, text) = (self.span.as_ref()?, self.text.as_deref()?);
@@ -95,6 +110,19 @@ impl SpecError {
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let line = before.matches('\n').count() + 1;
         Some((line, before[line_start..].chars().count() + 1))
+    }
+}
+
+impl Deref for SpecError {
+    type Target = Mistake;
+    fn deref(&self) -> &Mistake {
+        &self.0
+    }
+}
+
+impl DerefMut for SpecError {
+    fn deref_mut(&mut self) -> &mut Mistake {
+        &mut self.0
     }
 }
 

@@ -33,7 +33,7 @@ mod specification;
 #[cfg(test)]
 mod tests;
 
-pub use error::{SpecError, SpecErrorKind};
+pub use error::{Mistake, SpecError, SpecErrorKind};
 pub use network::Network;
 pub use specification::{
     Common, Conv, Dtype, FileValues, Input, Layer, LayerKind, Linear, Loss, LossKind, Norm,

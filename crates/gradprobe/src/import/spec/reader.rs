@@ -113,10 +113,7 @@ impl<'a, 'i> Field<'a, 'i> {
 
     /// The mistake of a value of the right type that is not accepted.
     pub fn wrong_value(&self, expected: &str) -> SpecError {
-        SpecError {
-            kind: Kind::Value,
-            ..self.wrong_type(expected)
-        }
+        self.wrong_type(expected).of_kind(Kind::Value)
     }
 
     pub fn text(&self, expected: &str) -> Result<&'a str> {
