@@ -14,6 +14,7 @@ use crate::graph::Origin;
 use crate::init::{Initialiser, Target};
 use crate::num::Shape;
 use crate::ops::{Op, OpError, Role};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The most layers a network may have.
@@ -86,6 +87,7 @@ pub(super) fn plan(specification: &Specification, row: &[usize]) -> Result<Plan>
         parameters: Vec::new(),
         shapes: Vec::new(),
         names: Namer::new(),
+        activations: HashMap::new(),
         open: None,
         bytes: 0,
         number_bytes: specification.dtype.bytes() as u128,
@@ -136,6 +138,8 @@ struct Planner {
     parameters: Vec<PlannedParameter>,
     shapes: Vec<Shape>,
     names: Namer,
+    /// The ops of activations met before.
+    activations: HashMap<String, Arc<dyn Op>>,
     /// The layer that what follows belongs to.
     open: Option<usize>,
     bytes: u128,
@@ -431,9 +435,10 @@ impl Planner {
         let features = shape[shape.len() - 1];
         let mut inputs = vec![value];
         inputs.extend(self.weights(&[linear.units, features], 1, &linear.common, origin)?);
-        let bias = crate::ops::Attribute::Int(i64::from(linear.common.bias.is_some()));
-        let op = operators::make("Linear", [("bias", bias)]);
-        let value = self.node("linear", op, &inputs, None, origin)?;
+        let op: Arc<dyn Op> = Arc::new(crate::ops::Linear {
+            bias: linear.common.bias.is_some(),
+        });
+        let value = self.node("linear", Ok(op), &inputs, None, origin)?;
         self.rest_of(&linear.common, value, origin)
     }
 
@@ -508,7 +513,16 @@ impl Planner {
 
     fn activation(&mut self, name: &str, value: Slot, origin: &Origin) -> Result<Slot> {
         let word = name.split_once('=').map_or(name, |(name, _)| name).trim();
-        self.node(word, operators::activation_op(name), &[value], None, origin)
+        let op = match self.activations.get(name) {
+            Some(op) => Arc::clone(op),
+            None => {
+                let op = operators::activation_op(name)
+                    .map_err(|error| at(SpecError::new(Kind::Value, error.to_string()), origin))?;
+                self.activations.insert(name.to_owned(), Arc::clone(&op));
+                op
+            }
+        };
+        self.node(word, Ok(op), &[value], None, origin)
     }
 
     fn flatten(&mut self, value: Slot, origin: &Origin) -> Result<Slot> {
