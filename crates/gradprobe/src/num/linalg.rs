@@ -198,7 +198,7 @@ fn mode(accumulate: bool) -> Accum {
 
 /// Halves the result along its longer side until there are `count` tiles.
 fn tiles<T: MatrixElement + ComplexField>(
-    dst: MatMut<'_, T>,
+    mut dst: MatMut<'_, T>,
     lhs: MatRef<'_, T>,
     rhs: MatRef<'_, T>,
     mode: Accum,
@@ -207,6 +207,12 @@ fn tiles<T: MatrixElement + ComplexField>(
 ) {
     let (rows, columns) = (dst.nrows(), dst.ncols());
     if rows == 0 || columns == 0 {
+        return;
+    }
+    if lhs.ncols() == 0 {
+        if mode == Accum::Replace {
+            dst.fill(<T as ComplexField>::zero_impl());
+        }
         return;
     }
     let extent = rows.max(columns);
@@ -311,6 +317,19 @@ mod tests {
             true,
         );
         assert_eq!(part, [11.0, 12.0, 10.0, 14.0, 15.0, 10.0]);
+    }
+
+    #[test]
+    fn a_product_over_nothing_is_zero() {
+        let mut out = [5.0f64; 6];
+        let product = |out: &mut [f64], accumulate: bool| {
+            let (lhs, rhs) = (Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 3));
+            f64::matmul(MatrixMut::new(out, 2, 3), lhs, rhs, accumulate);
+        };
+        product(&mut out, true);
+        assert_eq!(out, [5.0; 6]);
+        product(&mut out, false);
+        assert_eq!(out, [0.0; 6]);
     }
 
     #[test]

@@ -14,30 +14,44 @@ mod attributes;
 mod broadcast;
 mod check;
 mod concat;
+mod conv;
+mod dropout;
 mod kernel;
 mod linear;
 pub mod loss;
+mod matmul;
 pub mod normalisation;
 mod parallel;
+pub mod pool;
+mod prelu;
+mod reduce;
 mod registry;
 mod reshape;
 mod shapes;
 mod softmax;
 mod transpose;
+mod window;
 
 pub use apply::{apply, apply_vjp};
 pub use arithmetic::{Add, Div, Mul, Neg, Sub, Sum};
 pub use attributes::{Attribute, Attributes};
 pub use check::{GradientError, check_gradients};
 pub use concat::Concat;
+pub use conv::Conv;
+pub use dropout::Dropout;
 pub use kernel::{Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
 pub use linear::Linear;
 pub use loss::{
     BinaryCrossEntropyWithLogits, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError,
     Reduction,
 };
+pub use matmul::MatMul;
 pub use normalisation::{BatchNorm, LayerNorm};
+pub use pool::{AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool};
+pub use prelu::PRelu;
+pub use reduce::{Reduce, ReduceKind};
 pub use registry::{OpEntry, find_op, registry};
 pub use reshape::{Flatten, Identity, Reshape};
 pub use softmax::{LogSoftmax, Softmax};
 pub use transpose::Transpose;
+pub use window::Padding;

@@ -83,3 +83,23 @@ pub(super) fn for_pairs<T: Send>(
             work(first..first + firsts.len(), firsts, seconds);
         });
 }
+
+/// Calls `work(part, its elements)` for every part of `len` elements, each worth a hand-over of
+/// its own; in parallel if `parallel`.
+pub(super) fn for_each_part<T: Send>(
+    parallel: bool,
+    data: &mut [T],
+    len: usize,
+    work: impl Fn(usize, &mut [T]) + Sync,
+) {
+    if data.is_empty() {
+        return;
+    }
+    if parallel {
+        let parts = data.par_chunks_mut(len).enumerate();
+        parts.for_each(|(part, data)| work(part, data));
+    } else {
+        let parts = data.chunks_mut(len).enumerate();
+        parts.for_each(|(part, data)| work(part, data));
+    }
+}

@@ -1,10 +1,7 @@
 //! The flat table of ops: one row an op.
 
-use super::{
-    Add, Attributes, BatchNorm, Concat, CrossEntropy, Div, Flatten, Identity, LayerNorm, Linear,
-    LogSoftmax, Mul, Neg, Op, OpError, Reshape, Softmax, Sub, Sum, Transpose,
-    attributes::AttributeReader, loss,
-};
+use super::attributes::{AttributeReader, Attributes};
+use super::*;
 
 /// A row of the registry.
 #[derive(Debug)]
@@ -49,20 +46,34 @@ fn plain<O: Op + Default + 'static>(attributes: &Attributes) -> Result<Box<dyn O
 #[rustfmt::skip]
 static OPS: &[OpEntry] = &[
     row("Add", "a + b, broadcast", plain::<Add>),
+    row("AveragePool", "the mean of every window", AveragePool::from_attributes),
     row("BatchNormalization", "every channel by its mean and variance over the batch", BatchNorm::from_attributes),
     row("BinaryCrossEntropyWithLogits", "-t ln σ(x) - (1 - t) ln σ(-x) from logits", loss::BinaryCrossEntropyWithLogits::from_attributes),
     row("Concat", "tensors one after the other along an axis", Concat::from_attributes),
+    row("Conv", "cross-correlation with learned kernels", Conv::from_attributes),
     row("Div", "a / b, broadcast", plain::<Div>),
+    row("Dropout", "elements at random set to zero, the others made larger", Dropout::from_attributes),
     row("Flatten", "a matrix of the axes before one by those from it on", Flatten::from_attributes),
+    row("GlobalAveragePool", "the mean of every channel", plain::<GlobalAveragePool>),
+    row("GlobalMaxPool", "the largest element of every channel", plain::<GlobalMaxPool>),
     row("Huber", "squared error up to delta, absolute error beyond", loss::Huber::from_attributes),
     row("Identity", "x", plain::<Identity>),
     row("LayerNormalization", "every sample by its mean and variance", LayerNorm::from_attributes),
     row("Linear", "x·Wᵀ + b, W[out, in]", Linear::from_attributes),
     row("LogSoftmax", "ln softmax along an axis", LogSoftmax::from_attributes),
+    row("MatMul", "batches of matrix products, broadcast", plain::<MatMul>),
+    row("MaxPool", "the largest element of every window", MaxPool::from_attributes),
     row("MeanAbsoluteError", "mean of |x - t|", loss::MeanAbsoluteError::from_attributes),
     row("MeanSquaredError", "mean of (x - t)²", loss::MeanSquaredError::from_attributes),
     row("Mul", "a · b, broadcast", plain::<Mul>),
     row("Neg", "-x", plain::<Neg>),
+    row("PRelu", "x where x > 0, else a learned slope times x", plain::<PRelu>),
+    row("ReduceL2", "the Euclidean norm over axes", |attributes| Reduce::from_attributes(ReduceKind::L2, attributes)),
+    row("ReduceMax", "the largest element over axes", |attributes| Reduce::from_attributes(ReduceKind::Max, attributes)),
+    row("ReduceMean", "the mean over axes", |attributes| Reduce::from_attributes(ReduceKind::Mean, attributes)),
+    row("ReduceMin", "the smallest element over axes", |attributes| Reduce::from_attributes(ReduceKind::Min, attributes)),
+    row("ReduceProd", "the product over axes", |attributes| Reduce::from_attributes(ReduceKind::Prod, attributes)),
+    row("ReduceSum", "the sum over axes", |attributes| Reduce::from_attributes(ReduceKind::Sum, attributes)),
     row("Reshape", "the elements under another shape", Reshape::from_attributes),
     row("Softmax", "e^x / Σ e^x along an axis", Softmax::from_attributes),
     row("SoftmaxCrossEntropyLoss", "-ln softmax(x) at the target class", CrossEntropy::from_attributes),

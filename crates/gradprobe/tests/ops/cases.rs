@@ -58,6 +58,30 @@ pub const CASES: &[Row] = &[
     ("Sub", |draw| { let [a, b] = broadcast_pair(draw); Case::new(Sub, vec![a, b]) }),
     ("Sum", sum),
     ("Transpose", transpose),
+    ("AveragePool", average_pool),
+    ("Conv", conv),
+    ("Dropout", |draw| {
+        let shape = draw.shape(0, 3);
+        let probability = [0.0, 0.3, 0.8, 1.0][draw.size(0, 3)];
+        let mut case = Case::new(Dropout { probability }, vec![draw.tensor(&shape)]);
+        case.context.mode = if draw.size(0, 3) == 0 { Mode::Eval } else { Mode::Train };
+        case
+    }),
+    ("GlobalAveragePool", |draw| { let shape = draw.shape(3, 5); Case::new(GlobalAveragePool, vec![draw.tensor(&shape)]) }),
+    ("GlobalMaxPool", |draw| { let shape = draw.shape(3, 5); Case::new(GlobalMaxPool, vec![draw.distinct(&shape)]) }),
+    ("MatMul", matmul),
+    ("MaxPool", max_pool),
+    ("PRelu", |draw| {
+        let shape = draw.shape(1, 4);
+        let slope = draw.broadcastable(&shape);
+        Case::new(PRelu, vec![draw.away_from_zero(&shape), draw.tensor(&slope)])
+    }),
+    ("ReduceL2", |draw| reduce(draw, ReduceKind::L2)),
+    ("ReduceMax", |draw| reduce(draw, ReduceKind::Max)),
+    ("ReduceMean", |draw| reduce(draw, ReduceKind::Mean)),
+    ("ReduceMin", |draw| reduce(draw, ReduceKind::Min)),
+    ("ReduceProd", |draw| reduce(draw, ReduceKind::Prod)),
+    ("ReduceSum", |draw| reduce(draw, ReduceKind::Sum)),
 ];
 
 /// Two operands that broadcast against each other, often with a full one.
@@ -204,4 +228,174 @@ fn batch_norm(draw: &mut Draw) -> Case {
     let mut case = Case::new(BatchNorm { epsilon: 0.1 }, inputs);
     case.context.mode = if draw.coin() { Mode::Train } else { Mode::Eval };
     case
+}
+
+fn matmul(draw: &mut Draw) -> Case {
+    let [rows, inner, columns] = [0; 3].map(|_| draw.size(1, 4));
+    let batch = draw.shape(0, 2);
+    let (mut a, mut b) = match draw.size(0, 4) {
+        0 => (batch.clone(), batch),
+        1 => (batch, vec![]),
+        2 => (vec![], batch),
+        3 => (draw.broadcastable(&batch), batch),
+        _ => (batch.clone(), draw.broadcastable(&batch)),
+    };
+    if draw.size(0, 5) == 0 {
+        a = vec![inner];
+    } else {
+        a.extend([rows, inner]);
+    }
+    if draw.size(0, 5) == 0 {
+        b = vec![inner];
+    } else {
+        b.extend([inner, columns]);
+    }
+    Case::new(MatMul, vec![draw.tensor(&a), draw.tensor(&b)])
+}
+
+fn reduce(draw: &mut Draw, kind: ReduceKind) -> Case {
+    let shape = draw.shape(0, 4);
+    let rank = shape.len() as i64;
+    let axes = (0..rank)
+        .filter_map(|axis| match draw.size(0, 3) {
+            0 => Some(axis),
+            1 => Some(axis - rank),
+            _ => None,
+        })
+        .collect();
+    let x = match kind {
+        ReduceKind::Max | ReduceKind::Min => draw.distinct(&shape),
+        ReduceKind::L2 => draw.away_from_zero(&shape),
+        _ => draw.tensor(&shape),
+    };
+    Case::new(
+        Reduce {
+            kind,
+            axes,
+            keep_dims: draw.coin(),
+        },
+        vec![x],
+    )
+}
+
+/// A kernel, strides, dilations and padding that fit `spatial`, some lists left empty.
+struct Windows {
+    kernel: Vec<usize>,
+    strides: Vec<usize>,
+    dilations: Vec<usize>,
+    padding: Padding,
+}
+
+fn windows(draw: &mut Draw, spatial: &[usize]) -> Windows {
+    let rank = spatial.len();
+    let list = |draw: &mut Draw, most| (0..rank).map(|_| draw.size(1, most)).collect::<Vec<_>>();
+    let kernel = list(draw, 3);
+    let strides = if draw.coin() { vec![] } else { list(draw, 3) };
+    let mut dilations = if draw.coin() { vec![] } else { list(draw, 2) };
+    let reach = |axis: usize, dilations: &[usize]| {
+        (kernel[axis] - 1) * dilations.get(axis).unwrap_or(&1) + 1
+    };
+    let padding = match draw.size(0, 4) {
+        0 => Padding::SameUpper,
+        1 => Padding::SameLower,
+        2 => Padding::default(),
+        _ => Padding::Explicit(
+            (0..2 * rank)
+                .map(|pad| draw.size(0, 2).min(reach(pad % rank, &dilations) - 1))
+                .collect(),
+        ),
+    };
+    // What does not fit without padding is made to.
+    if (0..rank).any(|axis| reach(axis, &dilations) > spatial[axis]) {
+        dilations = vec![];
+    }
+    let padding = match padding {
+        Padding::Explicit(pads) => Padding::Explicit(
+            pads.iter()
+                .enumerate()
+                .map(|(pad, &size)| size.min(reach(pad % rank, &dilations) - 1))
+                .collect(),
+        ),
+        same => same,
+    };
+    Windows {
+        kernel,
+        strides,
+        dilations,
+        padding,
+    }
+}
+
+fn image(draw: &mut Draw) -> Vec<usize> {
+    let rank = [1, 2, 2, 2, 3][draw.size(0, 4)];
+    let mut shape = vec![draw.size(1, 4), draw.size(1, 4)];
+    shape.extend((0..rank).map(|_| draw.size(3, 6 - rank / 2)));
+    shape
+}
+
+fn conv(draw: &mut Draw) -> Case {
+    let mut shape = image(draw);
+    let Windows {
+        kernel,
+        strides,
+        dilations,
+        padding,
+    } = windows(draw, &shape[2..]);
+    let groups = draw.size(1, 3);
+    let (channels, kernels) = (draw.size(1, 3), draw.size(1, 3));
+    shape[1] = channels * groups;
+    let mut w = vec![kernels * groups, channels];
+    w.extend(kernel);
+    let mut inputs = vec![draw.tensor(&shape), draw.tensor(&w)];
+    if draw.coin() {
+        inputs.push(draw.tensor(&[kernels * groups]));
+    }
+    Case::new(
+        Conv {
+            strides,
+            padding,
+            dilations,
+            groups,
+        },
+        inputs,
+    )
+}
+
+fn max_pool(draw: &mut Draw) -> Case {
+    let shape = image(draw);
+    let Windows {
+        kernel,
+        strides,
+        dilations,
+        padding,
+    } = windows(draw, &shape[2..]);
+    let ceil_mode = draw.coin();
+    let pool = MaxPool {
+        kernel,
+        strides,
+        padding,
+        dilations,
+        ceil_mode,
+    };
+    Case::new(pool, vec![draw.distinct(&shape)])
+}
+
+fn average_pool(draw: &mut Draw) -> Case {
+    let shape = image(draw);
+    let Windows {
+        kernel,
+        strides,
+        dilations,
+        padding,
+    } = windows(draw, &shape[2..]);
+    let (ceil_mode, count_include_pad) = (draw.coin(), draw.coin());
+    let pool = AveragePool {
+        kernel,
+        strides,
+        padding,
+        dilations,
+        ceil_mode,
+        count_include_pad,
+    };
+    Case::new(pool, vec![draw.tensor(&shape)])
 }

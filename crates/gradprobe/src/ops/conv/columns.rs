@@ -1,0 +1,186 @@
+//! Convolution as matrix products: a tile of a few output lines is laid out as columns (im2col)
+//! and multiplied while it is in cache. The whole image's columns are never made: they are the
+//! image `taps` times over, and memory would set the pace.
+
+use super::Plan;
+use crate::num::Element;
+use crate::num::linalg::{Matrix, MatrixMut};
+use crate::ops::OpElement;
+use std::ops::Range;
+
+/// Elements of a tile that stay in the second-level cache beside the weight's panels.
+const TILE_ELEMENTS: usize = 1 << 16;
+
+/// The products of a convolution that is not depthwise.
+pub(super) struct Columns<'a> {
+    plan: &'a Plan,
+    /// Output lines of a tile.
+    lines: usize,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(plan: &'a Plan, least_columns: usize) -> Self {
+        let line = plan.window.line_len().max(1);
+        let fitting = TILE_ELEMENTS / (plan.fan_in() * line).max(1);
+        let least = least_columns.div_ceil(line);
+        let lines = fitting.max(least).clamp(1, plan.window.line_count().max(1));
+        Self { plan, lines }
+    }
+
+    fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (lines, all) = (self.lines, self.plan.window.line_count());
+        (0..all)
+            .step_by(lines)
+            .map(move |first| first..(first + lines).min(all))
+    }
+
+    /// Calls `work(positions, columns)` for every tile of a group's image: `columns` is the matrix
+    /// \[fan_in, positions\] of what each output position reads.
+    fn for_tiles<T: OpElement>(&self, x: &[T], mut work: impl FnMut(Range<usize>, Matrix<'_, T>)) {
+        let window = &self.plan.window;
+        let (fan_in, line) = (self.plan.fan_in(), window.line_len());
+        if window.is_pointwise() {
+            let positions = window.output_len();
+            return work(0..positions, Matrix::new(x, fan_in, positions));
+        }
+        T::with_scratch(fan_in * self.lines * line, |scratch| {
+            for tile in self.tiles() {
+                let columns = &mut scratch[..fan_in * tile.len() * line];
+                self.gather(x, tile.clone(), columns);
+                let matrix = Matrix::new(columns, fan_in, tile.len() * line);
+                work(tile.start * line..tile.end * line, matrix);
+            }
+        });
+    }
+
+    /// y += W ∗ x for one sample.
+    pub(super) fn forward<T: OpElement>(&self, x: &[T], w: &[T], y: &mut [T]) {
+        let plan = self.plan;
+        let outputs = plan.window.output_len();
+        for group in 0..plan.groups {
+            let x = group_of(x, group, plan.channels * plan.window.input_len());
+            let w = group_of(w, group, plan.kernels * plan.fan_in());
+            let w = Matrix::new(w, plan.kernels, plan.fan_in());
+            let len = plan.kernels * outputs;
+            let y = &mut y[group * len..][..len];
+            self.for_tiles(x, |positions, columns| {
+                let count = positions.len();
+                let y = &mut y[positions.start..];
+                let y = MatrixMut::with_row_stride(y, plan.kernels, count, outputs);
+                T::matmul(y, w, columns, true);
+            });
+        }
+    }
+
+    /// ∂W += g ∗ x for one sample.
+    pub(super) fn add_weight_gradient<T: OpElement>(&self, x: &[T], g: &[T], dw: &mut [T]) {
+        let plan = self.plan;
+        let outputs = plan.window.output_len();
+        for group in 0..plan.groups {
+            let x = group_of(x, group, plan.channels * plan.window.input_len());
+            let g = group_of(g, group, plan.kernels * outputs);
+            let len = plan.kernels * plan.fan_in();
+            let dw = &mut dw[group * len..][..len];
+            self.for_tiles(x, |positions, columns| {
+                let count = positions.len();
+                let g = &g[positions.start..];
+                let g = Matrix::with_row_stride(g, plan.kernels, count, outputs);
+                let dw = MatrixMut::new(dw, plan.kernels, plan.fan_in());
+                T::matmul(dw, g, columns.transposed(), true);
+            });
+        }
+    }
+
+    /// ∂x += Wᵀ g, tile by tile, each tile's columns added to where they came from; for strides
+    /// above 1, where [`forward`](Self::forward) with the kernel turned round does not serve.
+    pub(super) fn pull_input<T: OpElement>(&self, w: &[T], g: &[T], dx: &mut [T]) {
+        let plan = self.plan;
+        let window = &plan.window;
+        let (outputs, line) = (window.output_len(), window.line_len());
+        T::with_scratch(plan.fan_in() * self.lines * line, |scratch| {
+            for group in 0..plan.groups {
+                let w = group_of(w, group, plan.kernels * plan.fan_in());
+                let w = Matrix::new(w, plan.kernels, plan.fan_in()).transposed();
+                let g = group_of(g, group, plan.kernels * outputs);
+                let len = plan.channels * window.input_len();
+                let dx = &mut dx[group * len..][..len];
+                for tile in self.tiles() {
+                    let count = tile.len() * line;
+                    let g = &g[tile.start * line..];
+                    let g = Matrix::with_row_stride(g, plan.kernels, count, outputs);
+                    let columns = &mut scratch[..plan.fan_in() * count];
+                    T::matmul(MatrixMut::new(columns, plan.fan_in(), count), w, g, false);
+                    self.scatter(columns, tile, dx);
+                }
+            }
+        });
+    }
+
+    /// What the taps of the output lines `tile` read, as a matrix \[fan_in, positions\].
+    fn gather<T: Element>(&self, x: &[T], tile: Range<usize>, columns: &mut [T]) {
+        let window = &self.plan.window;
+        let (len, step) = (window.line_len(), window.step());
+        let width = tile.len() * len;
+        let planes = x.chunks_exact(window.input_len());
+        let blocks = columns.chunks_exact_mut(window.taps() * width);
+        for (plane, block) in planes.zip(blocks) {
+            for (position, line) in tile.clone().enumerate() {
+                window.line(line, |tap, outputs, source| {
+                    let to = &mut block[tap * width + position * len..][..len];
+                    to[..outputs.start].fill(T::zero());
+                    to[outputs.end..].fill(T::zero());
+                    let from = &plane[source..];
+                    let to = &mut to[outputs];
+                    if step == 1 {
+                        to.copy_from_slice(&from[..to.len()]);
+                    } else {
+                        for (to, &from) in to.iter_mut().zip(from.iter().step_by(step)) {
+                            *to = from;
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Adds such a matrix to where it was read from.
+    fn scatter<T: Element>(&self, columns: &[T], tile: Range<usize>, dx: &mut [T]) {
+        let window = &self.plan.window;
+        let (len, step) = (window.line_len(), window.step());
+        let width = tile.len() * len;
+        let planes = dx.chunks_exact_mut(window.input_len());
+        let blocks = columns.chunks_exact(window.taps() * width);
+        for (plane, block) in planes.zip(blocks) {
+            for (position, line) in tile.clone().enumerate() {
+                window.line(line, |tap, outputs, source| {
+                    let from = &block[tap * width + position * len..][..len];
+                    let to = plane[source..].iter_mut().step_by(step);
+                    for (to, &from) in to.zip(&from[outputs]) {
+                        *to += from;
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn group_of<T>(data: &[T], group: usize, len: usize) -> &[T] {
+    &data[group * len..][..len]
+}
+
+/// The kernel with its taps reversed and its channels exchanged within each group:
+/// \[groups, kernels, channels, taps\] → \[groups, channels, kernels, taps\].
+pub(super) fn turn_weight<T: Element>(plan: &Plan, w: &[T], turned: &mut [T]) {
+    let taps = plan.window.taps();
+    let (kernels, channels) = (plan.kernels, plan.channels);
+    let len = kernels * channels * taps;
+    for (w, turned) in w.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
+        for (position, w) in w.chunks_exact(taps).enumerate() {
+            let (kernel, channel) = (position / channels, position % channels);
+            let to = &mut turned[(channel * kernels + kernel) * taps..][..taps];
+            for (to, &from) in to.iter_mut().zip(w.iter().rev()) {
+                *to = from;
+            }
+        }
+    }
+}

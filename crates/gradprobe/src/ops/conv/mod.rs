@@ -1,0 +1,342 @@
+//! Conv: cross-correlation with learned kernels, over one to three spatial axes, in groups.
+
+mod columns;
+mod depthwise;
+
+use super::attributes::AttributeReader;
+use super::parallel::for_each_part;
+use super::shapes::{expect_inputs, expect_shape, misfit};
+use super::window::{Padding, Window, WindowAttributes, resolve};
+use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::num::sum::{column_sums_by, sum};
+use crate::num::{Element, Shape, View, ViewMut};
+use columns::Columns;
+
+/// Multiplications of a weight gradient that are worth splitting the batch for.
+const SPLIT_PRODUCTS: usize = 1 << 24;
+/// The most parts a batch is split into for a weight gradient, and the most elements that their
+/// partial sums may take.
+const MOST_PARTS: usize = 8;
+const MOST_PARTIAL_ELEMENTS: usize = 1 << 24;
+
+/// The fewest columns of a tile, for a matrix product to be efficient; more for the weight's
+/// gradient, all of which is read and written for every tile.
+const LEAST_COLUMNS: usize = 32;
+const LEAST_COLUMNS_FOR_WEIGHT: usize = 128;
+
+/// y\[n, m, o\] = b\[m\] + Σ x\[n, c, o·stride − begin + k·dilation\] · W\[m, c, k\], the sum over
+/// the channels c of m's group and the taps k.
+///
+/// Inputs x\[N, C, …\], W\[M, C/groups, …\] and, if given, b\[M\], with one to three spatial axes.
+/// An empty list of strides or dilations means ones, as in ONNX.
+///
+/// Pull-back: ∂x is the correlation of g with the kernel reversed, ∂W that of x with g, ∂b = Σ g.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    /// The step of the window, one a spatial axis.
+    pub strides: Vec<usize>,
+    /// How the ends are padded (with zeros).
+    pub padding: Padding,
+    /// The step between the kernel's taps, one a spatial axis.
+    pub dilations: Vec<usize>,
+    /// The channels are split into so many groups that do not mix.
+    pub groups: usize,
+}
+
+impl Default for Conv {
+    fn default() -> Self {
+        Self {
+            strides: Vec::new(),
+            padding: Padding::default(),
+            dilations: Vec::new(),
+            groups: 1,
+        }
+    }
+}
+
+/// The extents of a convolution.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) window: Window,
+    pub(super) groups: usize,
+    /// Input channels of a group.
+    pub(super) channels: usize,
+    /// Output channels of a group.
+    pub(super) kernels: usize,
+}
+
+impl Plan {
+    /// Elements of a sample of the input.
+    fn input_len(&self) -> usize {
+        self.groups * self.channels * self.window.input_len()
+    }
+
+    /// Elements of a sample of the output.
+    fn output_len(&self) -> usize {
+        self.groups * self.kernels * self.window.output_len()
+    }
+
+    /// Taps of one kernel over its channels: the columns of the weight as a matrix.
+    pub(super) fn fan_in(&self) -> usize {
+        self.channels * self.window.taps()
+    }
+
+    fn is_depthwise(&self) -> bool {
+        self.channels == 1
+    }
+
+    /// Parts that a batch is split into for the weight gradient; from the extents alone.
+    fn parts(&self, samples: usize) -> usize {
+        let weights = self.groups * self.kernels * self.fan_in();
+        let products = samples
+            .saturating_mul(self.output_len())
+            .saturating_mul(self.fan_in());
+        let worth = (products / SPLIT_PRODUCTS).min(MOST_PARTS);
+        worth
+            .min(MOST_PARTIAL_ELEMENTS / weights.max(1))
+            .min(samples)
+            .max(1)
+    }
+}
+
+impl Conv {
+    pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+        let mut reader = AttributeReader::new(attributes);
+        let conv = Self {
+            strides: reader.sizes("strides", 1)?,
+            padding: Padding::read(&mut reader)?,
+            dilations: reader.sizes("dilations", 1)?,
+            groups: reader.size("group", 1, 1)?,
+        };
+        reader.finish()?;
+        Ok(Box::new(conv))
+    }
+
+    fn plan(&self, x: &[usize], w: &[usize]) -> Result<Plan, OpError> {
+        let attributes = WindowAttributes {
+            kernel: &w[2..],
+            strides: &self.strides,
+            padding: &self.padding,
+            dilations: &self.dilations,
+            ceil_mode: false,
+        };
+        let axes = resolve(&attributes, &x[2..])?;
+        Ok(Plan {
+            window: Window::new(&axes),
+            groups: self.groups,
+            channels: w[1],
+            kernels: w[0] / self.groups,
+        })
+    }
+}
+
+impl<T: OpElement> Kernel<T> for Conv {
+    fn forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError> {
+        let (x, w, bias) = (inputs[0], inputs[1], inputs.get(2));
+        let plan = self.plan(x.shape, w.shape)?;
+        let columns = Columns::new(&plan, LEAST_COLUMNS);
+        let plane = plan.window.output_len();
+        for_each_part(
+            context.parallel,
+            outputs[0].data,
+            plan.output_len(),
+            |sample, out| {
+                let x = &x.data[sample * plan.input_len()..][..plan.input_len()];
+                match bias {
+                    Some(bias) => {
+                        for (out, &bias) in out.chunks_exact_mut(plane).zip(bias.data) {
+                            out.fill(bias);
+                        }
+                    }
+                    None => out.fill(T::zero()),
+                }
+                if plan.is_depthwise() {
+                    depthwise::forward(&plan, x, w.data, out);
+                } else {
+                    columns.forward(x, w.data, out);
+                }
+            },
+        );
+        Ok(())
+    }
+
+    fn vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<i64, OpError> {
+        let Some(g) = cotangents[0] else { return Ok(0) };
+        let (x, w) = (saved.inputs[0], saved.inputs[1]);
+        let plan = self.plan(x.shape, w.shape)?;
+        if let Some(gradient) = &mut gradients[0] {
+            pull_input(context, &plan, w.data, g.data, gradient.data);
+        }
+        if let Some(gradient) = &mut gradients[1] {
+            if plan.is_depthwise() {
+                depthwise::pull_weight(context, &plan, x.data, g.data, gradient.data);
+            } else {
+                pull_weight(context, &plan, x, g.data, gradient.data);
+            }
+        }
+        if let Some(Some(gradient)) = gradients.get_mut(2) {
+            pull_bias(plan.window.output_len(), g, gradient.data);
+        }
+        Ok(0)
+    }
+}
+
+fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx: &mut [T]) {
+    let each = |dx: &mut [T], pull: &(dyn Fn(&[T], &mut [T]) + Sync)| {
+        for_each_part(context.parallel, dx, plan.input_len(), |sample, dx| {
+            dx.fill(T::zero());
+            pull(&g[sample * plan.output_len()..][..plan.output_len()], dx);
+        });
+    };
+    if plan.is_depthwise() {
+        return each(dx, &|g, dx| depthwise::pull_input(plan, w, g, dx));
+    }
+    if !plan.window.unit_strides() {
+        let columns = Columns::new(plan, LEAST_COLUMNS);
+        return each(dx, &|g, dx| columns.pull_input(w, g, dx));
+    }
+    // The cotangent's channels are the input of this one, and the kernel is turned round.
+    let reversed = Plan {
+        window: plan.window.reversed(),
+        groups: plan.groups,
+        channels: plan.kernels,
+        kernels: plan.channels,
+    };
+    let columns = Columns::new(&reversed, LEAST_COLUMNS);
+    T::with_scratch(w.len(), |turned| {
+        columns::turn_weight(plan, w, turned);
+        let turned = &*turned;
+        each(dx, &|g, dx| columns.forward(g, turned, dx));
+    });
+}
+
+/// ∂W: partial sums over parts of the batch, added up in their order, so that the result does not
+/// depend on who computes which.
+fn pull_weight<T: OpElement>(
+    context: &Context,
+    plan: &Plan,
+    x: View<'_, T>,
+    g: &[T],
+    gradient: &mut [T],
+) {
+    let columns = Columns::new(plan, LEAST_COLUMNS_FOR_WEIGHT);
+    let samples = x.shape[0];
+    let parts = plan.parts(samples);
+    let add_part = |part: usize, sum: &mut [T]| {
+        sum.fill(T::zero());
+        for sample in samples * part / parts..samples * (part + 1) / parts {
+            let x = &x.data[sample * plan.input_len()..][..plan.input_len()];
+            let g = &g[sample * plan.output_len()..][..plan.output_len()];
+            columns.add_weight_gradient(x, g, sum);
+        }
+    };
+    if parts == 1 {
+        return add_part(0, gradient);
+    }
+    let len = gradient.len();
+    T::with_scratch(parts * len, |partial| {
+        for_each_part(context.parallel, partial, len, add_part);
+        gradient.copy_from_slice(&partial[..len]);
+        for part in partial.chunks_exact(len).skip(1) {
+            for (total, &part) in gradient.iter_mut().zip(part) {
+                *total += part;
+            }
+        }
+    });
+}
+
+fn pull_bias<T: Element>(plane: usize, g: View<'_, T>, gradient: &mut [T]) {
+    let kernels = gradient.len();
+    column_sums_by(gradient, g.shape[0], |sample, first, sums| {
+        for (offset, total) in sums.iter_mut().enumerate() {
+            let at = (sample * kernels + first + offset) * plane;
+            *total += sum(&g.data[at..at + plane]);
+        }
+    });
+}
+
+impl Op for Conv {
+    fn name(&self) -> &'static str {
+        "Conv"
+    }
+
+    fn role(&self) -> Role {
+        Role::Weight
+    }
+
+    fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
+        expect_inputs(inputs, 2..=3)?;
+        let (x, w) = (inputs[0], inputs[1]);
+        if !(3..=5).contains(&x.len()) {
+            return Err(misfit(
+                "input",
+                "[batch, channels] and 1 to 3 spatial axes",
+                x,
+            ));
+        }
+        if x[1..].contains(&0) {
+            return Err(misfit("input", "extents of at least 1", x));
+        }
+        if w.len() != x.len() || w.contains(&0) {
+            let expected = format!("{} extents of at least 1, as the input has", x.len());
+            return Err(misfit("kernel", expected, w));
+        }
+        if self.groups == 0 || w[0] % self.groups != 0 {
+            return Err(OpError::Attribute {
+                name: "group",
+                expected: format!("a divisor of the {} kernels", w[0]),
+                got: self.groups.to_string(),
+            });
+        }
+        if w[1].checked_mul(self.groups) != Some(x[1]) {
+            let groups = match self.groups {
+                1 => String::new(),
+                groups => format!(" in each of {groups} groups"),
+            };
+            return Err(OpError::Mismatch {
+                one: format!("kernel has {} input channels{groups}", w[1]),
+                other: format!("input has {}", x[1]),
+            });
+        }
+        if let Some(bias) = inputs.get(2) {
+            expect_shape("the bias", &[w[0]], bias)?;
+        }
+        let plan = self.plan(x, w)?;
+        let mut out = vec![x[0], w[0]];
+        out.extend(
+            plan.window.axes[5 - x.len()..]
+                .iter()
+                .map(|axis| axis.output),
+        );
+        Ok(vec![Shape(out)])
+    }
+
+    fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
+        sampled[0] && !sampled[1..].contains(&true)
+    }
+
+    fn reads_input(&self, input: usize) -> bool {
+        input < 2
+    }
+
+    fn reads_outputs(&self) -> bool {
+        false
+    }
+
+    fn flops(&self, inputs: &[&Shape], outputs: &[Shape]) -> u64 {
+        let taps = 2 * inputs[1].row_len() as u64;
+        let outputs = outputs.first().map_or(0, Shape::element_count) as u64;
+        outputs.saturating_mul(taps)
+    }
+}

@@ -1,0 +1,393 @@
+//! Pooling of sliding windows.
+
+use crate::num::{Element, Shape, View, ViewMut};
+use crate::ops::attributes::AttributeReader;
+use crate::ops::parallel::for_rows;
+use crate::ops::shapes::{expect_inputs, misfit};
+use crate::ops::window::{Padding, Window, WindowAttributes, resolve};
+use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+
+/// The largest element of every window of every channel of x\[N, C, …\]; padding never wins, NaN
+/// always does. The cotangent goes to the first largest element, as in PyTorch.
+#[derive(Clone, Debug, Default)]
+pub struct MaxPool {
+    /// The window's extents, one a spatial axis.
+    pub kernel: Vec<usize>,
+    /// The step of the window; empty for ones, as in ONNX (PyTorch's default is the kernel).
+    pub strides: Vec<usize>,
+    /// How the ends are padded; by less than the window's extent.
+    pub padding: Padding,
+    /// The step between the elements of a window; empty for ones.
+    pub dilations: Vec<usize>,
+    /// Round the number of windows up: the last one may reach beyond the padding.
+    pub ceil_mode: bool,
+}
+
+/// The mean of every window of every channel of x\[N, C, …\].
+#[derive(Clone, Debug, Default)]
+pub struct AveragePool {
+    /// The window's extents, one a spatial axis.
+    pub kernel: Vec<usize>,
+    /// The step of the window; empty for ones, as in ONNX (PyTorch's default is the kernel).
+    pub strides: Vec<usize>,
+    /// How the ends are padded; by less than the window's extent.
+    pub padding: Padding,
+    /// The step between the elements of a window; empty for ones.
+    pub dilations: Vec<usize>,
+    /// Round the number of windows up: the last one may reach beyond the padding.
+    pub ceil_mode: bool,
+    /// Count padding as zeros in the mean (PyTorch's default; not ONNX's). What lies beyond the
+    /// padding never counts.
+    pub count_include_pad: bool,
+}
+
+impl MaxPool {
+    pub(in crate::ops) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+        let mut reader = AttributeReader::new(attributes);
+        let pool = Self {
+            kernel: reader.sizes("kernel_shape", 1)?,
+            strides: reader.sizes("strides", 1)?,
+            padding: Padding::read(&mut reader)?,
+            dilations: reader.sizes("dilations", 1)?,
+            ceil_mode: reader.flag("ceil_mode", false)?,
+        };
+        reader.finish()?;
+        Ok(Box::new(pool))
+    }
+
+    fn window(&self, x: &[usize]) -> Result<Window, OpError> {
+        pool_window(
+            WindowAttributes {
+                kernel: &self.kernel,
+                strides: &self.strides,
+                padding: &self.padding,
+                dilations: &self.dilations,
+                ceil_mode: self.ceil_mode,
+            },
+            x,
+        )
+    }
+}
+
+impl AveragePool {
+    pub(in crate::ops) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+        let mut reader = AttributeReader::new(attributes);
+        let pool = Self {
+            kernel: reader.sizes("kernel_shape", 1)?,
+            strides: reader.sizes("strides", 1)?,
+            padding: Padding::read(&mut reader)?,
+            dilations: reader.sizes("dilations", 1)?,
+            ceil_mode: reader.flag("ceil_mode", false)?,
+            count_include_pad: reader.flag("count_include_pad", false)?,
+        };
+        reader.finish()?;
+        Ok(Box::new(pool))
+    }
+
+    fn window(&self, x: &[usize]) -> Result<Window, OpError> {
+        pool_window(
+            WindowAttributes {
+                kernel: &self.kernel,
+                strides: &self.strides,
+                padding: &self.padding,
+                dilations: &self.dilations,
+                ceil_mode: self.ceil_mode,
+            },
+            x,
+        )
+    }
+
+    /// For every output, 1/the number of elements that its mean is over.
+    fn fill_weights<T: Element>(&self, window: &Window, weights: &mut [T]) {
+        let [depth, height, width] = &window.axes;
+        let count = |counts: (usize, usize)| {
+            if self.count_include_pad {
+                counts.1
+            } else {
+                counts.0
+            }
+        };
+        let mut at = 0;
+        for d in 0..depth.output {
+            for h in 0..height.output {
+                let plane = count(depth.tap_counts(d)) * count(height.tap_counts(h));
+                for w in 0..width.output {
+                    let elements = plane * count(width.tap_counts(w));
+                    weights[at] = T::from_f64(1.0 / elements.max(1) as f64);
+                    at += 1;
+                }
+            }
+        }
+    }
+}
+
+fn pool_window(attributes: WindowAttributes<'_>, x: &[usize]) -> Result<Window, OpError> {
+    if !(3..=5).contains(&x.len()) || x[1..].contains(&0) {
+        let expected = "[batch, channels] and 1 to 3 spatial axes, of at least 1";
+        return Err(misfit("input", expected, Shape::new(x)));
+    }
+    if attributes.kernel.is_empty() {
+        return Err(OpError::Attribute {
+            name: "kernel_shape",
+            expected: format!("{} numbers", x.len() - 2),
+            got: "missing".into(),
+        });
+    }
+    let axes = resolve(&attributes, &x[2..])?;
+    for axis in &axes {
+        let reach = (axis.kernel - 1) * axis.dilation + 1;
+        if axis.begin as usize >= reach || axis.end >= reach {
+            return Err(OpError::Attribute {
+                name: "pads",
+                expected: format!("less than the window's {reach} positions"),
+                got: (axis.begin as usize).max(axis.end).to_string(),
+            });
+        }
+    }
+    Ok(Window::new(&axes))
+}
+
+fn pool_shape(x: &Shape, window: &Window) -> Shape {
+    let mut out = x[..2].to_vec();
+    out.extend(window.axes[5 - x.len()..].iter().map(|axis| axis.output));
+    Shape(out)
+}
+
+impl<T: OpElement> Kernel<T> for MaxPool {
+    fn forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError> {
+        let x = inputs[0];
+        let window = self.window(x.shape)?;
+        let (len, step, input_len) = (window.line_len(), window.step(), window.input_len());
+        for_rows(
+            context.parallel,
+            outputs[0].data,
+            window.output_len(),
+            |planes, y| {
+                for (plane, y) in planes.zip(y.chunks_exact_mut(window.output_len())) {
+                    let x = &x.data[plane * input_len..][..input_len];
+                    for (line, y) in y.chunks_exact_mut(len).enumerate() {
+                        y.fill(T::from_f64(f64::NEG_INFINITY));
+                        window.line(line, |_, outputs, source| {
+                            let x = x[source..].iter().step_by(step);
+                            for (y, &x) in y[outputs].iter_mut().zip(x) {
+                                *y = y.maximum(x);
+                            }
+                        });
+                    }
+                }
+            },
+        );
+        Ok(())
+    }
+
+    fn vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<i64, OpError> {
+        let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
+            return Ok(0);
+        };
+        let x = saved.inputs[0];
+        let window = self.window(x.shape)?;
+        let (input_len, output_len) = (window.input_len(), window.output_len());
+        for_rows(context.parallel, gradient.data, input_len, |planes, dx| {
+            let mut winners = vec![None; window.line_len()];
+            for (plane, dx) in planes.zip(dx.chunks_exact_mut(input_len)) {
+                let x = &x.data[plane * input_len..][..input_len];
+                let g = &g.data[plane * output_len..][..output_len];
+                dx.fill(T::zero());
+                for (line, g) in g.chunks_exact(window.line_len()).enumerate() {
+                    find_winners(&window, line, x, &mut winners);
+                    for (winner, &g) in winners.iter().zip(g) {
+                        if let &Some(winner) = winner {
+                            dx[winner] += g;
+                        }
+                    }
+                }
+            }
+        });
+        Ok(0)
+    }
+}
+
+/// Which element of the plane x each output of a line is: the first NaN, else the first largest.
+fn find_winners<T: Element>(window: &Window, line: usize, x: &[T], winners: &mut [Option<usize>]) {
+    winners.fill(None);
+    let step = window.step();
+    window.line(line, |_, outputs, source| {
+        for (position, winner) in winners[outputs].iter_mut().enumerate() {
+            let at = source + position * step;
+            let wins = winner
+                .is_none_or(|best: usize| !x[best].is_nan() && (x[at] > x[best] || x[at].is_nan()));
+            if wins {
+                *winner = Some(at);
+            }
+        }
+    });
+}
+
+impl<T: OpElement> Kernel<T> for AveragePool {
+    fn forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError> {
+        let x = inputs[0];
+        let window = self.window(x.shape)?;
+        let (len, step) = (window.line_len(), window.step());
+        let (input_len, output_len) = (window.input_len(), window.output_len());
+        T::with_scratch(output_len, |weights| {
+            self.fill_weights(&window, weights);
+            let weights = &*weights;
+            for_rows(
+                context.parallel,
+                outputs[0].data,
+                output_len,
+                |planes, y| {
+                    for (plane, y) in planes.zip(y.chunks_exact_mut(output_len)) {
+                        let x = &x.data[plane * input_len..][..input_len];
+                        y.fill(T::zero());
+                        for (line, y) in y.chunks_exact_mut(len).enumerate() {
+                            window.line(line, |_, outputs, source| {
+                                let x = x[source..].iter().step_by(step);
+                                for (y, &x) in y[outputs].iter_mut().zip(x) {
+                                    *y += x;
+                                }
+                            });
+                        }
+                        for (y, &weight) in y.iter_mut().zip(weights) {
+                            *y *= weight;
+                        }
+                    }
+                },
+            );
+        });
+        Ok(())
+    }
+
+    fn vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<i64, OpError> {
+        let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
+            return Ok(0);
+        };
+        let window = self.window(saved.inputs[0].shape)?;
+        let (len, step) = (window.line_len(), window.step());
+        let (input_len, output_len) = (window.input_len(), window.output_len());
+        T::with_scratch(output_len, |weights| {
+            self.fill_weights(&window, weights);
+            let weights = &*weights;
+            for_rows(context.parallel, gradient.data, input_len, |planes, dx| {
+                for (plane, dx) in planes.zip(dx.chunks_exact_mut(input_len)) {
+                    let g = &g.data[plane * output_len..][..output_len];
+                    dx.fill(T::zero());
+                    let lines = g.chunks_exact(len).zip(weights.chunks_exact(len));
+                    for (line, (g, weights)) in lines.enumerate() {
+                        window.line(line, |_, outputs, source| {
+                            let dx = dx[source..].iter_mut().step_by(step);
+                            let g = g[outputs.clone()].iter().zip(&weights[outputs]);
+                            for (dx, (&g, &weight)) in dx.zip(g) {
+                                *dx += g * weight;
+                            }
+                        });
+                    }
+                }
+            });
+        });
+        Ok(0)
+    }
+}
+
+macro_rules! sliding_pool {
+    ($name:ident, reads_input: $reads_input:expr) => {
+        impl Op for $name {
+            fn name(&self) -> &'static str {
+                stringify!($name)
+            }
+
+            fn role(&self) -> Role {
+                Role::Other
+            }
+
+            fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
+                expect_inputs(inputs, 1..=1)?;
+                let window = self.window(inputs[0])?;
+                Ok(vec![pool_shape(inputs[0], &window)])
+            }
+
+            fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
+                sampled[0]
+            }
+
+            fn reads_input(&self, _input: usize) -> bool {
+                $reads_input
+            }
+
+            fn reads_outputs(&self) -> bool {
+                false
+            }
+
+            fn flops(&self, _inputs: &[&Shape], outputs: &[Shape]) -> u64 {
+                let taps: usize = self.kernel.iter().product();
+                let outputs = outputs.first().map_or(0, Shape::element_count);
+                (outputs as u64).saturating_mul(taps as u64)
+            }
+        }
+    };
+}
+
+sliding_pool!(MaxPool, reads_input: true);
+sliding_pool!(AveragePool, reads_input: false);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Tensor;
+    use crate::ops::{apply, apply_vjp};
+
+    #[test]
+    fn a_nan_wins_its_windows_and_takes_their_cotangents() {
+        let pool = MaxPool {
+            kernel: vec![2],
+            ..MaxPool::default()
+        };
+        let x = Tensor::new([1, 1, 4], vec![1.0, f64::NAN, 3.0, 3.0]);
+        let (context, x) = (Context::default(), [x]);
+        let y = apply(&pool, &context, &x).expect("it fits");
+        assert!(y[0].data()[0].is_nan() && y[0].data()[1].is_nan());
+        assert_eq!(y[0].data()[2], 3.0);
+        let g = Tensor::new([1, 1, 3], vec![1.0, 10.0, 100.0]);
+        let (dx, _) = apply_vjp(&pool, &context, &x, &y, &[g], &[true]).expect("it fits");
+        let dx = dx[0].as_ref().expect("it was wanted");
+        assert_eq!(dx.data(), [0.0, 11.0, 100.0, 0.0]);
+    }
+
+    #[test]
+    fn padding_as_wide_as_the_window_is_refused() {
+        let pool = MaxPool {
+            kernel: vec![2, 2],
+            padding: Padding::Explicit(vec![2, 0, 0, 0]),
+            ..MaxPool::default()
+        };
+        let error = pool
+            .infer(&[&Shape::from([1, 1, 4, 4])])
+            .expect_err("too wide");
+        assert_eq!(
+            error.to_string(),
+            "pads is 2, expected less than the window's 2 positions"
+        );
+    }
+}

@@ -1,0 +1,391 @@
+//! Reductions over axes: ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL2.
+//!
+//! | reduction | y | ∂x |
+//! |---|---|---|
+//! | sum | Σ x | g |
+//! | mean | Σ x / n | g/n |
+//! | max, min | the largest, the smallest | g, shared evenly by the elements that equal y |
+//! | product | Π x | g · the product of the others |
+//! | L2 | √Σ x² | g·x/y, 0 where y = 0 |
+
+use super::attributes::AttributeReader;
+use super::broadcast::{Walk, map, pull_back, sum_back};
+use super::shapes::{expect_inputs, misfit, resolve_axis};
+use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::num::{Element, Shape, View, ViewMut};
+
+/// What a reduction computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReduceKind {
+    /// Σ x.
+    Sum,
+    /// Σ x / n.
+    Mean,
+    /// The largest element; NaN if there is one.
+    Max,
+    /// The smallest element; NaN if there is one.
+    Min,
+    /// Π x.
+    Prod,
+    /// √Σ x², without overflow on the way.
+    L2,
+}
+
+/// A reduction over axes. Ties of max and min share their cotangent evenly, as in PyTorch's `amax`
+/// and in JAX.
+#[derive(Clone, Debug)]
+pub struct Reduce {
+    /// What is computed.
+    pub kind: ReduceKind,
+    /// The axes, counted from the end where negative; empty for all.
+    pub axes: Vec<i64>,
+    /// Do reduced axes stay, with an extent of 1?
+    pub keep_dims: bool,
+}
+
+impl Reduce {
+    pub(super) fn from_attributes(
+        kind: ReduceKind,
+        attributes: &Attributes,
+    ) -> Result<Box<dyn Op>, OpError> {
+        let mut reader = AttributeReader::new(attributes);
+        let axes = reader.ints("axes")?;
+        let keep_dims = reader.flag("keepdims", true)?;
+        reader.finish()?;
+        Ok(Box::new(Self {
+            kind,
+            axes,
+            keep_dims,
+        }))
+    }
+
+    /// For every axis of the input, is it reduced?
+    fn reduced(&self, rank: usize) -> Result<Vec<bool>, OpError> {
+        let mut reduced = vec![self.axes.is_empty(); rank];
+        for &axis in &self.axes {
+            let axis = resolve_axis("axes", axis, rank)?;
+            if std::mem::replace(&mut reduced[axis], true) {
+                return Err(OpError::Attribute {
+                    name: "axes",
+                    expected: "every axis at most once".into(),
+                    got: format!("{:?}", self.axes),
+                });
+            }
+        }
+        Ok(reduced)
+    }
+
+    /// The output's shape with the reduced axes kept as 1, and how many elements each output is
+    /// made of.
+    fn kept(&self, input: &[usize]) -> Result<(Vec<usize>, usize), OpError> {
+        let reduced = self.reduced(input.len())?;
+        let pairs = || input.iter().zip(&reduced);
+        let kept = pairs().map(|(&extent, &reduced)| if reduced { 1 } else { extent });
+        let count = pairs().map(|(&extent, &reduced)| if reduced { extent } else { 1 });
+        Ok((kept.collect(), count.product()))
+    }
+}
+
+impl<T: OpElement> Kernel<T> for Reduce {
+    fn forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError> {
+        let x = inputs[0];
+        let (kept, count) = self.kept(x.shape)?;
+        let y = &mut *outputs[0].data;
+        match self.kind {
+            ReduceKind::Sum | ReduceKind::Mean => {
+                sum_back(context.parallel, x, y, &kept, |x| x);
+                if self.kind == ReduceKind::Mean {
+                    let part = T::from_f64(1.0 / count as f64);
+                    y.iter_mut().for_each(|y| *y *= part);
+                }
+            }
+            ReduceKind::Max => fold(x, &kept, y, T::from_f64(f64::NEG_INFINITY), T::maximum),
+            ReduceKind::Min => {
+                let minimum = |y: T, x: T| -(-y).maximum(-x);
+                fold(x, &kept, y, T::from_f64(f64::INFINITY), minimum);
+            }
+            ReduceKind::Prod => fold(x, &kept, y, T::one(), |y, x| y * x),
+            ReduceKind::L2 => norm(context, x, &kept, y),
+        }
+        Ok(())
+    }
+
+    fn vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<i64, OpError> {
+        let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
+            return Ok(0);
+        };
+        let x = saved.inputs[0];
+        let (kept, count) = self.kept(x.shape)?;
+        let under_x = |data| View {
+            shape: &kept[..],
+            data,
+        };
+        let g = under_x(g.data);
+        let dx = &mut *gradient.data;
+        let parallel = context.parallel;
+        match self.kind {
+            ReduceKind::Sum => map(parallel, x.shape, dx, g, g, |g, _| g),
+            ReduceKind::Mean => {
+                let part = T::from_f64(1.0 / count as f64);
+                map(parallel, x.shape, dx, g, g, |g, _| g * part);
+            }
+            ReduceKind::Max | ReduceKind::Min => {
+                let y = under_x(saved.outputs[0].data);
+                share_among_ties(context, x, y, g, dx);
+            }
+            ReduceKind::Prod => others_products(x, g, dx),
+            ReduceKind::L2 => {
+                let y = under_x(saved.outputs[0].data);
+                let direction = |x, y| T::select(y == T::zero(), T::zero(), x / y);
+                map(parallel, x.shape, dx, x, y, direction);
+                combine(dx, x.shape, g, |direction, g| direction * g);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// y = the fold of the elements of x that lie over each y.
+fn fold<T: Element>(
+    x: View<'_, T>,
+    kept: &[usize],
+    y: &mut [T],
+    start: T,
+    combine: impl Fn(T, T) -> T,
+) {
+    y.fill(start);
+    let walk = Walk::new(x.shape, [kept]);
+    let len = walk.line_len();
+    walk.lines(0..walk.line_count(), |line, [at]| {
+        let x = &x.data[line * len..][..len];
+        if walk.steps() == [0] {
+            y[at] = x.iter().fold(y[at], |y, &x| combine(y, x));
+        } else {
+            for (y, &x) in y[at..].iter_mut().zip(x) {
+                *y = combine(*y, x);
+            }
+        }
+    });
+}
+
+/// dx = f(dx, g), g broadcast to dx.
+fn combine<T: Element>(dx: &mut [T], shape: &[usize], g: View<'_, T>, f: impl Fn(T, T) -> T) {
+    let walk = Walk::new(shape, [g.shape]);
+    let len = walk.line_len();
+    walk.lines(0..walk.line_count(), |line, [at]| {
+        let dx = &mut dx[line * len..][..len];
+        if walk.steps() == [0] {
+            let g = g.data[at];
+            dx.iter_mut().for_each(|dx| *dx = f(*dx, g));
+        } else {
+            for (dx, &g) in dx.iter_mut().zip(&g.data[at..]) {
+                *dx = f(*dx, g);
+            }
+        }
+    });
+}
+
+/// y = √Σ x², each x taken relative to the largest so that no square leaves the range.
+fn norm<T: OpElement>(context: &Context, x: View<'_, T>, kept: &[usize], y: &mut [T]) {
+    T::with_scratch(y.len(), |largest| {
+        fold(x, kept, largest, T::zero(), |largest, x| {
+            largest.maximum(x.abs())
+        });
+        let scale = View {
+            shape: kept,
+            data: &*largest,
+        };
+        let square = |x: T, scale: T, _| {
+            let ratio = T::select(scale == T::zero(), T::zero(), x / scale);
+            ratio * ratio
+        };
+        pull_back(context.parallel, x, y, scale, scale, square);
+        for (y, &scale) in y.iter_mut().zip(&*largest) {
+            *y = if scale.is_finite() {
+                scale * y.sqrt()
+            } else {
+                scale
+            };
+        }
+    });
+}
+
+/// ∂x of a maximum or minimum y: the elements that equal y share g evenly. A NaN equals a NaN.
+fn share_among_ties<T: OpElement>(
+    context: &Context,
+    x: View<'_, T>,
+    y: View<'_, T>,
+    g: View<'_, T>,
+    dx: &mut [T],
+) {
+    let ties = |x: T, y: T| {
+        let tie = x == y || x.is_nan() && y.is_nan();
+        T::select(tie, T::one(), T::zero())
+    };
+    T::with_scratch(g.data.len(), |shares| {
+        pull_back(context.parallel, x, shares, y, y, |x, y, _| ties(x, y));
+        for (share, &g) in shares.iter_mut().zip(g.data) {
+            *share = g / *share;
+        }
+        map(context.parallel, x.shape, dx, x, y, ties);
+        let shares = View {
+            shape: g.shape,
+            data: &*shares,
+        };
+        combine(dx, x.shape, shares, |tie, share| {
+            T::select(tie == T::zero(), tie, share)
+        });
+    });
+}
+
+/// ∂x of a product: g times the product of the other elements, from products of those before and
+/// of those after, so that zeros need no case of their own.
+fn others_products<T: OpElement>(x: View<'_, T>, g: View<'_, T>, dx: &mut [T]) {
+    let mut owners = vec![0; x.data.len()];
+    let walk = Walk::new(x.shape, [g.shape]);
+    let (len, [step]) = (walk.line_len(), walk.steps());
+    walk.lines(0..walk.line_count(), |line, [at]| {
+        for (offset, owner) in owners[line * len..][..len].iter_mut().enumerate() {
+            *owner = at + offset * step;
+        }
+    });
+    T::with_scratch(g.data.len(), |products| {
+        products.fill(T::one());
+        for ((dx, &x), &owner) in dx.iter_mut().zip(x.data).zip(&owners) {
+            *dx = products[owner];
+            products[owner] *= x;
+        }
+        products.copy_from_slice(g.data);
+        for ((dx, &x), &owner) in dx.iter_mut().zip(x.data).zip(&owners).rev() {
+            *dx *= products[owner];
+            products[owner] *= x;
+        }
+    });
+}
+
+impl Op for Reduce {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            ReduceKind::Sum => "ReduceSum",
+            ReduceKind::Mean => "ReduceMean",
+            ReduceKind::Max => "ReduceMax",
+            ReduceKind::Min => "ReduceMin",
+            ReduceKind::Prod => "ReduceProd",
+            ReduceKind::L2 => "ReduceL2",
+        }
+    }
+
+    fn role(&self) -> Role {
+        Role::Other
+    }
+
+    fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
+        expect_inputs(inputs, 1..=1)?;
+        let (kept, count) = self.kept(inputs[0])?;
+        if count == 0 {
+            return Err(misfit("input", "at least one element to reduce", inputs[0]));
+        }
+        if self.keep_dims {
+            return Ok(vec![Shape(kept)]);
+        }
+        let reduced = self.reduced(kept.len())?;
+        let left = kept.iter().zip(reduced).filter(|(_, reduced)| !reduced);
+        Ok(vec![Shape(left.map(|(&extent, _)| extent).collect())])
+    }
+
+    fn per_sample(&self, sampled: &[bool], inputs: &[&Shape]) -> bool {
+        let reduced = self.reduced(inputs[0].len());
+        sampled[0] && reduced.is_ok_and(|reduced| reduced.first() == Some(&false))
+    }
+
+    fn reads_input(&self, _input: usize) -> bool {
+        !matches!(self.kind, ReduceKind::Sum | ReduceKind::Mean)
+    }
+
+    fn reads_outputs(&self) -> bool {
+        matches!(
+            self.kind,
+            ReduceKind::Max | ReduceKind::Min | ReduceKind::L2
+        )
+    }
+
+    fn flops(&self, inputs: &[&Shape], _outputs: &[Shape]) -> u64 {
+        inputs[0].element_count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Tensor;
+    use crate::ops::{apply, apply_vjp};
+
+    fn reduce(kind: ReduceKind, x: &[f64]) -> (f64, Vec<f64>) {
+        let op = Reduce {
+            kind,
+            axes: vec![],
+            keep_dims: false,
+        };
+        let (context, x) = (Context::default(), [Tensor::new([x.len()], x.to_vec())]);
+        let y = apply(&op, &context, &x).expect("it fits");
+        let g = Tensor::new([], vec![6.0]);
+        let (dx, _) = apply_vjp(&op, &context, &x, &y, &[g], &[true]).expect("it fits");
+        (
+            y[0].data()[0],
+            dx[0].as_ref().expect("wanted").data().to_vec(),
+        )
+    }
+
+    #[test]
+    fn ties_share_their_cotangent() {
+        let (y, dx) = reduce(ReduceKind::Max, &[1.0, 3.0, 3.0]);
+        assert_eq!((y, dx), (3.0, vec![0.0, 3.0, 3.0]));
+        let (y, dx) = reduce(ReduceKind::Min, &[1.0, 3.0, 1.0]);
+        assert_eq!((y, dx), (1.0, vec![3.0, 0.0, 3.0]));
+    }
+
+    #[test]
+    fn a_zero_factor_leaves_the_others_their_products() {
+        assert_eq!(
+            reduce(ReduceKind::Prod, &[2.0, 0.0, 5.0]),
+            (0.0, vec![0.0, 60.0, 0.0])
+        );
+        assert_eq!(
+            reduce(ReduceKind::Prod, &[0.0, 0.0, 5.0]),
+            (0.0, vec![0.0; 3])
+        );
+    }
+
+    #[test]
+    fn a_norm_neither_overflows_nor_underflows_on_the_way() {
+        assert_eq!(reduce(ReduceKind::L2, &[3e200, 4e200]).0, 5e200);
+        let tiny = reduce(ReduceKind::L2, &[3e-200, 4e-200]).0;
+        assert!((tiny / 5e-200 - 1.0).abs() < 1e-15, "{tiny}");
+        assert_eq!(reduce(ReduceKind::L2, &[0.0, 0.0]), (0.0, vec![0.0, 0.0]));
+        assert_eq!(
+            reduce(ReduceKind::L2, &[f64::INFINITY, 1.0]).0,
+            f64::INFINITY
+        );
+    }
+
+    #[test]
+    fn a_nan_wins_everywhere() {
+        use ReduceKind::*;
+        for kind in [Sum, Mean, Max, Min, Prod, L2] {
+            for x in [[f64::NAN, 1.0], [1.0, f64::NAN]] {
+                assert!(reduce(kind, &x).0.is_nan(), "{kind:?}");
+            }
+        }
+    }
+}
