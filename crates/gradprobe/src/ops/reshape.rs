@@ -69,7 +69,7 @@ impl Reshape {
             target[axis] = count / fixed;
         }
         if Shape(target.clone()).checked_len() != Some(count) {
-            let asked = format!("{:?} ({count} elements)", self.shape);
+            let asked = format!("{:?}", self.shape);
             return Err(misfit(
                 "new shape",
                 format!("{count} elements, as {input} has"),

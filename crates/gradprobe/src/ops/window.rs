@@ -203,9 +203,13 @@ pub(super) fn resolve(
                 });
             };
             let mut output = room / stride + 1;
-            // A last window that would begin behind the input reads padding only: PyTorch drops it.
-            if ceil_mode && room % stride != 0 && output * stride < extent + begin {
-                output += 1;
+            if ceil_mode {
+                output = room.div_ceil(stride) + 1;
+                // A last window that would begin behind the input reads padding only: PyTorch
+                // drops it.
+                if (output - 1).saturating_mul(stride) >= extent + begin {
+                    output -= 1;
+                }
             }
             Ok(Axis {
                 input: extent,

@@ -4,4 +4,7 @@
 
 mod cases;
 mod draw;
+mod errors;
+mod large;
 mod promises;
+mod pytorch;

@@ -6,7 +6,7 @@ mod depthwise;
 use super::attributes::AttributeReader;
 use super::parallel::for_each_part;
 use super::shapes::{expect_inputs, expect_shape, misfit};
-use super::window::{Padding, Window, WindowAttributes, resolve};
+use super::window::{Axis, Padding, Window, WindowAttributes, resolve};
 use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use crate::num::sum::{column_sums_by, sum};
 use crate::num::{Element, Shape, View, ViewMut};
@@ -112,7 +112,7 @@ impl Conv {
         Ok(Box::new(conv))
     }
 
-    fn plan(&self, x: &[usize], w: &[usize]) -> Result<Plan, OpError> {
+    fn axes(&self, x: &[usize], w: &[usize]) -> Result<Vec<Axis>, OpError> {
         let attributes = WindowAttributes {
             kernel: &w[2..],
             strides: &self.strides,
@@ -120,9 +120,12 @@ impl Conv {
             dilations: &self.dilations,
             ceil_mode: false,
         };
-        let axes = resolve(&attributes, &x[2..])?;
+        resolve(&attributes, &x[2..])
+    }
+
+    fn plan(&self, x: &[usize], w: &[usize]) -> Result<Plan, OpError> {
         Ok(Plan {
-            window: Window::new(&axes),
+            window: Window::new(&self.axes(x, w)?),
             groups: self.groups,
             channels: w[1],
             kernels: w[0] / self.groups,
@@ -312,13 +315,8 @@ impl Op for Conv {
         if let Some(bias) = inputs.get(2) {
             expect_shape("the bias", &[w[0]], bias)?;
         }
-        let plan = self.plan(x, w)?;
         let mut out = vec![x[0], w[0]];
-        out.extend(
-            plan.window.axes[5 - x.len()..]
-                .iter()
-                .map(|axis| axis.output),
-        );
+        out.extend(self.axes(x, w)?.iter().map(|axis| axis.output));
         Ok(vec![Shape(out)])
     }
 

@@ -4,7 +4,7 @@ use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
-use crate::ops::window::{Padding, Window, WindowAttributes, resolve};
+use crate::ops::window::{Axis, Padding, Window, WindowAttributes, resolve};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 
 /// The largest element of every window of every channel of x\[N, C, …\]; padding never wins, NaN
@@ -55,8 +55,8 @@ impl MaxPool {
         Ok(Box::new(pool))
     }
 
-    fn window(&self, x: &[usize]) -> Result<Window, OpError> {
-        pool_window(
+    fn axes(&self, x: &[usize]) -> Result<Vec<Axis>, OpError> {
+        pool_axes(
             WindowAttributes {
                 kernel: &self.kernel,
                 strides: &self.strides,
@@ -84,8 +84,8 @@ impl AveragePool {
         Ok(Box::new(pool))
     }
 
-    fn window(&self, x: &[usize]) -> Result<Window, OpError> {
-        pool_window(
+    fn axes(&self, x: &[usize]) -> Result<Vec<Axis>, OpError> {
+        pool_axes(
             WindowAttributes {
                 kernel: &self.kernel,
                 strides: &self.strides,
@@ -121,7 +121,7 @@ impl AveragePool {
     }
 }
 
-fn pool_window(attributes: WindowAttributes<'_>, x: &[usize]) -> Result<Window, OpError> {
+fn pool_axes(attributes: WindowAttributes<'_>, x: &[usize]) -> Result<Vec<Axis>, OpError> {
     if !(3..=5).contains(&x.len()) || x[1..].contains(&0) {
         let expected = "[batch, channels] and 1 to 3 spatial axes, of at least 1";
         return Err(misfit("input", expected, Shape::new(x)));
@@ -144,12 +144,12 @@ fn pool_window(attributes: WindowAttributes<'_>, x: &[usize]) -> Result<Window, 
             });
         }
     }
-    Ok(Window::new(&axes))
+    Ok(axes)
 }
 
-fn pool_shape(x: &Shape, window: &Window) -> Shape {
+fn pool_shape(x: &Shape, axes: &[Axis]) -> Shape {
     let mut out = x[..2].to_vec();
-    out.extend(window.axes[5 - x.len()..].iter().map(|axis| axis.output));
+    out.extend(axes.iter().map(|axis| axis.output));
     Shape(out)
 }
 
@@ -161,7 +161,7 @@ impl<T: OpElement> Kernel<T> for MaxPool {
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
         let x = inputs[0];
-        let window = self.window(x.shape)?;
+        let window = Window::new(&self.axes(x.shape)?);
         let (len, step, input_len) = (window.line_len(), window.step(), window.input_len());
         for_rows(
             context.parallel,
@@ -196,7 +196,7 @@ impl<T: OpElement> Kernel<T> for MaxPool {
             return Ok(0);
         };
         let x = saved.inputs[0];
-        let window = self.window(x.shape)?;
+        let window = Window::new(&self.axes(x.shape)?);
         let (input_len, output_len) = (window.input_len(), window.output_len());
         for_rows(context.parallel, gradient.data, input_len, |planes, dx| {
             let mut winners = vec![None; window.line_len()];
@@ -242,7 +242,7 @@ impl<T: OpElement> Kernel<T> for AveragePool {
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
         let x = inputs[0];
-        let window = self.window(x.shape)?;
+        let window = Window::new(&self.axes(x.shape)?);
         let (len, step) = (window.line_len(), window.step());
         let (input_len, output_len) = (window.input_len(), window.output_len());
         T::with_scratch(output_len, |weights| {
@@ -284,7 +284,7 @@ impl<T: OpElement> Kernel<T> for AveragePool {
         let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
             return Ok(0);
         };
-        let window = self.window(saved.inputs[0].shape)?;
+        let window = Window::new(&self.axes(saved.inputs[0].shape)?);
         let (len, step) = (window.line_len(), window.step());
         let (input_len, output_len) = (window.input_len(), window.output_len());
         T::with_scratch(output_len, |weights| {
@@ -324,8 +324,7 @@ macro_rules! sliding_pool {
 
             fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
                 expect_inputs(inputs, 1..=1)?;
-                let window = self.window(inputs[0])?;
-                Ok(vec![pool_shape(inputs[0], &window)])
+                Ok(vec![pool_shape(inputs[0], &self.axes(inputs[0])?)])
             }
 
             fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
