@@ -129,7 +129,7 @@ impl Op for Linear {
     }
 
     fn rows_per_call(&self, inputs: &[&Shape]) -> usize {
-        let inner: usize = inputs[0][1..inputs[0].len() - 1].iter().product();
+        let inner: usize = inputs[0].iter().skip(1).rev().skip(1).product();
         rows_for_weight(inputs[1].element_count()).div_ceil(inner.max(1))
     }
 

@@ -59,6 +59,16 @@ pub const CASES: &[Row] = &[
     ("Sum", sum),
     ("Transpose", transpose),
     ("AveragePool", average_pool),
+    ("activation", |draw| {
+        // Away from the kinks, all of which lie at whole numbers and halves (but for Hardswish
+        // and the like at ±3, which are whole too).
+        let rows = activation::registry();
+        let activation = rows[draw.size(0, rows.len() - 1)].make(None).unwrap();
+        let shape = draw.shape(0, 3);
+        let mut x = draw.tensor(&shape);
+        x.data_mut().iter_mut().for_each(|x| *x = (*x * 8.0).floor() / 4.0 + 0.125);
+        Case::new(activation::ActivationOp::new(activation), vec![x])
+    }),
     ("Conv", conv),
     ("Dropout", |draw| {
         let shape = draw.shape(0, 3);
