@@ -1,1 +1,3 @@
 //! theory
+
+pub mod chain_batch;
