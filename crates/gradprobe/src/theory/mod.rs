@@ -8,3 +8,6 @@ pub mod chain_rule;
 pub use chain::{Chain, ChainError, ExactChain, ExactGradient, LayerValues, MAX_DEPTH};
 pub use chain_float::FloatChain;
 pub use chain_rule::{ChainRule, Notation};
+//! theory
+
+pub mod chain_batch;
