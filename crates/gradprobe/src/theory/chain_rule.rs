@@ -37,6 +37,19 @@ pub enum Line {
     Elided(usize),
 }
 
+/// A factor of a gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor {
+    /// a_n′(u_n).
+    Derivative(usize),
+    /// w_n.
+    Weight(usize),
+    /// The output of layer n; layer 0 is x.
+    Output(usize),
+    /// Factors left out.
+    Elided,
+}
+
 impl ChainRule {
     /// The formulas for `depth` layers; with `full` nothing is left out of a long chain.
     pub fn new(depth: usize, has_bias: bool, full: bool, notation: Notation) -> Self {
@@ -119,25 +132,37 @@ impl ChainRule {
             Notation::Text => format!("df/dw{layer}"),
             Notation::Tex => format!(r"\frac{{\partial f}}{{\partial w_{{{layer}}}}}"),
         };
-        format!("{left} = {}", self.factors(layer).join(self.dot()))
+        let factors = self.factors(layer).into_iter();
+        let factors: Vec<String> = factors.map(|factor| self.factor(factor)).collect();
+        format!("{left} = {}", factors.join(self.dot()))
     }
 
     /// The factors of df/dw_n, from the output inwards; the last is the layer's input.
-    pub fn factors(&self, layer: usize) -> Vec<String> {
+    pub fn factors(&self, layer: usize) -> Vec<Factor> {
         let mut factors = Vec::new();
         for shown in self.shown(layer).into_iter().rev() {
             let Some(k) = shown else {
-                factors.push(self.ellipsis().to_owned());
+                factors.push(Factor::Elided);
                 continue;
             };
-            factors.push(self.activation(k, "'", &self.pre_activation(k)));
+            factors.push(Factor::Derivative(k));
             factors.push(if k == layer {
-                self.output(k - 1)
+                Factor::Output(k - 1)
             } else {
-                self.named("w", k, "")
+                Factor::Weight(k)
             });
         }
         factors
+    }
+
+    /// A factor as it is written.
+    pub fn factor(&self, factor: Factor) -> String {
+        match factor {
+            Factor::Derivative(k) => self.activation(k, "'", &self.pre_activation(k)),
+            Factor::Weight(k) => self.named("w", k, ""),
+            Factor::Output(k) => self.output(k),
+            Factor::Elided => self.ellipsis().to_owned(),
+        }
     }
 
     /// w_n·f_(n−1) + b_n.

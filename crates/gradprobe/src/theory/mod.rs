@@ -1,13 +1,11 @@
 //! What is known of a chain or a network without running it: the chain rule, written down and
-//! evaluated.
+//! evaluated, exactly for one chain and fast for many.
 
 pub mod chain;
+pub mod chain_batch;
 pub mod chain_float;
 pub mod chain_rule;
 
 pub use chain::{Chain, ChainError, ExactChain, ExactGradient, LayerValues, MAX_DEPTH};
 pub use chain_float::FloatChain;
 pub use chain_rule::{ChainRule, Notation};
-//! theory
-
-pub mod chain_batch;
