@@ -11,6 +11,7 @@ pub mod real;
 pub mod round;
 pub mod scaled;
 pub mod scratch;
+pub mod simd;
 pub mod statistics;
 pub mod sum;
 pub mod tensor;

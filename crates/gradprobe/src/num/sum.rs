@@ -6,6 +6,7 @@
 //! (Higham, *Accuracy and Stability of Numerical Algorithms*, §4.2).
 
 use super::element::Element;
+use super::simd::vectorised;
 
 /// Partial sums that run side by side.
 const LANES: usize = 16;
@@ -31,17 +32,19 @@ fn sum_halves<T: Element>(values: &[T], f: &impl Fn(T) -> T) -> T {
         let (left, right) = values.split_at(half(values.len()));
         return sum_halves(left, f) + sum_halves(right, f);
     }
-    let mut lanes = [T::zero(); LANES];
-    let mut groups = values.chunks_exact(LANES);
-    for group in groups.by_ref() {
-        for (lane, &value) in lanes.iter_mut().zip(group) {
+    vectorised(|| {
+        let mut lanes = [T::zero(); LANES];
+        let (groups, rest) = values.as_chunks::<LANES>();
+        for group in groups {
+            for lane in 0..LANES {
+                lanes[lane] += f(group[lane]);
+            }
+        }
+        for (lane, &value) in lanes.iter_mut().zip(rest) {
             *lane += f(value);
         }
-    }
-    for (lane, &value) in lanes.iter_mut().zip(groups.remainder()) {
-        *lane += f(value);
-    }
-    fold(lanes)
+        fold(lanes)
+    })
 }
 
 /// Σ f(x, y) over two slices of one length.
@@ -56,18 +59,21 @@ fn sum_halves2<T: Element>(left: &[T], right: &[T], f: &impl Fn(T, T) -> T) -> T
         let ((left, left_rest), (right, right_rest)) = (left.split_at(at), right.split_at(at));
         return sum_halves2(left, right, f) + sum_halves2(left_rest, right_rest, f);
     }
-    let mut lanes = [T::zero(); LANES];
-    let (mut lefts, mut rights) = (left.chunks_exact(LANES), right.chunks_exact(LANES));
-    for (left, right) in lefts.by_ref().zip(rights.by_ref()) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(left).zip(right) {
+    vectorised(|| {
+        let mut lanes = [T::zero(); LANES];
+        let (lefts, left_rest) = left.as_chunks::<LANES>();
+        let (rights, right_rest) = right.as_chunks::<LANES>();
+        for (left, right) in lefts.iter().zip(rights) {
+            for lane in 0..LANES {
+                lanes[lane] += f(left[lane], right[lane]);
+            }
+        }
+        let rest = left_rest.iter().zip(right_rest);
+        for (lane, (&x, &y)) in lanes.iter_mut().zip(rest) {
             *lane += f(x, y);
         }
-    }
-    let rest = lefts.remainder().iter().zip(rights.remainder());
-    for (lane, (&x, &y)) in lanes.iter_mut().zip(rest) {
-        *lane += f(x, y);
-    }
-    fold(lanes)
+        fold(lanes)
+    })
 }
 
 fn half(len: usize) -> usize {
@@ -127,6 +133,7 @@ pub fn column_sums<T: Element>(out: &mut [T], rows: &[T]) {
     });
 }
 
+#[inline(always)]
 fn fold<T: Element>(mut lanes: [T; LANES]) -> T {
     let mut width = LANES / 2;
     while width > 0 {

@@ -3,6 +3,9 @@
 use super::{Context, Op, OpElement, OpError, Saved};
 use crate::num::{Shape, Tensor, View};
 
+/// A gradient for every input that one was wanted for.
+pub type InputGradients<T> = Vec<Option<Tensor<T>>>;
+
 /// The outputs of an op, kept ones included.
 pub fn apply<T: OpElement>(
     op: &dyn Op,
@@ -32,9 +35,9 @@ pub fn apply_vjp<T: OpElement>(
     outputs: &[Tensor<T>],
     cotangents: &[Tensor<T>],
     wanted: &[bool],
-) -> Result<(Vec<Option<Tensor<T>>>, i64), OpError> {
+) -> Result<(InputGradients<T>, i64), OpError> {
     let nan = T::from_f64(f64::NAN);
-    let mut gradients: Vec<Option<Tensor<T>>> = inputs
+    let mut gradients: InputGradients<T> = inputs
         .iter()
         .zip(wanted)
         .map(|(input, &wanted)| wanted.then(|| filled(input.shape().clone(), nan)))

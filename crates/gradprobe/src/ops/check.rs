@@ -101,8 +101,11 @@ pub fn check_gradients(
             } else {
                 distance / size
             };
-            // `!(a <= b)`: a NaN is worse than any number.
-            if worst.is_none_or(|worst| !worst.relative.is_nan() && !(relative <= worst.relative)) {
+            // A NaN is worse than any number.
+            let worse = |worst: GradientError| {
+                !worst.relative.is_nan() && (relative > worst.relative || relative.is_nan())
+            };
+            if worst.is_none_or(worse) {
                 worst = Some(GradientError {
                     input,
                     element,

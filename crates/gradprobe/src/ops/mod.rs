@@ -32,7 +32,7 @@ mod softmax;
 mod transpose;
 mod window;
 
-pub use apply::{apply, apply_vjp};
+pub use apply::{InputGradients, apply, apply_vjp};
 pub use arithmetic::{Add, Div, Mul, Neg, Sub, Sum};
 pub use attributes::{Attribute, Attributes};
 pub use check::{GradientError, check_gradients};

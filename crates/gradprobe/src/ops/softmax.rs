@@ -8,6 +8,7 @@ use super::attributes::AttributeReader;
 use super::parallel::for_rows;
 use super::shapes::{Around, expect_inputs, resolve_axis};
 use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::num::simd::vectorised;
 use crate::num::sum::{sum, sum_map, sum_map2};
 use crate::num::{Element, Shape, View, ViewMut};
 
@@ -43,16 +44,33 @@ impl Default for LogSoftmax {
 
 /// Where the largest entry of a lane is, and the entry; NaN if there is one.
 pub(super) fn peak<T: Element>(lane: &[T]) -> (usize, T) {
-    let value = lane.iter().fold(lane[0], |peak, &x| peak.maximum(x));
+    let value = vectorised(|| largest(lane));
     let at = lane.iter().position(|&x| x == value);
     (at.unwrap_or(0), value)
 }
 
+/// The largest entry; NaN if there is one. In lanes, for a single chain of maxima would wait for
+/// each in turn.
+#[inline(always)]
+fn largest<T: Element>(lane: &[T]) -> T {
+    let mut peaks = [lane[0]; 16];
+    let (groups, rest) = lane.as_chunks::<16>();
+    for group in groups {
+        for (peak, &x) in peaks.iter_mut().zip(group) {
+            *peak = peak.maximum(x);
+        }
+    }
+    let all = peaks.iter().chain(rest);
+    all.fold(lane[0], |peak, &x| peak.maximum(x))
+}
+
 /// Writes e^(x_k − x⋆) and returns r = Σ_{k≠⋆} e_k.
 pub(super) fn exponentials<T: Element>(lane: &[T], star: usize, peak: T, out: &mut [T]) -> T {
-    for (out, &x) in out.iter_mut().zip(lane) {
-        *out = (x - peak).exp();
-    }
+    vectorised(|| {
+        for (out, &x) in out.iter_mut().zip(lane) {
+            *out = (x - peak).exp();
+        }
+    });
     sum(&out[..star]) + sum(&out[star + 1..])
 }
 
@@ -99,9 +117,11 @@ impl Lane for LogSoftmax {
         let others = sum(&g[..star]) + sum(&g[star + 1..]);
         let total = others + g[star];
         let lost = sum_map(&y[..star], |y| y.exp()) + sum_map(&y[star + 1..], |y| y.exp());
-        for ((dx, &y), &g) in dx.iter_mut().zip(y).zip(g) {
-            *dx = g - y.exp() * total;
-        }
+        vectorised(|| {
+            for ((dx, &y), &g) in dx.iter_mut().zip(y).zip(g) {
+                *dx = g - y.exp() * total;
+            }
+        });
         dx[star] = g[star] * lost - y[star].exp() * others;
     }
 }

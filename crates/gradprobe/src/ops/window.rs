@@ -297,6 +297,7 @@ impl Window {
     /// Calls `visit(tap, outputs, source)` for every tap of an output line: the outputs of the
     /// line that the tap reads inside the input for (often all, maybe none), and the index of the
     /// element that the first of them reads; the next reads `step` further on.
+    #[inline]
     pub(super) fn line(&self, line: usize, mut visit: impl FnMut(usize, Range<usize>, usize)) {
         let [depth, height, width] = &self.axes;
         let (d, h) = (line / height.output, line % height.output);

@@ -121,24 +121,34 @@ impl<'a> Columns<'a> {
         let window = &self.plan.window;
         let (len, step) = (window.line_len(), window.step());
         let width = tile.len() * len;
+        // The same for every channel: which runs are read from where, and which are padding.
+        let mut runs = Vec::with_capacity(tile.len() * window.taps());
+        let mut gaps = Vec::new();
+        for (position, line) in tile.enumerate() {
+            window.line(line, |tap, outputs, source| {
+                let at = tap * width + position * len;
+                runs.push((at + outputs.start, outputs.len(), source));
+                gaps.push(at..at + outputs.start);
+                gaps.push(at + outputs.end..at + len);
+            });
+        }
+        gaps.retain(|gap| !gap.is_empty());
+        runs.retain(|&(_, len, _)| len > 0);
         let planes = x.chunks_exact(window.input_len());
         let blocks = columns.chunks_exact_mut(window.taps() * width);
         for (plane, block) in planes.zip(blocks) {
-            for (position, line) in tile.clone().enumerate() {
-                window.line(line, |tap, outputs, source| {
-                    let to = &mut block[tap * width + position * len..][..len];
-                    to[..outputs.start].fill(T::zero());
-                    to[outputs.end..].fill(T::zero());
-                    let from = &plane[source..];
-                    let to = &mut to[outputs];
-                    if step == 1 {
-                        to.copy_from_slice(&from[..to.len()]);
-                    } else {
-                        for (to, &from) in to.iter_mut().zip(from.iter().step_by(step)) {
-                            *to = from;
-                        }
+            for gap in &gaps {
+                block[gap.clone()].fill(T::zero());
+            }
+            for &(at, len, source) in &runs {
+                let to = &mut block[at..at + len];
+                if step == 1 {
+                    to.copy_from_slice(&plane[source..source + len]);
+                } else {
+                    for (to, &from) in to.iter_mut().zip(plane[source..].iter().step_by(step)) {
+                        *to = from;
                     }
-                });
+                }
             }
         }
     }

@@ -10,6 +10,7 @@
 //! As in PyTorch, the target is differentiable too.
 
 use super::Reduction;
+use crate::num::simd::vectorised;
 use crate::num::sum::sum_map2;
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
@@ -162,9 +163,11 @@ fn pull<T: Element>(
 ) {
     for_rows(context.parallel, gradient.data, 1, |range, gradient| {
         let (x, t) = (&inputs[0].data[range.clone()], &inputs[1].data[range]);
-        for ((gradient, &x), &t) in gradient.iter_mut().zip(x).zip(t) {
-            *gradient = factor * derivative(x, t);
-        }
+        vectorised(|| {
+            for ((gradient, &x), &t) in gradient.iter_mut().zip(x).zip(t) {
+                *gradient = factor * derivative(x, t);
+            }
+        });
     });
 }
 
