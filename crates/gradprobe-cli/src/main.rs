@@ -6,6 +6,7 @@
 mod commands;
 mod failure;
 mod output;
+mod specification_error;
 
 use clap::Parser;
 use failure::Failure;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod init;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Check(check::CheckArguments),
+    Init(init::InitArguments),
 }
 
 impl Command {
@@ -17,6 +19,7 @@ impl Command {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Check(arguments) => arguments.run(),
+            Self::Init(arguments) => arguments.run(),
         }
     }
 }

@@ -49,7 +49,6 @@ pub(super) fn activation_op(name: &str) -> MadeOp {
 
 /// A convolution, its padding given.
 pub(super) fn conv_op(
-    kernel: [usize; 2],
     stride: [usize; 2],
     padding: [usize; 2],
     dilation: [usize; 2],
@@ -58,7 +57,6 @@ pub(super) fn conv_op(
     make(
         "Conv",
         [
-            ("kernel_shape", ints(kernel)),
             ("strides", ints(stride)),
             ("pads", pads(padding)),
             ("dilations", ints(dilation)),

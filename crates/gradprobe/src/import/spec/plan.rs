@@ -487,7 +487,7 @@ impl Planner {
         let weight = [conv.channels, channels / groups, height, width];
         let mut inputs = vec![value];
         inputs.extend(self.weights(&weight, groups, &conv.common, origin)?);
-        let op = operators::conv_op(conv.kernel, conv.stride, padding, conv.dilation, groups);
+        let op = operators::conv_op(conv.stride, padding, conv.dilation, groups);
         let value = self.node("conv", op, &inputs, None, origin)?;
         self.rest_of(&conv.common, value, origin)
     }

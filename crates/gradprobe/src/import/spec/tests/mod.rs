@@ -1,5 +1,6 @@
 //! The promises of a specification.
 
+mod images;
 mod mistakes;
 
 use super::*;
