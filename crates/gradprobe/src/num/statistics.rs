@@ -8,6 +8,7 @@
 
 use super::element::Element;
 use super::magnitude::Magnitude;
+use super::simd::vectorised;
 use serde::{Deserialize, Serialize};
 
 /// Elements in a block: 4 KiB of f32.
@@ -54,7 +55,7 @@ pub struct Bounds {
 impl Statistics {
     /// The statistics of `data` × 2^`exponent`. `bounds`, if given, apply to `data` itself.
     pub fn of<T: Element>(data: &[T], exponent: i64, bounds: Option<Bounds>) -> Self {
-        pulp::Arch::new().dispatch(OfSlice {
+        vectorised(OfSlice {
             data,
             exponent,
             bounds,

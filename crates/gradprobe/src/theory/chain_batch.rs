@@ -4,8 +4,9 @@
 //! with stable derivatives. The chains go through in blocks that stay in cache, split over the
 //! threads of the current rayon pool; the result is the same bits however they are split.
 
+use crate::num::simd::vectorised;
 use crate::ops::activation::{Activation, ActivationElement, ActivationKernel};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// The weights of a batch of chains.
@@ -179,7 +180,6 @@ enum LayerWeights<'a, T> {
 
 impl<T: ActivationElement> Part<'_, T> {
     fn run(mut self, kernel: &dyn ActivationKernel<T>, n: usize, weights: BatchWeights<'_, T>) {
-        let arch = Arch::new();
         let depth = self.gradients.len();
         let block = block_len::<T>(depth).min(self.x.len());
         // A stride that is not a multiple of a page, so that stores to one row do not stall loads
@@ -222,7 +222,7 @@ impl<T: ActivationElement> Part<'_, T> {
                 match layer_weights(layer) {
                     LayerWeights::Same(w) => kernel.weighted(w, input, value, derivative),
                     LayerWeights::Each(weights) => {
-                        arch.dispatch(Multiply {
+                        vectorised(Multiply {
                             weights,
                             input,
                             argument: &mut *argument,
@@ -238,7 +238,7 @@ impl<T: ActivationElement> Part<'_, T> {
                 if layer == 0 {
                     row.copy_from_slice(x);
                 }
-                arch.dispatch(PullBack {
+                vectorised(PullBack {
                     weights: layer_weights(layer),
                     derivative: &derivatives[layer * stride..][..len],
                     cotangent: &mut *cotangent,

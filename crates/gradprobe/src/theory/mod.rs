@@ -8,4 +8,4 @@ pub mod chain_rule;
 
 pub use chain::{Chain, ChainError, ExactChain, ExactGradient, LayerValues, MAX_DEPTH};
 pub use chain_float::FloatChain;
-pub use chain_rule::{ChainRule, Notation};
+pub use chain_rule::{ChainRule, Factor, Line, Notation};

@@ -1,8 +1,9 @@
 //! An activation behind a pointer, and its kernels over slices.
 
 use super::formula::{About, Formula};
+use crate::num::simd::vectorised;
 use crate::num::{Element, Extended, Plain, Real};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::fmt::Debug;
 
 /// A derivative as (sign, ln|·|): holds where the number itself underflows.
@@ -293,7 +294,7 @@ impl<T: Element, F: Formula> ActivationKernel<T> for F {
 
     fn apply(&self, x: &[T], y: &mut [T]) {
         assert_eq!(x.len(), y.len(), "an input needs an output");
-        Arch::new().dispatch(Apply {
+        vectorised(Apply {
             formula: self,
             x,
             y: &mut *y,
@@ -304,7 +305,7 @@ impl<T: Element, F: Formula> ActivationKernel<T> for F {
     fn vjp(&self, x: &[T], cotangent: &[T], gradient: &mut [T]) {
         assert_eq!(x.len(), cotangent.len(), "an input needs a cotangent");
         assert_eq!(x.len(), gradient.len(), "an input needs a gradient");
-        Arch::new().dispatch(Vjp {
+        vectorised(Vjp {
             formula: self,
             x,
             cotangent,
@@ -322,7 +323,7 @@ impl<T: Element, F: Formula> ActivationKernel<T> for F {
     fn weighted(&self, weight: T, x: &[T], y: &mut [T], derivative: &mut [T]) {
         assert_eq!(x.len(), y.len(), "an input needs an output");
         assert_eq!(x.len(), derivative.len(), "an input needs a derivative");
-        Arch::new().dispatch(Both {
+        vectorised(Both {
             formula: self,
             weight,
             x,

@@ -1,9 +1,10 @@
 //! The engine's elementwise op.
 
 use super::{Activation, ActivationElement};
+use crate::num::simd::vectorised;
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::{Context, Kernel, Op, OpError, Role, Saved};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::sync::Arc;
 
 /// An activation applied to every element of its one input.
@@ -109,7 +110,7 @@ impl<T: ActivationElement> Kernel<T> for ActivationOp {
 
 /// The largest |x| of a slice, NaN if one is NaN.
 fn largest_magnitude<T: Element>(data: &[T]) -> f64 {
-    Arch::new().dispatch(Largest { data }).to_f64()
+    vectorised(Largest { data }).to_f64()
 }
 
 struct Largest<'a, T> {
