@@ -5,6 +5,7 @@
 //! signals up per layer, [`diagnose`] judges them and [`report`] writes the result down.
 //! `docs/ARCHITECTURE.md` is the map.
 
+pub mod check;
 pub mod data;
 pub mod diagnose;
 pub mod graph;
@@ -16,4 +17,3 @@ pub mod ops;
 pub mod report;
 pub mod run;
 pub mod theory;
-pub mod check;

@@ -31,7 +31,12 @@ pub struct CheckArguments {
     #[command(flatten)]
     output: OutputArguments,
     /// Seeds to draw weights and batches from, one run each: 0,1,2 (default: the file's)
-    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "seeds")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        conflicts_with = "seeds"
+    )]
     seed: Vec<u64>,
     /// Number of seeds: 0 to N − 1 (default: the file's)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -118,7 +123,10 @@ impl CheckArguments {
         let threads = self.threads.map_or(0, usize::from);
         let checked = gradprobe::check::check(&network, threads, &mut |done| progress.show(done));
         progress.clear();
-        let Check { measurement, diagnosis } = checked.map_err(|error| match error {
+        let Check {
+            measurement,
+            diagnosis,
+        } = checked.map_err(|error| match error {
             CheckError::Spec(error) => Failure::spec(&error),
             error => Failure::Input(format!("{}: {error}", crate::output::shown(&self.network))),
         })?;
@@ -131,7 +139,10 @@ impl CheckArguments {
             Format::Text => write_check_text(out, &measurement, &diagnosis, &options),
             Format::Json => write_check_json(out, &measurement, &diagnosis),
         })?;
-        let fails = diagnosis.findings.iter().any(|f| self.fail_on.is_reached_by(f.severity));
+        let fails = diagnosis
+            .findings
+            .iter()
+            .any(|f| self.fail_on.is_reached_by(f.severity));
         Ok(ExitCode::from(u8::from(fails)))
     }
 
@@ -173,7 +184,11 @@ struct Progress {
 impl Progress {
     fn new(seeds: usize, quiet: bool) -> Self {
         let wanted = !quiet && seeds > 1 && std::io::stderr().is_terminal();
-        Self { seeds, shown: false, wanted }
+        Self {
+            seeds,
+            shown: false,
+            wanted,
+        }
     }
 
     fn show(&mut self, done: usize) {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod chain;
 mod check;
 
 use crate::Failure;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 /// A command with its arguments. To add one: a file here, and a row below.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Chain(chain::ChainArguments),
     Check(check::CheckArguments),
 }
 
@@ -16,6 +18,7 @@ impl Command {
     /// Runs the command.
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self {
+            Self::Chain(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
         }
     }

@@ -47,7 +47,12 @@ pub fn check(
         let graph = network.build(seed)?;
         trainable = graph.trainable_count();
         let batch = network.batch(seed)?;
-        let options = Options { mode: specification.mode, threads, seed, ..Options::default() };
+        let options = Options {
+            mode: specification.mode,
+            threads,
+            seed,
+            ..Options::default()
+        };
         runs.push(match specification.dtype {
             Dtype::F32 => run::<f32>(&graph, &batch, options, specification)?,
             Dtype::F64 => run::<f64>(&graph, &batch, options, specification)?,
@@ -71,7 +76,10 @@ pub fn check(
         runs,
     };
     let diagnosis = diagnose(&measurement);
-    Ok(Check { measurement, diagnosis })
+    Ok(Check {
+        measurement,
+        diagnosis,
+    })
 }
 
 fn run<T: RunElement>(
@@ -82,7 +90,12 @@ fn run<T: RunElement>(
 ) -> Result<RunMeasurement, RunError> {
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
     let output = Executor::<T>::new(graph, options)?.run(&inputs)?;
-    Ok(measure(graph, &output.trace, optimiser(specification), options.seed))
+    Ok(measure(
+        graph,
+        &output.trace,
+        optimiser(specification),
+        options.seed,
+    ))
 }
 
 fn optimiser(specification: &Specification) -> Option<Optimiser> {
@@ -90,12 +103,18 @@ fn optimiser(specification: &Specification) -> Option<Optimiser> {
     let learning_rate = given.learning_rate;
     Some(match given.kind {
         OptimiserKind::Sgd | OptimiserKind::Momentum { .. } => Optimiser::Sgd { learning_rate },
-        OptimiserKind::Adam { eps, .. } => {
-            Optimiser::Adam { learning_rate, epsilon: eps, weight_decay: 0.0 }
-        }
+        OptimiserKind::Adam { eps, .. } => Optimiser::Adam {
+            learning_rate,
+            epsilon: eps,
+            weight_decay: 0.0,
+        },
         OptimiserKind::AdamW { eps, .. } => {
             let weight_decay = given.weight_decay;
-            Optimiser::Adam { learning_rate, epsilon: eps, weight_decay }
+            Optimiser::Adam {
+                learning_rate,
+                epsilon: eps,
+                weight_decay,
+            }
         }
     })
 }
