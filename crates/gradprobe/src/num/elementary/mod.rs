@@ -11,6 +11,7 @@ mod coefficients;
 pub mod compensated;
 mod error_function;
 mod exponential;
+mod hyperbolic;
 mod logarithm;
 mod single;
 #[cfg(test)]
@@ -64,20 +65,20 @@ impl Real for f64 {
         exp_m1 from exponential,
         ln from logarithm,
         ln_1p from logarithm,
-        tanh from exponential,
-        sech_squared from exponential,
+        tanh from hyperbolic,
+        sech_squared from hyperbolic,
         sigmoid from exponential,
         erf from error_function,
         erfc from error_function,
         exp_neg_square from error_function,
         normal_cdf from error_function,
         normal_pdf from error_function,
-        minus_tanh from exponential,
+        minus_tanh from hyperbolic,
         atan from trigonometric,
     );
     #[inline(always)]
     fn tanh_sech_squared(self) -> (Self, Self) {
-        exponential::tanh_sech_squared(self)
+        hyperbolic::tanh_sech_squared(self)
     }
     const REDUCIBLE: f64 = trigonometric::REDUCIBLE;
     #[inline(always)]

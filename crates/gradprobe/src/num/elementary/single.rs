@@ -69,21 +69,15 @@ pub(super) fn exp_m1(x: f32) -> f32 {
     scale_32(p + rest, k).copysign(x)
 }
 
-/// (m, k, p) with m = e^(−2|x|) − 1 to relative precision and e^(−2|x|) = (1 + p)·2^k.
-#[inline(always)]
-fn hyperbolic(x: f32, least: f32) -> (f32, f32, f32) {
-    let (p, k) = reduced_32(at_least_32(-2.0 * x.abs(), least));
-    let power = power_of_two_32(at_least_32(k, -60.0));
-    (power.mul_add(p, power - 1.0), k, p)
-}
-
 #[inline(always)]
 pub(super) fn tanh(x: f32) -> f32 {
-    // Down to e^(−40), long after tanh has become 1, no clamp on the exponent is needed.
+    // Down to e^(−40), long after tanh has become 1, the exponent stays in range.
     let (p, k) = reduced_32(at_least_32(-2.0 * x.abs(), -40.0));
     let power = power_of_two_32(k);
+    // m = e^(−2|x|) − 1 by p's own precision, so that tanh = −m/(2 + m) holds near 0.
     let m = power.mul_add(p, power - 1.0);
-    (-m / (2.0 + m)).copysign(x)
+    let inverse = 1.0 / (2.0 + m);
+    (m * inverse).copysign(x)
 }
 
 #[inline(always)]
@@ -93,17 +87,19 @@ pub(super) fn sech_squared(x: f32) -> f32 {
 
 #[inline(always)]
 pub(super) fn tanh_sech_squared(x: f32) -> (f32, f32) {
-    let (m, k, p) = hyperbolic(x, -120.0);
+    // The exponent is offset by 64 until the end, where the result may become subnormal.
+    const DOWN: f32 = 1.0 / (1u128 << 64) as f32;
+    let (p, k) = reduced_32(at_least_32(-2.0 * x.abs(), -120.0));
+    let raised = power_of_two_32(k + 64.0);
+    let power = raised * DOWN;
+    let m = power.mul_add(p, power - 1.0);
     let d = 2.0 + m;
     let inverse = 1.0 / d;
-    // The product with the rounded reciprocal, corrected by its residual, is the rounded quotient
-    // (Markstein 1990), so this is `tanh` to the bit.
-    let product = -m * inverse;
-    let tanh = (-d).mul_add(product, -m).mul_add(inverse, product);
-    let residual = (-d).mul_add(inverse, 1.0) - (m - (d - 2.0)) * inverse;
-    let scaled = 4.0 * (inverse * inverse);
-    let scaled = scaled.mul_add(residual + residual, scaled);
-    (tanh.copysign(x), scale_32(p.mul_add(scaled, scaled), k))
+    let square = inverse * inverse;
+    let residual = (-d).mul_add(inverse, 1.0);
+    let square = (residual + residual).mul_add(square, square);
+    let sech_squared = p.mul_add(square, square) * raised * (4.0 * DOWN);
+    ((m * inverse).copysign(x), sech_squared)
 }
 
 #[inline(always)]

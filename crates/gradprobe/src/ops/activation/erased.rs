@@ -78,6 +78,8 @@ pub trait ActivationKernel<T>: Debug + Send + Sync {
     fn vjp(&self, x: &[T], cotangent: &[T], gradient: &mut [T]);
     /// y = φ(x) and derivative = φ′(x), element by element.
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]);
+    /// y = φ(weight·x) and derivative = φ′(weight·x), element by element.
+    fn weighted(&self, weight: T, x: &[T], y: &mut [T], derivative: &mut [T]);
 }
 
 /// An activation's formula in one number type, point by point.
@@ -314,17 +316,28 @@ impl<T: Element, F: Formula> ActivationKernel<T> for F {
     }
 
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]) {
+        self.weighted(T::one(), x, y, derivative);
+    }
+
+    fn weighted(&self, weight: T, x: &[T], y: &mut [T], derivative: &mut [T]) {
         assert_eq!(x.len(), y.len(), "an input needs an output");
         assert_eq!(x.len(), derivative.len(), "an input needs a derivative");
         Arch::new().dispatch(Both {
             formula: self,
+            weight,
             x,
             y: &mut *y,
             derivative: &mut *derivative,
         });
-        for_each_beyond::<T, F>(x, |i| {
-            (y[i], derivative[i]) = Formula::value_and_derivative(self, x[i]);
-        });
+        if F::VECTOR_LIMIT < f64::INFINITY {
+            let limit = T::from_f64(F::VECTOR_LIMIT);
+            for (i, &x) in x.iter().enumerate() {
+                let x = weight * x;
+                if x.abs() > limit {
+                    (y[i], derivative[i]) = Formula::value_and_derivative(self, x);
+                }
+            }
+        }
     }
 }
 
@@ -380,6 +393,7 @@ impl<F: Formula, T: Real> WithSimd for Vjp<'_, F, T> {
 
 struct Both<'a, F, T> {
     formula: &'a F,
+    weight: T,
     x: &'a [T],
     y: &'a mut [T],
     derivative: &'a mut [T],
@@ -391,6 +405,7 @@ impl<F: Formula, T: Real> WithSimd for Both<'_, F, T> {
     fn with_simd<S: Simd>(self, _simd: S) {
         let results = self.y.iter_mut().zip(self.derivative);
         for ((y, derivative), &x) in results.zip(self.x) {
+            let x = self.weight * x;
             if F::VECTOR_LIMIT < f64::INFINITY {
                 *y = self.formula.vector_value(x);
                 *derivative = self.formula.vector_derivative(x);
