@@ -3,7 +3,7 @@
 //! `chain_batch --dtype f32 --depth 4 --count 1000000 --repeat 20 --activation tanh`
 
 use gradprobe::ops::activation::{ActivationElement, parse};
-use gradprobe::theory::chain_batch::{BatchWeights, chain_batch};
+use gradprobe::theory::{BatchWeights, chain_batch};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Instant;

@@ -7,5 +7,6 @@ pub mod chain_float;
 pub mod chain_rule;
 
 pub use chain::{Chain, ChainError, ExactChain, ExactGradient, LayerValues, MAX_DEPTH};
+pub use chain_batch::{BatchError, BatchWeights, chain_batch};
 pub use chain_float::FloatChain;
 pub use chain_rule::{ChainRule, Factor, Line, Notation};
