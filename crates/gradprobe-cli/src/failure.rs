@@ -1,5 +1,6 @@
 //! Why a command stops, and how that is said.
 
+use crate::specification_error;
 use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use gradprobe::import::spec::SpecError;
@@ -31,7 +32,10 @@ impl Failure {
 
     /// A mistake in a specification, shown in its text.
     pub fn spec(error: &SpecError) -> Self {
-        Self::Input(error.to_string())
+        match specification_error::render(error) {
+            Some(text) => Self::Rendered(text),
+            None => Self::Input(error.to_string()),
+        }
     }
 
     /// Says it on stderr.

@@ -1,23 +1,13 @@
 //! Mistakes in a specification, shown with the text they point into.
 
-use crate::failure::Failure;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use gradprobe::import::spec::SpecError;
 
 /// Longer lines are not shown.
 const LONGEST_LINE: usize = 2_000;
 
-impl From<SpecError> for Failure {
-    fn from(error: SpecError) -> Self {
-        match render(&error) {
-            Some(text) => Self::Rendered(text),
-            None => Self::Input(error.to_string()),
-        }
-    }
-}
-
 /// The message with the line it points into; `None` where there is no such line.
-fn render(error: &SpecError) -> Option<String> {
+pub fn render(error: &SpecError) -> Option<String> {
     let (line, _) = error.line_and_column()?;
     let (span, text) = (error.span.clone()?, error.text.as_deref()?);
     let start = text[..span.start.min(text.len())]
