@@ -64,7 +64,10 @@ fn every_example_shows_what_its_readme_line_says() {
             "{}: {total} decades",
             promise.file
         );
-        let vanishing = diagnosis.findings.iter().any(|finding| finding.code == "GP001");
+        let vanishing = diagnosis
+            .findings
+            .iter()
+            .any(|finding| finding.code == "GP001");
         assert_eq!(vanishing, promise.code.is_some(), "{}", promise.file);
     }
 }
@@ -85,7 +88,11 @@ fn every_example_is_in_the_readme_and_nothing_else() {
     let readme = std::fs::read_to_string(folder().join("README.md")).expect("a README");
     let mut count = 0;
     for entry in std::fs::read_dir(folder()).expect("the folder") {
-        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("a name");
         if name.ends_with(".toml") {
             assert!(readme.contains(&format!("]({name})")), "{name}");
             count += 1;

@@ -4,8 +4,8 @@
 //! with stable derivatives. The chains go through in blocks that stay in cache, split over the
 //! threads of the current rayon pool; the result is the same bits however they are split.
 
-use crate::ops::activation::{Activation, ActivationElement, ActivationKernel};
 use crate::num::simd::vectorised;
+use crate::ops::activation::{Activation, ActivationElement, ActivationKernel};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
