@@ -336,10 +336,12 @@ fn windows(draw: &mut Draw, spatial: &[usize]) -> Windows {
     }
 }
 
+/// Of at most 576 elements.
 fn image(draw: &mut Draw) -> Vec<usize> {
     let rank = [1, 2, 2, 2, 3][draw.size(0, 4)];
-    let mut shape = vec![draw.size(1, 4), draw.size(1, 4)];
-    shape.extend((0..rank).map(|_| draw.size(3, 6 - rank / 2)));
+    let mut shape = vec![draw.size(1, 3), draw.size(1, 3)];
+    let most = if rank == 3 { 4 } else { 6 };
+    shape.extend((0..rank).map(|_| draw.size(3, most)));
     shape
 }
 

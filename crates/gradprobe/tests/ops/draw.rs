@@ -50,11 +50,13 @@ impl Draw {
         tensor
     }
 
-    /// In random order, no two within 0.05 of each other or of 0, for maxima.
+    /// In random order, between −1 and 1 with steps that central differences do not cross, for
+    /// maxima.
     pub fn distinct(&mut self, shape: &[usize]) -> Tensor<f64> {
         let count: usize = shape.iter().product();
+        let step = 2.0 / count.max(20) as f64;
         let mut data: Vec<f64> = (0..count)
-            .map(|i| (i as f64 - count as f64 / 2.0 + 0.5) * 0.1)
+            .map(|i| (i as f64 - count as f64 / 2.0 + 0.5) * step)
             .collect();
         for last in (1..count).rev() {
             data.swap(last, self.size(0, last));

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 /// Draws of every op that each promise is tested on.
-const DRAWS: u32 = 40;
+const DRAWS: u32 = 60;
 
 /// Tests a promise on random cases of every op.
 fn on_every_op(promise: impl Fn(&str, &Case, u64)) {
