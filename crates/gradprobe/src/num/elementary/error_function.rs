@@ -37,30 +37,34 @@ fn complement(a: f64, a_low: f64) -> f64 {
     scale(product + product_low, k)
 }
 
-/// erf(x) for |x| ≤ 1.
+/// erf(x) for |x| ≤ 1 as a rounded number and what it lost.
 #[inline(always)]
-fn small(x: f64) -> f64 {
+fn small(x: f64) -> (f64, f64) {
     let z = x * x;
-    x.mul_add(
-        FRAC_2_SQRT_PI,
-        x * z.mul_add(horner(z, &ERF), FRAC_2_SQRT_PI_LOW),
-    )
+    let tail = x * z.mul_add(horner(z, &ERF), FRAC_2_SQRT_PI_LOW);
+    let sum = x.mul_add(FRAC_2_SQRT_PI, tail);
+    (sum, x.mul_add(FRAC_2_SQRT_PI, -sum) + tail)
 }
 
-/// Up to here erfc is taken as 1 − erf.
-const NEAR: f64 = 0.5;
+/// Up to here erfc is taken as 1 − erf: near t = −1 the terms of Q cancel.
+const NEAR: f64 = 0.65;
 
 #[inline(always)]
 pub(super) fn erfc(x: f64) -> f64 {
     let right = complement(x.abs(), 0.0);
     let far = if x < 0.0 { 2.0 - right } else { right };
-    if x.abs() <= NEAR { 1.0 - small(x) } else { far }
+    let (erf, lost) = small(x);
+    if x.abs() <= NEAR {
+        (1.0 - erf) - lost
+    } else {
+        far
+    }
 }
 
 #[inline(always)]
 pub(super) fn erf(x: f64) -> f64 {
     let large = (1.0 - complement(x.abs(), 0.0)).copysign(x);
-    if x.abs() <= 1.0 { small(x) } else { large }
+    if x.abs() <= 1.0 { small(x).0 } else { large }
 }
 
 #[inline(always)]
@@ -81,8 +85,10 @@ pub(super) fn normal_cdf(x: f64) -> f64 {
     let z_low = FRAC_1_SQRT_2.mul_add(a, -z) + FRAC_1_SQRT_2_LOW * a;
     let left = 0.5 * complement(z, z_low);
     let far = if x > 0.0 { 1.0 - left } else { left };
-    let near = 0.5 + 0.5 * FRAC_2_SQRT_PI.mul_add(z_low, small(z)).copysign(x);
-    if z <= 0.7 * NEAR { near } else { far }
+    let (erf, lost) = small(z);
+    let lost = FRAC_2_SQRT_PI.mul_add(z_low, lost);
+    let near = 0.5f64.mul_add(erf.copysign(x), 0.5) + 0.5 * if x < 0.0 { -lost } else { lost };
+    if z <= NEAR { near } else { far }
 }
 
 #[inline(always)]

@@ -16,8 +16,9 @@ const DOWN: f64 = 1.0 / f64::from_bits((1023 + RAISE as u64) << 52);
 
 /// What tanh and sech² share.
 struct Hyperbolic {
-    /// e^(−2|x|) − 1, to relative precision.
+    /// e^(−2|x|) − 1, to relative precision, as a rounded number and what it lost.
     m: f64,
+    m_lost: f64,
     /// e^(−2|x|) = (1 + p)·raised·[`DOWN`].
     p: f64,
     raised: f64,
@@ -31,13 +32,16 @@ fn hyperbolic(x: f64) -> Hyperbolic {
     let (p, k) = reduced_plain(at_least(-2.0 * x.abs(), -760.0), &EXP);
     let raised = power_of_two(k + RAISE);
     let power = raised * DOWN;
-    let m = power.mul_add(p, power - 1.0);
+    let rest = power - 1.0;
+    let m = power.mul_add(p, rest);
+    let m_lost = power.mul_add(p, rest - m);
     let d = 2.0 + m;
-    let d_lost = m - (d - 2.0);
+    let d_lost = m - (d - 2.0) + m_lost;
     let inverse = 1.0 / d;
     let residual = (-d_lost).mul_add(inverse, (-d).mul_add(inverse, 1.0));
     Hyperbolic {
         m,
+        m_lost,
         p,
         raised,
         inverse,
@@ -50,16 +54,18 @@ impl Hyperbolic {
     #[inline(always)]
     fn tanh(&self, x: f64) -> f64 {
         let quotient = self.m * self.inverse;
-        self.m.mul_add(self.inverse_lost, quotient).copysign(x)
+        let lost = self.m_lost.mul_add(self.inverse, self.m.mul_add(self.inverse, -quotient));
+        (quotient + self.m.mul_add(self.inverse_lost, lost)).copysign(x)
     }
 
     /// 4e^(−2|x|)/(1 + e^(−2|x|))².
     #[inline(always)]
     fn sech_squared(&self) -> f64 {
         let square = self.inverse * self.inverse;
-        let twice = self.inverse + self.inverse;
-        let square = twice.mul_add(self.inverse_lost, square);
-        self.p.mul_add(square, square) * self.raised * (4.0 * DOWN)
+        let lost = self.inverse.mul_add(self.inverse, -square);
+        let lost = (self.inverse + self.inverse).mul_add(self.inverse_lost, lost);
+        let product = self.p.mul_add(square, square);
+        (1.0 + self.p).mul_add(lost, product) * self.raised * (4.0 * DOWN)
     }
 }
 
