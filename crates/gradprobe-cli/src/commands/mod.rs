@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod chain;
 mod check;
 mod init;
 
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 /// A command with its arguments. To add one: a file here, and a row below.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Chain(chain::ChainArguments),
     Check(check::CheckArguments),
     Init(init::InitArguments),
 }
@@ -18,6 +20,7 @@ impl Command {
     /// Runs the command.
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self {
+            Self::Chain(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
             Self::Init(arguments) => arguments.run(),
         }

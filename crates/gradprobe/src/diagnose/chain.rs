@@ -14,6 +14,7 @@ pub use remedies::{Remedy, RemedyKind};
 use super::zero_cause::{ZeroCause, cause_of_zero_derivative, zero_cause};
 use crate::num::{Dtype, Extended, Real};
 use crate::theory::{Chain, ExactChain, FloatChain};
+use rayon::prelude::*;
 
 /// What an examination includes.
 #[derive(Clone, Debug)]
@@ -133,6 +134,36 @@ impl Examination {
             autograd,
             conclusion,
         }
+    }
+
+    /// Examines chains one after the other; deep ones on all threads, as many at a time as there
+    /// are threads.
+    pub fn each(
+        chains: Vec<Chain>,
+        options: &ChainOptions,
+    ) -> impl Iterator<Item = Self> + use<'_> {
+        /// Below this a thread costs more than it saves.
+        const DEEP: usize = 20_000;
+        let deep = chains.iter().any(|chain| chain.depth() > DEEP);
+        let at_once = if deep {
+            rayon::current_num_threads()
+        } else {
+            1
+        };
+        let mut chains = chains.into_iter();
+        std::iter::from_fn(move || {
+            let batch: Vec<Chain> = chains.by_ref().take(at_once).collect();
+            if batch.is_empty() {
+                return None;
+            }
+            let one = |chain| Self::new(chain, options);
+            Some(if batch.len() > 1 {
+                batch.into_par_iter().map(one).collect::<Vec<_>>()
+            } else {
+                batch.into_iter().map(one).collect()
+            })
+        })
+        .flatten()
     }
 
     /// The column of a type, where it was asked for.

@@ -4,7 +4,7 @@ use crate::diagnose::chain::Examination;
 use crate::num::Dtype;
 use std::io::{self, Write};
 
-/// Writes a row for every gradient of some chains.
+/// Writes a row for every gradient of some chains, each examined in `dtypes`.
 ///
 /// The columns: activation, depth, x, layer, w, b, sign, log10_abs (empty for a zero), exact, then
 /// for every type its gradient and the cause of a zero, then at_kink. Infinities and NaN are `inf`,
@@ -12,13 +12,11 @@ use std::io::{self, Write};
 ///
 /// # Errors
 /// If the writer fails.
-pub fn write_chain_csv(out: &mut dyn Write, runs: &[Examination]) -> io::Result<()> {
-    let dtypes: Vec<Dtype> = runs.first().map_or_else(Vec::new, |run| {
-        run.columns
-            .iter()
-            .map(|column| column.float.dtype())
-            .collect()
-    });
+pub fn write_chain_csv(
+    out: &mut dyn Write,
+    dtypes: &[Dtype],
+    runs: impl Iterator<Item = Examination>,
+) -> io::Result<()> {
     write!(out, "activation,depth,x,layer,w,b,sign,log10_abs,exact")?;
     for dtype in dtypes {
         write!(out, ",{dtype},{dtype}_zero_cause")?;
@@ -26,7 +24,7 @@ pub fn write_chain_csv(out: &mut dyn Write, runs: &[Examination]) -> io::Result<
     writeln!(out, ",at_kink")?;
     for run in runs {
         for layer in 0..=run.chain.depth() {
-            write_row(out, run, layer)?;
+            write_row(out, &run, layer)?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@
 
 use crate::diagnose::ZeroCause;
 use crate::diagnose::chain::{
-    Autograd, Blocker, Column, Conclusion, Examination, LossFactor, RemedyKind, Tendency,
+    Autograd, Blocker, Conclusion, Examination, LossFactor, RemedyKind, Tendency,
 };
 use crate::num::Extended;
 use crate::theory::ExactGradient;
@@ -28,21 +28,21 @@ const FACTORED_DEPTH: usize = 10_000;
 /// Significant digits of exact numbers.
 const DIGITS: usize = 18;
 
-/// Writes the report of some chains.
+/// Writes the report of some chains, each as it comes.
 ///
 /// # Errors
 /// If the writer fails.
 pub fn write_chain_json(
     out: &mut dyn Write,
-    runs: &[Examination],
+    runs: impl Iterator<Item = Examination>,
     options: &ChainJsonOptions,
 ) -> io::Result<()> {
     write!(out, "{{\"schema\":\"{CHAIN_SCHEMA}\",\"runs\":[")?;
-    for (index, run) in runs.iter().enumerate() {
+    for (index, run) in runs.enumerate() {
         if index > 0 {
             write!(out, ",")?;
         }
-        write_run(out, run, options)?;
+        write_run(out, &run, options)?;
     }
     writeln!(out, "]}}")
 }
@@ -137,8 +137,8 @@ fn gradient(run: &Examination, layer: usize) -> Map<String, Value> {
     let mut causes = Map::new();
     for column in &run.columns {
         let name = column.float.dtype().name();
-        row.insert(name.into(), number(column_gradient(column, layer)));
-        let cause = column_cause(column, layer).map(ZeroCause::name);
+        row.insert(name.into(), number(column.float.gradient(layer)));
+        let cause = column.zero_cause(layer).map(ZeroCause::name);
         causes.insert(name.into(), json!(cause));
     }
     row.insert("zero_cause".into(), Value::Object(causes));
@@ -147,14 +147,6 @@ fn gradient(run: &Examination, layer: usize) -> Map<String, Value> {
         row.insert("autograd".into(), json!(gradients[layer].to_decimal(17)));
     }
     row
-}
-
-fn column_gradient(column: &Column, layer: usize) -> f64 {
-    column.float.gradient(layer)
-}
-
-fn column_cause(column: &Column, layer: usize) -> Option<ZeroCause> {
-    column.zero_cause(layer)
 }
 
 /// The numbers of a layer that gradients are products of.

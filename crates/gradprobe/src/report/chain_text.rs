@@ -2,7 +2,9 @@
 
 use super::chain_words::{Language, signed_decades};
 use crate::diagnose::ZeroCause;
-use crate::diagnose::chain::{Autograd, Column, Conclusion, Dominant, Examination, LossFactor};
+use crate::diagnose::chain::{
+    Autograd, Column, Conclusion, Dominant, Examination, LossFactor, Split,
+};
 use crate::num::{Dtype, Extended, Real};
 use crate::theory::{ChainRule, Factor, LayerValues, Line, Notation};
 use std::io::{self, Write};
@@ -79,6 +81,7 @@ pub fn write_chain_text(
     page.title(first)?;
     page.derivation(runs)?;
     page.heading(page.words.by_chain_rule())?;
+    page.paragraph(page.words.columns(), 3, 3)?;
     for run in runs {
         page.run_heading(run)?;
         page.gradients(run)?;
@@ -232,10 +235,10 @@ impl Page<'_> {
     fn derivation(&mut self, runs: &[Examination]) -> io::Result<()> {
         self.heading(self.words.derivation())?;
         let chain = &runs[0].chain;
-        let (notation, equals) = if self.options.latex {
-            (Notation::Tex, " = ")
+        let notation = if self.options.latex {
+            Notation::Tex
         } else {
-            (Notation::Text, " = ")
+            Notation::Text
         };
         let full = self.options.full && chain.depth() <= FULL_DERIVATION;
         let rule = ChainRule::new(chain.depth(), chain.has_bias(), full, notation);
@@ -252,7 +255,7 @@ impl Page<'_> {
                 (activation.value_text("u"), activation.derivative_text("u"))
             };
             let text = format!(
-                "a(u){equals}{value}, a'(u){equals}{derivative} ({})",
+                "a(u) = {value}, a'(u) = {derivative} ({})",
                 activation.label()
             );
             self.paragraph(&text, 3, 6)?;
@@ -328,16 +331,21 @@ impl Page<'_> {
         depth: usize,
         header: Vec<String>,
         cells: impl Fn(usize) -> Vec<String>,
+        footer: Option<Vec<String>>,
     ) -> io::Result<()> {
         let full = self.options.full;
         let shown = shown_layers(depth, SHOWN_WHOLE, ROWS_AT_EITHER_END, full);
         // Rows are made twice rather than kept: a full table may have a million.
         let mut widths: Vec<usize> = header.iter().map(|text| columns_of(text)).collect();
-        for &layer in shown.iter().flatten() {
-            for (width, cell) in widths.iter_mut().zip(cells(layer)) {
-                *width = (*width).max(columns_of(&cell));
+        let mut widen = |row: &[String]| {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(columns_of(cell));
             }
+        };
+        for &layer in shown.iter().flatten() {
+            widen(&cells(layer));
         }
+        footer.iter().for_each(|row| widen(row));
         for width in widths.iter_mut().skip(1) {
             *width += 2;
         }
@@ -351,7 +359,7 @@ impl Page<'_> {
                 }
             }
         }
-        Ok(())
+        footer.iter().try_for_each(|row| self.row(row, &widths))
     }
 
     fn forward_table(&mut self, run: &Examination) -> io::Result<()> {
@@ -361,20 +369,25 @@ impl Page<'_> {
         let has_bias = chain.has_bias();
         let bias_header = has_bias.then_some("b");
         let header = header.chain(bias_header).map(str::to_owned).collect();
-        self.table(chain.depth(), header, |layer| {
-            let at = &run.exact.layers()[layer - 1];
-            let mut cells = vec![
-                layer.to_string(),
-                at.pre_activation.to_decimal(FACTOR_DIGITS),
-                at.output.to_decimal(FACTOR_DIGITS),
-                at.derivative.to_decimal(FACTOR_DIGITS),
-                plain(chain.weights().of(layer)),
-            ];
-            if has_bias {
-                cells.push(plain(chain.biases().of(layer)));
-            }
-            cells
-        })
+        self.table(
+            chain.depth(),
+            header,
+            |layer| {
+                let at = &run.exact.layers()[layer - 1];
+                let mut cells = vec![
+                    layer.to_string(),
+                    at.pre_activation.to_decimal(FACTOR_DIGITS),
+                    at.output.to_decimal(FACTOR_DIGITS),
+                    at.derivative.to_decimal(FACTOR_DIGITS),
+                    plain(chain.weights().of(layer)),
+                ];
+                if has_bias {
+                    cells.push(plain(chain.biases().of(layer)));
+                }
+                cells
+            },
+            None,
+        )
     }
 
     fn columns_table(&mut self, run: &Examination) -> io::Result<()> {
@@ -393,7 +406,7 @@ impl Page<'_> {
             }
             cells
         };
-        self.table(run.chain.depth(), header, cells)
+        self.table(run.chain.depth(), header, cells, None)
     }
 
     fn factored(&mut self, run: &Examination) -> io::Result<()> {
@@ -502,21 +515,19 @@ impl Page<'_> {
                     *cell = format!("{cell}, {input}");
                 }
             }
-            self.table(block[0].chain.depth(), header, |layer| {
-                let value = |run: &Examination| short(run, layer);
-                std::iter::once(layer.to_string())
-                    .chain(block.iter().map(value))
-                    .collect()
-            })?;
-            let lost: Vec<String> = block
-                .iter()
-                .map(|run| match run.conclusion.decades_lost() {
-                    // The sign that decades are told with elsewhere: lost is positive here.
-                    Some(lost) => signed_decades(lost).trim_start_matches('+').to_owned(),
-                    None => "–".to_owned(),
-                })
+            let lost = block.iter().map(|run| match run.conclusion.decades_lost() {
+                // What is lost is positive here, so a plus sign would confuse.
+                Some(lost) => signed_decades(lost).trim_start_matches('+').to_owned(),
+                None => "–".to_owned(),
+            });
+            let footer = std::iter::once(words.lost().to_owned())
+                .chain(lost)
                 .collect();
-            writeln!(self.out, "   {}: {}", words.lost(), lost.join(" / "))?;
+            let cells = |layer: usize| {
+                let values = block.iter().map(|run| short(run, layer));
+                std::iter::once(layer.to_string()).chain(values).collect()
+            };
+            self.table(block[0].chain.depth(), header, cells, Some(footer))?;
         }
         Ok(())
     }
@@ -528,7 +539,11 @@ impl Page<'_> {
         let depth = run.chain.depth();
         let verdict = words.tendency(conclusion.tendency, conclusion.decades_lost(), depth);
         self.paragraph(&format!("{}: {verdict}", name(run)), 3, 6)?;
-        if let Some(split) = conclusion.split.filter(|_| depth > 1) {
+        let worth_telling = |split: &Split| {
+            let parts = [split.activation, split.weight, split.input];
+            depth > 1 && parts.iter().any(|part| part.abs() >= 0.005)
+        };
+        if let Some(split) = conclusion.split.filter(worth_telling) {
             let text = words.split(split.activation, split.weight, split.input, split.total());
             self.paragraph(&text, 6, 6)?;
         }

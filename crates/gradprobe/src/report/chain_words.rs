@@ -83,8 +83,8 @@ impl Language {
         gradient_zero: "the gradient is 0", "градиент равен 0";
         nothing_helped: "None of them brings the first gradient near the last.",
             "Ничто из этого не сближает первый градиент с последним.";
-        columns: "exact: 106 bits; f64: plain arithmetic with the framework's derivative; f32: what f32 autograd gives.",
-            "точно: 106 бит; f64: обычная арифметика с производной фреймворка; f32: что даёт autograd в f32.";
+        columns: "exact is to 106 bits; the other columns are what the framework's formulas give in that type.",
+            "«точно»: 106 бит; остальные столбцы: что дают формулы фреймворка в этом типе.";
         multiply: "Multiply the factors to check a gradient by hand:",
             "Перемножьте множители, чтобы проверить градиент вручную:";
         input: "x", "x";

@@ -215,11 +215,12 @@ impl ExactGradient {
         }
     }
 
-    /// The value in as many significant digits as hold, `?` where none does.
+    /// The value in as many significant digits as hold, at most 18, cut off and not rounded; `?`
+    /// where none does.
     pub fn to_decimal(&self) -> String {
         match self.digits() {
             0 => "?".to_owned(),
-            digits => self.value.to_decimal(digits),
+            digits => self.value.to_decimal_cut(digits),
         }
     }
 }
@@ -238,6 +239,8 @@ const OPERATION_ERROR: f64 = 1.0 / (1u128 << 103) as f64;
 /// Relative error of an activation's value or derivative, measured in the tests of `Extended`
 /// (4·10⁻³² a function) with a margin for formulas of several.
 const FUNCTION_ERROR: f64 = 2e-31;
+/// Relative error of the argument that a formula hands on to a function.
+const ARGUMENT_ERROR: f64 = 1.0 / (1u128 << 105) as f64;
 /// A pre-activation with this relative error has left what a first-order bound can follow.
 const LOST: f64 = 0.05;
 
@@ -384,7 +387,7 @@ impl Forward {
                 0.0
             } else {
                 let condition = condition_of_derivative(&*chain.activation, u, derivative);
-                FUNCTION_ERROR + condition * (u_error + FUNCTION_ERROR)
+                FUNCTION_ERROR + condition * (u_error + ARGUMENT_ERROR)
             };
             forward.layers.push(ExactLayer {
                 pre_activation: u,
@@ -439,7 +442,7 @@ fn value_error(u: Extended, u_error: f64, output: Extended, derivative: Extended
     let carried = if condition == 0.0 {
         0.0
     } else {
-        condition * (u_error + FUNCTION_ERROR)
+        condition * (u_error + ARGUMENT_ERROR)
     };
     carried + FUNCTION_ERROR
 }

@@ -137,7 +137,13 @@ impl Conclusion {
                 .filter(|_| depth > 1)
                 .map(|split| 10f64.powf(split.total() / (depth - 1) as f64)),
             remedies: if bad && !matches!(tendency, Tendency::Unknown) {
-                remedies::try_all(chain, split.map(|split| split.total()))
+                remedies::try_all(
+                    chain,
+                    &remedies::Before {
+                        change: split.map(|split| split.total()),
+                        last_log10,
+                    },
+                )
             } else {
                 Vec::new()
             },

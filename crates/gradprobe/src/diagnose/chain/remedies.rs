@@ -25,10 +25,20 @@ pub struct Remedy {
     pub first_log10: Option<f64>,
     /// Decades lost from the last layer to the first then; `None` where either is exactly 0.
     pub decades_lost: Option<f64>,
-    /// Does it bring the first gradient within three decades of the last?
+    /// Does it bring the first gradient within three decades of the last, and of what the last was
+    /// before? (A weight that makes all of them vanish is no cure.)
     pub cures: bool,
-    /// Does it at least halve the change?
+    /// Does it at least halve the decades between them?
     pub helps: bool,
+}
+
+/// The chain as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// log₁₀ |∂f/∂w₁ / ∂f/∂w_L|; `None` where one of them is 0.
+    pub change: Option<f64>,
+    /// log₁₀ |∂f/∂w_L|; `None` where it is 0.
+    pub last_log10: Option<f64>,
 }
 
 /// Chains deeper than this are not searched for a weight.
@@ -38,12 +48,14 @@ const TRIED_DEPTH: usize = 100_000;
 /// Weights among which the best is searched: 2^(k/4) for k in ±this.
 const WEIGHT_STEPS: i32 = 24;
 
-/// Tries every remedy that applies. `before` is log₁₀ |∂f/∂w₁ / ∂f/∂w_L| of the chain as it is,
-/// `None` where one of them is 0.
-pub(super) fn try_all(chain: &Chain, before: Option<f64>) -> Vec<Remedy> {
+/// Tries every remedy that applies.
+pub(super) fn try_all(chain: &Chain, before: &Before) -> Vec<Remedy> {
     let mut remedies = Vec::new();
     let mut attempt = |kind: RemedyKind, changed: &Chain| {
-        remedies.push(Remedy::measured(kind, changed, before));
+        let remedy = Remedy::measured(kind, changed, before);
+        let cures = remedy.cures;
+        remedies.push(remedy);
+        cures
     };
     if chain.x() != 0.0 && chain.x().abs() != 1.0 {
         let unit = 1f64.copysign(chain.x());
@@ -63,10 +75,12 @@ pub(super) fn try_all(chain: &Chain, before: Option<f64>) -> Vec<Remedy> {
             && let Ok(activation) = parse(name)
         {
             let label = activation.label();
-            attempt(
+            if attempt(
                 RemedyKind::Activation(label),
                 &chain.with_activation(activation),
-            );
+            ) {
+                break;
+            }
         }
     }
     if let Some(current) = chain.weights().common()
@@ -80,12 +94,18 @@ pub(super) fn try_all(chain: &Chain, before: Option<f64>) -> Vec<Remedy> {
 }
 
 impl Remedy {
-    fn measured(kind: RemedyKind, chain: &Chain, before: Option<f64>) -> Self {
+    fn measured(kind: RemedyKind, chain: &Chain, before: &Before) -> Self {
         let ends = Ends::of(chain);
         let change = ends.change();
         let (cures, halves) = change.map_or((false, false), |change| {
-            let halves = before.is_none_or(|before| change.abs() <= before.abs() / 2.0);
-            (change.abs() < NOTABLE_DECADES, halves)
+            let halves = before
+                .change
+                .is_none_or(|before| change.abs() <= before.abs() / 2.0);
+            let keeps_size = match (ends.first_log10(), before.last_log10) {
+                (Some(first), Some(last)) => first > last - NOTABLE_DECADES,
+                (first, _) => first.is_some(),
+            };
+            (change.abs() < NOTABLE_DECADES && keeps_size, halves)
         });
         Self {
             kind,

@@ -8,6 +8,12 @@ use super::{Extended, wide};
 /// Most digits that are written: the product of 128 bits must hold them.
 const MAX_DIGITS: usize = 34;
 
+/// Numbers of as many digits before the point are written without an exponent.
+const POSITIONAL_DIGITS: i64 = 18;
+
+/// Digits beyond those that are kept where they are cut off.
+const GUARD_DIGITS: usize = 8;
+
 /// m·2^exponent with m in [2²⁵⁵, 2²⁵⁶).
 #[derive(Clone, Copy)]
 struct Wide {
@@ -109,11 +115,22 @@ fn scaled_integer(x: Extended, scale: i64) -> Option<u128> {
 
 impl Extended {
     /// The number rounded to `digits` significant decimal digits (1 to 34), without trailing
-    /// zeros: `0.167706858769390248`, `9.28355757443550945e-86`, `100`, `-1.5e-4341`.
+    /// zeros: `0.16770685877`, `9.28355757e-86`, `100`, `-1.5e-4341`.
     ///
     /// Every digit is that of the 106-bit number, ties to even. Zero is `0`; a magnitude beyond
     /// the exponent's range is `<1e-…` or `>1e+…`.
     pub fn to_decimal(self, digits: usize) -> String {
+        self.written(digits, 0)
+    }
+
+    /// The first `digits` significant decimal digits (1 to 26), cut off and not rounded: each of
+    /// them is a digit of the number. (First rounded to eight digits more, so that a 1 computed
+    /// as 0.999… to 106 bits is 1.) Else as [`to_decimal`](Self::to_decimal).
+    pub fn to_decimal_cut(self, digits: usize) -> String {
+        self.written(digits, GUARD_DIGITS)
+    }
+
+    fn written(self, digits: usize, guard: usize) -> String {
         if !self.is_finite() || self.is_zero() {
             return match self.sign() {
                 0 if self.is_nan() => "nan".into(),
@@ -132,11 +149,13 @@ impl Extended {
                 format!("{minus}>1e+{bound:.0}")
             };
         }
-        let (integer, exponent) = self.significant_digits(digits.clamp(1, MAX_DIGITS));
+        let digits = digits.clamp(1, MAX_DIGITS - guard);
+        let (integer, exponent) = self.significant_digits(digits + guard);
+        let integer = integer / 10u128.pow(guard as u32);
         let text = integer.to_string();
         let text = text.trim_end_matches('0');
         let (first, others) = text.split_at(1);
-        if !(-5..MAX_DIGITS.min(18) as i64).contains(&exponent) {
+        if !(-5..POSITIONAL_DIGITS).contains(&exponent) {
             let point = if others.is_empty() { "" } else { "." };
             return format!("{minus}{first}{point}{others}e{exponent:+}");
         }

@@ -59,8 +59,8 @@ impl Extended {
         }
         let shift = ((hi.to_bits() >> 52) & 0x7ff) as i64 - 1023;
         let scale = power_of_two(-shift);
-        let exponent = exponent + shift;
-        if exponent.abs() >= EXPONENT_LIMIT {
+        let exponent = exponent.saturating_add(shift);
+        if exponent.unsigned_abs() >= EXPONENT_LIMIT as u64 {
             return Self::raw(1f64.copysign(hi), 0.0, EXPONENT_LIMIT.copysign_of(exponent));
         }
         Self::raw(hi * scale, lo * scale, exponent)

@@ -292,6 +292,17 @@ fn decimals_are_those_of_the_exact_number() {
 }
 
 #[test]
+fn digits_that_are_cut_off_are_those_of_the_number() {
+    let two_thirds = Extended::from_f64(2.0) / Extended::from_f64(3.0);
+    assert_eq!(two_thirds.to_decimal(18), "0.666666666666666667");
+    assert_eq!(two_thirds.to_decimal_cut(18), "0.666666666666666666");
+    let almost_one = Extended::from_sum(1.0, -1e-31);
+    assert_eq!(almost_one.to_decimal_cut(18), "1");
+    assert_eq!(Extended::from_f64(-99.5).to_decimal_cut(2), "-99");
+    assert_eq!(Extended::from_f64(1e-7).to_decimal_cut(3), "9.99e-8");
+}
+
+#[test]
 fn powers_of_ten_have_one_digit() {
     let mut power = Extended::ONE;
     for exponent in 0..30 {

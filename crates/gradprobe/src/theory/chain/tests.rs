@@ -42,7 +42,8 @@ fn the_seed_chain_has_the_exact_gradients() {
             "0.436145382444543985871936806249",
         ]
     );
-    assert!(exact.fewest_digits() == 18);
+    assert_eq!(exact.fewest_digits(), 18);
+    assert_eq!(exact.gradient(1).to_decimal(), "9.28355757443550945e-86");
 }
 
 #[test]
