@@ -232,6 +232,7 @@ pub struct ExactChain {
     /// Index 0: with respect to x; index l: to w_l.
     gradients: Vec<ExactGradient>,
     output_error: f64,
+    last_kink: Option<usize>,
 }
 
 /// Relative error of one operation of [`Extended`].
@@ -283,6 +284,11 @@ impl ExactChain {
                 true => 1.0,
                 false => forward.output_errors[chain.depth - 1],
             },
+            last_kink: forward
+                .layers
+                .iter()
+                .rposition(|layer| layer.at_kink)
+                .map(|index| index + 1),
             layers: forward.layers,
             gradients,
         }
@@ -314,10 +320,7 @@ impl ExactChain {
     /// The layer nearest to the output that is at a kink, if any: the gradients of the layers up
     /// to it are PyTorch's choice.
     pub fn last_kink(&self) -> Option<usize> {
-        self.layers
-            .iter()
-            .rposition(|layer| layer.at_kink)
-            .map(|index| index + 1)
+        self.last_kink
     }
 
     /// The fewest digits that hold in any gradient.
