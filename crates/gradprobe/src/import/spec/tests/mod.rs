@@ -1,5 +1,6 @@
 //! The promises of a specification.
 
+mod hostile;
 mod images;
 mod mistakes;
 
