@@ -54,7 +54,9 @@ impl Hyperbolic {
     #[inline(always)]
     fn tanh(&self, x: f64) -> f64 {
         let quotient = self.m * self.inverse;
-        let lost = self.m_lost.mul_add(self.inverse, self.m.mul_add(self.inverse, -quotient));
+        let lost = self
+            .m_lost
+            .mul_add(self.inverse, self.m.mul_add(self.inverse, -quotient));
         (quotient + self.m.mul_add(self.inverse_lost, lost)).copysign(x)
     }
 

@@ -4,7 +4,7 @@
 //! short polynomials and rounded once, which halves the lanes and spares every compensation.
 
 use super::coefficients as c;
-use super::exponential::{MAGIC, at_most, exp_neg_parts, horner, power_of_two, reduced};
+use super::exponential::{MAGIC, at_most, horner, power_of_two, reduced};
 use std::f64::consts as pi;
 
 /// 1.5·2^23: added to a small number it leaves the nearest whole number in the low bits.
