@@ -56,7 +56,7 @@ pub(super) fn onset<'a>(
     layers: &[&'a LayerMeasurement],
     sign: f64,
 ) -> Option<&'a LayerMeasurement> {
-    let changed = |layer: &&&LayerMeasurement| match layer.median.backward_decades {
+    let changed = |layer: &&&LayerMeasurement| match layer.median.decades_at_weights() {
         Some(decades) => sign * decades >= 1.0,
         None => sign < 0.0,
     };
@@ -69,7 +69,7 @@ pub fn diagnose(measurement: &Measurement) -> Diagnosis {
     let decades = |get: fn(&LayerMeasurement) -> Option<f64>| -> Option<Vec<f64>> {
         layers.iter().map(|layer| get(layer)).collect()
     };
-    let backward = decades(|layer| layer.median.backward_decades);
+    let backward = decades(|layer| layer.median.decades_at_weights());
     let forward = decades(|layer| layer.median.forward_decades);
     let mut findings: Vec<Finding> = rules::registry()
         .iter()
@@ -93,7 +93,7 @@ pub fn diagnose(measurement: &Measurement) -> Diagnosis {
         verdict,
         total_decades: layers
             .first()
-            .and_then(|layer| layer.median.backward_decades),
+            .and_then(|layer| layer.median.decades_at_weights()),
         backward: backward.and_then(|decades| trend(&decades, Direction::Backward)),
         forward: forward.and_then(|decades| trend(&decades, Direction::Forward)),
         starts_at: starts_at.map(|layer| layer.median.name.clone()),

@@ -137,6 +137,14 @@ pub struct LayerRun {
     pub parameters: Vec<ParameterRun>,
 }
 
+impl LayerRun {
+    /// The decades of backward signal that arrive at the layer's weights: those at its output, and
+    /// what its own activation and normalisation add. A saturated first layer shows only here.
+    pub fn decades_at_weights(&self) -> Option<f64> {
+        Some(self.backward_decades? + self.gains.activation + self.gains.normalisation)
+    }
+}
+
 /// What one run saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunMeasurement {

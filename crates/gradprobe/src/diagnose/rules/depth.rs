@@ -29,14 +29,14 @@ pub(super) fn check(rule: &Rule, measurement: &Measurement, sign: f64) -> Vec<Fi
             .find(|layer| layer.name == first.median.name)
     });
     let seeds: Vec<bool> = of_first
-        .map(|layer| beyond(layer.backward_decades))
+        .map(|layer| beyond(layer.decades_at_weights()))
         .collect();
     let agreeing = seeds.iter().filter(|&&beyond| beyond).count();
     let share = agreeing as f64 / seeds.len().max(1) as f64;
     if share <= 1.0 - AGREEMENT {
         return Vec::new();
     }
-    let Some(total) = first.median.backward_decades else {
+    let Some(total) = first.median.decades_at_weights() else {
         return Vec::new();
     };
     let (severity, lead) = if share >= AGREEMENT {
@@ -52,7 +52,7 @@ pub(super) fn check(rule: &Rule, measurement: &Measurement, sign: f64) -> Vec<Fi
     };
     let verb = if sign < 0.0 { "loses" } else { "gains" };
     let mut message = format!(
-        "{lead}the backward signal {verb} {:.1} decades from `{}` back to `{}`",
+        "{lead}the backward signal {verb} {:.1} decades from `{}` back to the weights of `{}`",
         total.abs(),
         last.median.name,
         first.median.name,
@@ -83,7 +83,7 @@ fn past(sign: f64) -> &'static str {
 fn law_in_words(layers: &[&LayerMeasurement]) -> String {
     let decades: Option<Vec<f64>> = layers
         .iter()
-        .map(|layer| layer.median.backward_decades)
+        .map(|layer| layer.median.decades_at_weights())
         .collect();
     match decades
         .and_then(|decades| trend(&decades, Direction::Backward))
