@@ -134,7 +134,7 @@ fn columns(measurement: &Measurement, width: usize) -> Vec<Column> {
     let any = |present: &dyn Fn(&LayerMeasurement) -> bool| layers.iter().any(present);
     let several = measurement.runs.len() > 1;
     let extent = |get: fn(&LayerMeasurement) -> Option<f64>| {
-        let all = layers.iter().filter_map(|layer| get(layer));
+        let all = layers.iter().filter_map(get);
         all.fold((0.0f64, 0.0f64), |(low, high), x| (low.min(x), high.max(x)))
     };
     let (forward, backward) = (
@@ -254,7 +254,7 @@ fn bar(decades: Option<f64>, (low, high): (f64, f64)) -> String {
     };
     let eighths = (decades.abs() / scale * cells * 8.0).round() as usize;
     let mut bar = "█".repeat((eighths / 8).min(BAR_WIDTH));
-    if eighths % 8 > 0 && eighths / 8 < BAR_WIDTH {
+    if !eighths.is_multiple_of(8) && eighths / 8 < BAR_WIDTH {
         bar.push(EIGHTHS[eighths % 8]);
     }
     let padding = BAR_WIDTH - bar.chars().count();
@@ -434,7 +434,7 @@ fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

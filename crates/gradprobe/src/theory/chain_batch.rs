@@ -132,7 +132,7 @@ fn aligned_from<T>(data: &[T]) -> usize {
 fn depth<T>(n: usize, weights: BatchWeights<'_, T>) -> Result<usize, BatchError> {
     let depth = match weights {
         BatchWeights::Shared(weights) => weights.len(),
-        BatchWeights::PerChain(weights) if weights.is_empty() => 0,
+        BatchWeights::PerChain([]) => 0,
         BatchWeights::PerChain(weights) => {
             if n == 0 || !weights.len().is_multiple_of(n) {
                 return Err(BatchError::RaggedWeights {
