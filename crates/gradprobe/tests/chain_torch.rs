@@ -59,7 +59,7 @@ fn tolerance(dtype: Dtype) -> f64 {
 /// Relative to the gradient, or where that is in the rounding noise of a cancelled derivative, to
 /// the noise: an epsilon of the type.
 fn agrees(got: f64, torch: f64, dtype: Dtype) -> bool {
-    let noise = match dtype {
+    let noise: f64 = match dtype {
         Dtype::F64 => 1e-13,
         Dtype::F32 => 1e-5,
         Dtype::Bf16 => 0.02,
