@@ -385,7 +385,7 @@ mod tests {
         let weights = BatchWeights::Shared(&[1.0; 4]);
         chain_batch(&*tanh, &[100.0], weights, &mut output, &mut gradients).unwrap();
         let expected = [
-            9.283_557_574_435_41e-86,
+            9.283_557_574_435_509e-86,
             0.167_706_858_769_390_25,
             0.304_124_683_097_546_55,
             0.436_145_382_444_544,
