@@ -77,6 +77,16 @@ def cases():
         "",
         0.0,
     )
+    yield Case(
+        "chain-cold",
+        "gradprobe chain (tanh and ReLU) against the same four layers in micrograd (ReLU), whole processes",
+        [str(RELEASE / "gradprobe"), "chain"],
+        peer("chain_cold_peer_micrograd.py"),
+        "micrograd",
+        0.5,
+        kind="process",
+    )
+
 
 
 class Stepper:
