@@ -299,7 +299,8 @@ fn digits_that_are_cut_off_are_those_of_the_number() {
     let almost_one = Extended::from_sum(1.0, -1e-31);
     assert_eq!(almost_one.to_decimal_cut(18), "1");
     assert_eq!(Extended::from_f64(-99.5).to_decimal_cut(2), "-99");
-    assert_eq!(Extended::from_f64(1e-7).to_decimal_cut(3), "9.99e-8");
+    let below = Extended::from_f64(1e-7).to_decimal_cut(18);
+    assert_eq!(below, "9.99999999999999954e-8");
 }
 
 #[test]
