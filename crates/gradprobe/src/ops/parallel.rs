@@ -1,4 +1,7 @@
 //! Splitting a kernel's rows over the threads.
+//!
+//! Each function has a generic face, through which sequential work is inlined, and a parallel part
+//! behind a pointer: rayon's machinery is compiled once an element type, not once a kernel.
 
 use rayon::prelude::*;
 use std::ops::Range;
@@ -25,12 +28,17 @@ pub(super) fn for_rows<T: Send>(
     if !parallel || rows <= rows_per_piece {
         return work(0..rows, data);
     }
-    data.par_chunks_mut(rows_per_piece * row_len)
+    in_parallel(data, rows_per_piece * row_len, &|piece, part: &mut [T]| {
+        let first = piece * rows_per_piece;
+        work(first..first + part.len() / row_len, part);
+    });
+}
+
+/// Calls `work(piece, its elements)` for pieces of `len` elements.
+fn in_parallel<T: Send>(data: &mut [T], len: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    data.par_chunks_mut(len)
         .enumerate()
-        .for_each(|(piece, part)| {
-            let first = piece * rows_per_piece;
-            work(first..first + part.len() / row_len, part);
-        });
+        .for_each(|(piece, part)| work(piece, part));
 }
 
 /// The same for kernels that also write two numbers a row: `work(rows, their elements, firsts,
@@ -96,8 +104,7 @@ pub(super) fn for_each_part<T: Send>(
         return;
     }
     if parallel {
-        let parts = data.par_chunks_mut(len).enumerate();
-        parts.for_each(|(part, data)| work(part, data));
+        in_parallel(data, len, &work);
     } else {
         let parts = data.chunks_mut(len).enumerate();
         parts.for_each(|(part, data)| work(part, data));
