@@ -45,8 +45,8 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// A framework's own functions are a few units in the last place off, and a product of eight
-/// factors with derivatives near 0 (where 1 − y² loses digits) multiplies that.
+/// How far two frameworks' functions, each a few units in the last place off, may bring a product
+/// of eight factors apart (relative).
 fn tolerance(dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F64 => 1e-13,
@@ -57,23 +57,33 @@ fn tolerance(dtype: Dtype) -> f64 {
 }
 
 /// Relative to the gradient, or where that is in the rounding noise of a cancelled derivative, to
-/// the noise: an epsilon of the type.
-fn agrees(got: f64, torch: f64, dtype: Dtype) -> bool {
-    let noise: f64 = match dtype {
-        Dtype::F64 => 1e-13,
-        Dtype::F32 => 1e-5,
-        Dtype::Bf16 => 0.02,
-        Dtype::F16 => 0.005,
+/// the noise: an epsilon of the type. A derivative that is computed as 1 − y² carries the last
+/// unit of y, which is `amplification` times as much of a small derivative.
+fn agrees(got: f64, torch: f64, dtype: Dtype, amplification: f64) -> bool {
+    let (noise, epsilon): (f64, f64) = match dtype {
+        Dtype::F64 => (1e-13, f64::EPSILON),
+        Dtype::F32 => (1e-5, f64::from(f32::EPSILON)),
+        Dtype::Bf16 => (0.02, 0.007_812_5),
+        Dtype::F16 => (0.005, 0.000_976_562_5),
     };
     let difference = (got - torch).abs();
+    let relative = tolerance(dtype) + 2.0 * epsilon * amplification;
     got == torch
         || got.is_nan() && torch.is_nan()
-        || difference <= tolerance(dtype) * torch.abs()
+        || difference <= relative * torch.abs()
         || difference <= noise * noise.min(1.0) && torch.abs() < noise
 }
 
+/// Σ 1/|φ′| over the layers that a gradient passes.
+fn amplification(chain: &FloatChain, from_layer: usize, depth: usize) -> f64 {
+    (from_layer.max(1)..=depth)
+        .map(|layer| chain.derivative(layer).abs())
+        .filter(|&derivative| derivative > 0.0)
+        .map(f64::recip)
+        .sum()
+}
+
 #[test]
-#[ignore = "fails in 4 of 5400 rows: tanh differs by an ulp of the type"]
 fn plain_arithmetic_is_pytorchs_in_every_type() {
     let (mut same, mut all) = (0, 0);
     let mut failures = Vec::new();
@@ -83,7 +93,8 @@ fn plain_arithmetic_is_pytorchs_in_every_type() {
             let got = float.gradient(layer);
             all += 1;
             same += usize::from(got == torch);
-            if !agrees(got, torch, row.dtype) {
+            let amplification = amplification(&float, layer, row.chain.depth());
+            if !agrees(got, torch, row.dtype, amplification) {
                 failures.push(format!(
                     "layer {layer}: {got:e}, torch {torch:e}: {}",
                     row.text
@@ -102,10 +113,15 @@ fn plain_arithmetic_is_pytorchs_in_every_type() {
 }
 
 #[test]
-#[ignore = "fails for hard-sigmoid: PyTorch takes 1/6 in f32"]
 fn the_exact_gradient_is_near_pytorchs_f64_where_that_does_not_cancel() {
     let mut compared = 0;
     for row in rows().into_iter().filter(|row| row.dtype == Dtype::F64) {
+        // PyTorch takes hard-sigmoid's 1/6 in f32 even for f64: 3e-8 a layer.
+        let bound = if row.chain.activation().name() == "hard-sigmoid" {
+            4.0 * f64::from(f32::EPSILON)
+        } else {
+            1e-9
+        };
         let exact = ExactChain::new(&row.chain);
         for (layer, &torch) in row.gradients.iter().enumerate() {
             let expected = exact.gradient(layer).value.to_f64();
@@ -115,7 +131,7 @@ fn the_exact_gradient_is_near_pytorchs_f64_where_that_does_not_cancel() {
             compared += 1;
             let error = ((torch - expected) / expected).abs();
             assert!(
-                error < 1e-9,
+                error < bound,
                 "layer {layer}: {expected:e}, torch {torch:e}: {}",
                 row.text
             );

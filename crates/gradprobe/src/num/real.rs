@@ -50,6 +50,18 @@ pub trait Real:
     fn tanh_sech_squared(self) -> (Self, Self) {
         (self.tanh(), self.sech_squared())
     }
+    /// The first half of [`tanh_sech_squared`](Self::tanh_sech_squared), for a loop over a slice
+    /// that is cut in two: as one, its operations wait for each other longer than a processor
+    /// looks ahead. What the two numbers are is the second half's business.
+    #[inline(always)]
+    fn begin_tanh_sech_squared(self) -> (Self, Self) {
+        self.tanh_sech_squared()
+    }
+    /// The second half: tanh(x) and 1/cosh²(x) from what the first half gave for the same x.
+    #[inline(always)]
+    fn end_tanh_sech_squared(self, begun: (Self, Self)) -> (Self, Self) {
+        begun
+    }
     /// The logistic function 1/(1 + e^(−x)), to relative precision on both sides.
     fn sigmoid(self) -> Self;
     /// The error function.

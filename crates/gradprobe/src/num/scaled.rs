@@ -15,6 +15,16 @@ pub struct Scaled<T> {
 /// Largest |element| that is left alone; beyond it a cotangent is renormalised.
 const LARGEST: i32 = 20;
 
+/// Where exponents stop: 2^±2⁶⁰, as those of [`Extended`](super::Extended) do. (The derivative of
+/// tanh at 1e30 is 2^(−3e30).)
+const EXPONENT_LIMIT: i64 = 1 << 60;
+
+/// The exponent of a product: the sum, kept within ±2⁶⁰, so that no difference of two overflows.
+pub fn exponent_of_product(one: i64, other: i64) -> i64 {
+    one.saturating_add(other)
+        .clamp(-EXPONENT_LIMIT, EXPONENT_LIMIT)
+}
+
 /// Multiplies every element by 2^`exponent`, exactly but for underflow.
 pub fn scale<T: Element>(data: &mut [T], exponent: i64) {
     // Two factors reach the whole range of subnormals and infinities.
@@ -95,6 +105,15 @@ mod tests {
             .collect();
         assert_eq!(sizes[0], -9000.0);
         assert!((sizes[1] - (3f64.log2() - 9000.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn exponents_stop_before_a_difference_of_two_overflows() {
+        let lowest = exponent_of_product(i64::MIN, -5);
+        assert_eq!(exponent_of_product(lowest, lowest), lowest);
+        let highest = exponent_of_product(i64::MAX, i64::MAX);
+        assert_eq!(highest - lowest, 1 << 61);
+        assert_eq!(exponent_of_product(3, -8), -5);
     }
 
     #[test]

@@ -280,6 +280,7 @@ fn pull_back<T: RunElement>(
         let shift = T::kernel(&*node.op)
             .vjp(&context, saved, &cotangents, &mut wanted)
             .map_err(|source| RunError::node(node, source))?;
+        let exponent = scaled::exponent_of_product(exponent, shift);
 
         for (output, data) in outputs.iter().zip(taken) {
             if let (Some(part), Some(data)) = (*output, data) {
@@ -294,15 +295,15 @@ fn pull_back<T: RunElement>(
             if let (0, true, true) = (input, shared, options.statistics)
                 && let Some(data) = direct.as_deref().or(detour.as_deref())
             {
-                taps[position - first].1 = Some(Statistics::of(data, exponent + shift, None));
+                taps[position - first].1 = Some(Statistics::of(data, exponent, None));
             }
             let part = &mut parts[target];
             if let Some(data) = direct {
                 part.data = Some(data);
-                part.exponent = Some(exponent + shift);
+                part.exponent = Some(exponent);
             } else if let Some(term) = detour {
                 if let (Some(data), Some(mine)) = (part.data.as_deref_mut(), &mut part.exponent) {
-                    scaled::add(data, mine, &term, exponent + shift);
+                    scaled::add(data, mine, &term, exponent);
                 }
                 scratch.give(term);
             }
@@ -454,7 +455,7 @@ impl Due<'_> {
         let shift = T::kernel(&*node.op)
             .vjp(&context, saved, &cotangents, &mut targets)
             .map_err(|source| RunError::node(node, source))?;
-        let exponent = self.exponent + shift;
+        let exponent = scaled::exponent_of_product(self.exponent, shift);
         let contributions = node
             .inputs
             .iter()

@@ -86,7 +86,7 @@ pub(super) fn try_all(chain: &Chain, before: &Before) -> Vec<Remedy> {
     if let Some(current) = chain.weights().common()
         && chain.depth() > 1
         && chain.depth() <= SEARCHED_DEPTH
-        && let Some(weight) = best_weight(chain, current)
+        && let Some(weight) = best_weight(chain, current, before)
     {
         attempt(RemedyKind::Weight(weight), &chain.with_weight(weight));
     }
@@ -101,11 +101,10 @@ impl Remedy {
             let halves = before
                 .change
                 .is_none_or(|before| change.abs() <= before.abs() / 2.0);
-            let keeps_size = match (ends.first_log10(), before.last_log10) {
-                (Some(first), Some(last)) => first > last - NOTABLE_DECADES,
-                (first, _) => first.is_some(),
-            };
-            (change.abs() < NOTABLE_DECADES && keeps_size, halves)
+            (
+                change.abs() < NOTABLE_DECADES && ends.keep_size(before),
+                halves,
+            )
         });
         Self {
             kind,
@@ -149,6 +148,14 @@ impl Ends {
         (!self.first.is_zero() && self.first.is_finite()).then(|| self.first.log10_abs())
     }
 
+    /// Is the first gradient within three decades of what the last one was, or above it?
+    fn keep_size(&self, before: &Before) -> bool {
+        match (self.first_log10(), before.last_log10) {
+            (Some(first), Some(last)) => first > last - NOTABLE_DECADES,
+            (first, _) => first.is_some(),
+        }
+    }
+
     /// log₁₀ |first/last|.
     fn change(&self) -> Option<f64> {
         let ratio = self.first / self.last;
@@ -158,13 +165,21 @@ impl Ends {
 
 /// The weight of the sign of `current` at which the gradient changes least from layer to layer,
 /// among 2^−6 … 2^6, refined by bisection where the change passes through 0; to three digits.
-fn best_weight(chain: &Chain, current: f64) -> Option<f64> {
+/// Weights under which every gradient is far below what the last one was (a tiny weight makes
+/// them all equal, and equally gone) are taken only where there are no others.
+fn best_weight(chain: &Chain, current: f64, before: &Before) -> Option<f64> {
     let sign = if current < 0.0 { -1.0 } else { 1.0 };
-    let change = |exponent: f64| Ends::of(&chain.with_weight(sign * exponent.exp2())).change();
+    let ends = |exponent: f64| Ends::of(&chain.with_weight(sign * exponent.exp2()));
+    let change = |exponent: f64| ends(exponent).change();
     let grid = (-WEIGHT_STEPS..=WEIGHT_STEPS).map(|k| f64::from(k) / 4.0);
-    let points: Vec<(f64, f64)> = grid
-        .filter_map(|exponent| change(exponent).map(|change| (exponent, change)))
-        .collect();
+    let (keeping, others): (Vec<_>, Vec<_>) = grid
+        .filter_map(|exponent| {
+            let ends = ends(exponent);
+            Some((ends.keep_size(before), (exponent, ends.change()?)))
+        })
+        .partition(|&(keeps, _)| keeps);
+    let points = if keeping.is_empty() { others } else { keeping };
+    let points: Vec<(f64, f64)> = points.into_iter().map(|(_, point)| point).collect();
     // The crossing nearest to the present weight, for the smallest change.
     let wanted = if current == 0.0 {
         0.0

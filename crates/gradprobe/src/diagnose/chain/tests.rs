@@ -145,7 +145,6 @@ fn a_linear_chain_is_cured_by_a_weight_of_one() {
 }
 
 #[test]
-#[ignore = "fails: the weight remedy settles on 0.0156, which eases and does not cure"]
 fn saturation_at_a_large_weight_is_told_and_a_smaller_weight_found() {
     let conclusion = examine("tanh", 50, 1.0, 2.0, &[]).conclusion;
     assert_eq!(conclusion.tendency, Tendency::Vanishes);

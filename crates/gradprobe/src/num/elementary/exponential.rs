@@ -23,6 +23,20 @@ pub(super) fn horner<const N: usize>(x: f64, coefficients: &[f64; N]) -> f64 {
     sum
 }
 
+/// [`EXP`]'s polynomial in pairs of pairs (Estrin's scheme): three multiplications more than
+/// Horner's, in two fifths of its chain of operations that wait for each other, which is what
+/// bounds a hot loop.
+#[inline(always)]
+fn exp_polynomial(x: f64) -> f64 {
+    let pair = |low: usize| EXP[low + 1].mul_add(x, EXP[low]);
+    let square = x * x;
+    let fourth = square * square;
+    let low = pair(2).mul_add(square, pair(0));
+    let high = pair(6).mul_add(square, pair(4));
+    let low = high.mul_add(fourth, low);
+    pair(8).mul_add(fourth * fourth, low)
+}
+
 /// `x`, but not below `least`; NaN stays NaN.
 #[inline(always)]
 pub(super) fn at_least(x: f64, least: f64) -> f64 {
@@ -68,10 +82,10 @@ pub(super) fn reduced<const N: usize>(x: f64, polynomial: &[f64; N]) -> (f64, f6
 /// [`reduced`] without what the reduction lost, which costs p half a unit in the last place at
 /// most where k is not 0.
 #[inline(always)]
-pub(super) fn reduced_plain<const N: usize>(x: f64, polynomial: &[f64; N]) -> (f64, f64) {
+pub(super) fn reduced_plain(x: f64) -> (f64, f64) {
     let k = x.mul_add(LOG2_E, MAGIC) - MAGIC;
     let r = (-k).mul_add(LN_2_LOW, (-k).mul_add(LN_2_HIGH, x));
-    ((r * r).mul_add(horner(r, polynomial), r), k)
+    ((r * r).mul_add(exp_polynomial(r), r), k)
 }
 
 /// (m, what m lost, k) with e^(−h−l) = (m + lost)·2^k, for 0 ≤ h ≤ 1500 and l far below 1.

@@ -4,7 +4,7 @@
 //! batch of chains, so it carries along only the roundings that two units in the last place ask
 //! for.
 
-use super::coefficients::{EXP, TANH_DEFICIT};
+use super::coefficients::TANH_DEFICIT;
 use super::exponential::{at_least, horner, power_of_two, reduced_plain, sigmoid_left};
 
 const THIRD: f64 = 1.0 / 3.0;
@@ -27,10 +27,15 @@ struct Hyperbolic {
     inverse_lost: f64,
 }
 
+/// p and the raised power of e^(−2|x|) = (1 + p)·raised·[`DOWN`].
 #[inline(always)]
-fn hyperbolic(x: f64) -> Hyperbolic {
-    let (p, k) = reduced_plain(at_least(-2.0 * x.abs(), -760.0), &EXP);
-    let raised = power_of_two(k + RAISE);
+pub(super) fn begin(x: f64) -> (f64, f64) {
+    let (p, k) = reduced_plain(at_least(-2.0 * x.abs(), -760.0));
+    (p, power_of_two(k + RAISE))
+}
+
+#[inline(always)]
+fn hyperbolic((p, raised): (f64, f64)) -> Hyperbolic {
     let power = raised * DOWN;
     let rest = power - 1.0;
     let m = power.mul_add(p, rest);
@@ -73,17 +78,23 @@ impl Hyperbolic {
 
 #[inline(always)]
 pub(super) fn tanh(x: f64) -> f64 {
-    hyperbolic(x).tanh(x)
+    hyperbolic(begin(x)).tanh(x)
 }
 
 #[inline(always)]
 pub(super) fn sech_squared(x: f64) -> f64 {
-    hyperbolic(x).sech_squared()
+    hyperbolic(begin(x)).sech_squared()
 }
 
 #[inline(always)]
 pub(super) fn tanh_sech_squared(x: f64) -> (f64, f64) {
-    let parts = hyperbolic(x);
+    end(x, begin(x))
+}
+
+/// tanh(x) and sech²(x).
+#[inline(always)]
+pub(super) fn end(x: f64, begun: (f64, f64)) -> (f64, f64) {
+    let parts = hyperbolic(begun);
     (parts.tanh(x), parts.sech_squared())
 }
 

@@ -80,6 +80,14 @@ impl Real for f64 {
     fn tanh_sech_squared(self) -> (Self, Self) {
         hyperbolic::tanh_sech_squared(self)
     }
+    #[inline(always)]
+    fn begin_tanh_sech_squared(self) -> (Self, Self) {
+        hyperbolic::begin(self)
+    }
+    #[inline(always)]
+    fn end_tanh_sech_squared(self, begun: (Self, Self)) -> (Self, Self) {
+        hyperbolic::end(self, begun)
+    }
     const REDUCIBLE: f64 = trigonometric::REDUCIBLE;
     #[inline(always)]
     fn reduced_sin(self) -> Self {
@@ -126,6 +134,14 @@ impl Real for f32 {
     #[inline(always)]
     fn tanh_sech_squared(self) -> (Self, Self) {
         single::tanh_sech_squared(self)
+    }
+    #[inline(always)]
+    fn begin_tanh_sech_squared(self) -> (Self, Self) {
+        single::begin(self)
+    }
+    #[inline(always)]
+    fn end_tanh_sech_squared(self, begun: (Self, Self)) -> (Self, Self) {
+        single::end(self, begun)
     }
     const REDUCIBLE: f64 = trigonometric::REDUCIBLE;
     #[inline(always)]

@@ -87,10 +87,21 @@ pub(super) fn sech_squared(x: f32) -> f32 {
 
 #[inline(always)]
 pub(super) fn tanh_sech_squared(x: f32) -> (f32, f32) {
-    // The exponent is offset by 64 until the end, where the result may become subnormal.
-    const DOWN: f32 = 1.0 / (1u128 << 64) as f32;
+    end(x, begin(x))
+}
+
+/// p and the power of e^(−2|x|) = (1 + p)·power, its exponent offset by 64 until the end, where
+/// the result may become subnormal.
+#[inline(always)]
+pub(super) fn begin(x: f32) -> (f32, f32) {
     let (p, k) = reduced_32(at_least_32(-2.0 * x.abs(), -120.0));
-    let raised = power_of_two_32(k + 64.0);
+    (p, power_of_two_32(k + 64.0))
+}
+
+/// tanh(x) and sech²(x).
+#[inline(always)]
+pub(super) fn end(x: f32, (p, raised): (f32, f32)) -> (f32, f32) {
+    const DOWN: f32 = 1.0 / (1u128 << 64) as f32;
     let power = raised * DOWN;
     let m = power.mul_add(p, power - 1.0);
     let d = 2.0 + m;

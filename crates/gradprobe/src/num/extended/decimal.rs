@@ -155,7 +155,7 @@ impl Extended {
         let text = integer.to_string();
         let text = text.trim_end_matches('0');
         let (first, others) = text.split_at(1);
-        if !(-5..POSITIONAL_DIGITS).contains(&exponent) {
+        if !(-3..POSITIONAL_DIGITS).contains(&exponent) {
             let point = if others.is_empty() { "" } else { "." };
             return format!("{minus}{first}{point}{others}e{exponent:+}");
         }

@@ -404,14 +404,22 @@ impl<F: Formula, T: Real> WithSimd for Both<'_, F, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let results = self.y.iter_mut().zip(self.derivative);
+        let formula = self.formula;
+        let results = self.y.iter_mut().zip(self.derivative.iter_mut());
         for ((y, derivative), &x) in results.zip(self.x) {
             let x = self.weight * x;
-            if F::VECTOR_LIMIT < f64::INFINITY {
-                *y = self.formula.vector_value(x);
-                *derivative = self.formula.vector_derivative(x);
+            (*y, *derivative) = if F::VECTOR_LIMIT < f64::INFINITY {
+                (formula.vector_value(x), formula.vector_derivative(x))
+            } else if F::IN_HALVES {
+                formula.begin(x)
             } else {
-                (*y, *derivative) = self.formula.value_and_derivative(x);
+                formula.value_and_derivative(x)
+            };
+        }
+        if F::IN_HALVES {
+            let results = self.y.iter_mut().zip(self.derivative);
+            for ((y, derivative), &x) in results.zip(self.x) {
+                (*y, *derivative) = formula.end(self.weight * x, (*y, *derivative));
             }
         }
     }

@@ -70,6 +70,21 @@ pub trait Formula: Debug + Clone + Send + Sync + 'static {
         (self.value(x), self.derivative(x))
     }
 
+    /// Are φ and φ′ worth two loops over a slice, [`begin`](Self::begin) and [`end`](Self::end)?
+    const IN_HALVES: bool = false;
+
+    /// The first half of the computation of φ(x) and φ′(x).
+    #[inline(always)]
+    fn begin<R: Real>(&self, x: R) -> (R, R) {
+        self.value_and_derivative(x)
+    }
+
+    /// φ(x) and φ′(x) from what the first half gave for the same x.
+    #[inline(always)]
+    fn end<R: Real>(&self, _x: R, begun: (R, R)) -> (R, R) {
+        begun
+    }
+
     /// φ(x) without a branch, right for |x| ≤ [`VECTOR_LIMIT`](Self::VECTOR_LIMIT) only.
     #[inline(always)]
     fn vector_value<R: Real>(&self, x: R) -> R {

@@ -34,6 +34,15 @@ impl Formula for Tanh {
     fn value_and_derivative<R: Real>(&self, x: R) -> (R, R) {
         x.tanh_sech_squared()
     }
+    const IN_HALVES: bool = true;
+    #[inline(always)]
+    fn begin<R: Real>(&self, x: R) -> (R, R) {
+        x.begin_tanh_sech_squared()
+    }
+    #[inline(always)]
+    fn end<R: Real>(&self, x: R, begun: (R, R)) -> (R, R) {
+        x.end_tanh_sech_squared(begun)
+    }
     #[inline(always)]
     fn framework_derivative<R: Real>(&self, _x: R, y: R) -> R {
         R::one() - y * y
