@@ -62,6 +62,11 @@ pub trait Real:
     fn end_tanh_sech_squared(self, begun: (Self, Self)) -> (Self, Self) {
         begun
     }
+    /// tanh(x) and 1/cosh²(x) for |x| ≤ 1, where they need no exponential.
+    #[inline(always)]
+    fn inner_tanh_sech_squared(self) -> (Self, Self) {
+        self.tanh_sech_squared()
+    }
     /// The logistic function 1/(1 + e^(−x)), to relative precision on both sides.
     fn sigmoid(self) -> Self;
     /// The error function.

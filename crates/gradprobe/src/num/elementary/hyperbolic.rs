@@ -4,7 +4,7 @@
 //! batch of chains, so it carries along only the roundings that two units in the last place ask
 //! for.
 
-use super::coefficients::TANH_DEFICIT;
+use super::coefficients::{INNER_TANH_DENOMINATOR, INNER_TANH_NUMERATOR, TANH_DEFICIT};
 use super::exponential::{at_least, horner, power_of_two, reduced_plain, sigmoid_left};
 
 const THIRD: f64 = 1.0 / 3.0;
@@ -96,6 +96,19 @@ pub(super) fn tanh_sech_squared(x: f64) -> (f64, f64) {
 pub(super) fn end(x: f64, begun: (f64, f64)) -> (f64, f64) {
     let parts = hyperbolic(begun);
     (parts.tanh(x), parts.sech_squared())
+}
+
+/// tanh(x) and sech²(x) for |x| ≤ 1.
+#[inline(always)]
+pub(super) fn inner(x: f64) -> (f64, f64) {
+    let z = x * x;
+    let ratio = horner(z, &INNER_TANH_NUMERATOR) / horner(z, &INNER_TANH_DENOMINATOR);
+    let rest = x * z * ratio;
+    let tanh = x + rest;
+    let lost = (x - tanh) + rest;
+    // 1 − tanh² is at least 0.42 here, and counts what tanh lost when it was rounded.
+    let square = (-tanh).mul_add(tanh, 1.0);
+    (tanh, (-2.0 * tanh).mul_add(lost, square))
 }
 
 #[inline(always)]

@@ -88,6 +88,10 @@ impl Real for f64 {
     fn end_tanh_sech_squared(self, begun: (Self, Self)) -> (Self, Self) {
         hyperbolic::end(self, begun)
     }
+    #[inline(always)]
+    fn inner_tanh_sech_squared(self) -> (Self, Self) {
+        hyperbolic::inner(self)
+    }
     const REDUCIBLE: f64 = trigonometric::REDUCIBLE;
     #[inline(always)]
     fn reduced_sin(self) -> Self {
@@ -142,6 +146,10 @@ impl Real for f32 {
     #[inline(always)]
     fn end_tanh_sech_squared(self, begun: (Self, Self)) -> (Self, Self) {
         single::end(self, begun)
+    }
+    #[inline(always)]
+    fn inner_tanh_sech_squared(self) -> (Self, Self) {
+        single::inner(self)
     }
     const REDUCIBLE: f64 = trigonometric::REDUCIBLE;
     #[inline(always)]

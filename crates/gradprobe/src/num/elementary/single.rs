@@ -113,6 +113,33 @@ pub(super) fn end(x: f32, (p, raised): (f32, f32)) -> (f32, f32) {
     ((m * inverse).copysign(x), sech_squared)
 }
 
+/// tanh(x) and sech²(x) for |x| ≤ 1.
+#[inline(always)]
+pub(super) fn inner(x: f32) -> (f32, f32) {
+    const Q: [f32; 7] = {
+        let mut narrow = [0.0; 7];
+        let mut i = 0;
+        while i < 7 {
+            narrow[i] = c::INNER_TANH_SHORT[i] as f32;
+            i += 1;
+        }
+        narrow
+    };
+    let z = x * x;
+    let q = Q[6]
+        .mul_add(z, Q[5])
+        .mul_add(z, Q[4])
+        .mul_add(z, Q[3])
+        .mul_add(z, Q[2])
+        .mul_add(z, Q[1])
+        .mul_add(z, Q[0]);
+    let rest = x * z * q;
+    let tanh = x + rest;
+    let lost = (x - tanh) + rest;
+    let square = (-tanh).mul_add(tanh, 1.0);
+    (tanh, (-2.0 * tanh).mul_add(lost, square))
+}
+
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
     let (p, k) = reduced_32(at_least_32(-x.abs(), -120.0));

@@ -404,6 +404,61 @@ impl<F: Formula, T: Real> WithSimd for Both<'_, F, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
+        if F::INNER_LIMIT == 0.0 {
+            return self.outer();
+        }
+        let Self {
+            formula, weight, ..
+        } = self;
+        let results = self
+            .y
+            .chunks_mut(BLOCK)
+            .zip(self.derivative.chunks_mut(BLOCK));
+        for ((y, derivative), x) in results.zip(self.x.chunks(BLOCK)) {
+            let block = Both {
+                formula,
+                weight,
+                x,
+                y,
+                derivative,
+            };
+            match block.inside() {
+                (_, false) => block.inner(),
+                (false, true) => block.outer(),
+                (true, true) => block.mixed(),
+            }
+        }
+    }
+}
+
+/// Entries of which it is decided together which way they are computed. Each entry's own size
+/// decides which result it is given, so that a result does not depend on its neighbours.
+const BLOCK: usize = 64;
+
+impl<F: Formula, T: Real> Both<'_, F, T> {
+    /// Is an entry within the inner limit? Is one outside it (or NaN)?
+    #[inline(always)]
+    fn inside(&self) -> (bool, bool) {
+        let limit = T::from_f64(F::INNER_LIMIT);
+        let (mut some_inside, mut some_outside) = (false, false);
+        for &x in self.x {
+            let inside = (self.weight * x).abs() <= limit;
+            some_inside |= inside;
+            some_outside |= !inside;
+        }
+        (some_inside, some_outside)
+    }
+
+    #[inline(always)]
+    fn inner(self) {
+        let results = self.y.iter_mut().zip(self.derivative);
+        for ((y, derivative), &x) in results.zip(self.x) {
+            (*y, *derivative) = self.formula.inner(self.weight * x);
+        }
+    }
+
+    #[inline(always)]
+    fn outer(self) {
         let formula = self.formula;
         let results = self.y.iter_mut().zip(self.derivative.iter_mut());
         for ((y, derivative), &x) in results.zip(self.x) {
@@ -421,6 +476,33 @@ impl<F: Formula, T: Real> WithSimd for Both<'_, F, T> {
             for ((y, derivative), &x) in results.zip(self.x) {
                 (*y, *derivative) = formula.end(self.weight * x, (*y, *derivative));
             }
+        }
+    }
+
+    #[inline(always)]
+    fn mixed(self) {
+        let Self {
+            formula,
+            weight,
+            x,
+            y,
+            derivative,
+        } = self;
+        let block = Both {
+            formula,
+            weight,
+            x,
+            y: &mut *y,
+            derivative: &mut *derivative,
+        };
+        block.outer();
+        let limit = T::from_f64(F::INNER_LIMIT);
+        for ((y, derivative), &x) in y.iter_mut().zip(derivative).zip(x) {
+            let x = weight * x;
+            let inside = x.abs() <= limit;
+            let inner = formula.inner(x);
+            *y = T::select(inside, inner.0, *y);
+            *derivative = T::select(inside, inner.1, *derivative);
         }
     }
 }

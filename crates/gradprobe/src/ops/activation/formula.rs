@@ -85,6 +85,15 @@ pub trait Formula: Debug + Clone + Send + Sync + 'static {
         begun
     }
 
+    /// Up to which |x| [`inner`](Self::inner) holds, and is taken for both; 0 if it never is.
+    const INNER_LIMIT: f64 = 0.0;
+
+    /// φ(x) and φ′(x) by a cheaper way for small |x|.
+    #[inline(always)]
+    fn inner<R: Real>(&self, x: R) -> (R, R) {
+        self.value_and_derivative(x)
+    }
+
     /// φ(x) without a branch, right for |x| ≤ [`VECTOR_LIMIT`](Self::VECTOR_LIMIT) only.
     #[inline(always)]
     fn vector_value<R: Real>(&self, x: R) -> R {

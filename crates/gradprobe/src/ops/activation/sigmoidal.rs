@@ -43,6 +43,11 @@ impl Formula for Tanh {
     fn end<R: Real>(&self, x: R, begun: (R, R)) -> (R, R) {
         x.end_tanh_sech_squared(begun)
     }
+    const INNER_LIMIT: f64 = 1.0;
+    #[inline(always)]
+    fn inner<R: Real>(&self, x: R) -> (R, R) {
+        x.inner_tanh_sech_squared()
+    }
     #[inline(always)]
     fn framework_derivative<R: Real>(&self, _x: R, y: R) -> R {
         R::one() - y * y
