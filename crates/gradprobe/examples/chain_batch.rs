@@ -2,6 +2,7 @@
 //!
 //! `chain_batch --dtype f32 --depth 4 --count 1000000 --repeat 20 --activation tanh`
 
+use gradprobe::num::Threads;
 use gradprobe::ops::activation::{ActivationElement, parse};
 use gradprobe::theory::{BatchWeights, chain_batch};
 use std::collections::BTreeMap;
@@ -25,17 +26,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         let known = options.get_mut(name.trim_start_matches('-'));
         *known.ok_or(format!("unknown option {name}"))? = value;
     }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(options["threads"].parse()?)
-        .build_global()?;
+    let threads = Threads::new(options["threads"].parse()?)?;
     match options["dtype"].as_str() {
-        "f32" => time::<f32>(&options),
-        "f64" => time::<f64>(&options),
+        "f32" => time::<f32>(&options, &threads),
+        "f64" => time::<f64>(&options, &threads),
         other => Err(format!("dtype is {other}, expected f32 or f64").into()),
     }
 }
 
-fn time<T: ActivationElement>(options: &BTreeMap<String, String>) -> Result<(), Box<dyn Error>> {
+fn time<T: ActivationElement>(
+    options: &BTreeMap<String, String>,
+    threads: &Threads,
+) -> Result<(), Box<dyn Error>> {
     let activation = parse(&options["activation"])?;
     let depth: usize = options["depth"].parse()?;
     let count: usize = options["count"].parse()?;
@@ -51,13 +53,8 @@ fn time<T: ActivationElement>(options: &BTreeMap<String, String>) -> Result<(), 
     let mut seconds = Vec::new();
     for run in 0..repeat + 3 {
         let start = Instant::now();
-        chain_batch(
-            &*activation,
-            &x,
-            BatchWeights::Shared(&weights),
-            &mut output,
-            &mut gradients,
-        )?;
+        let weights = BatchWeights::Shared(&weights);
+        threads.install(|| chain_batch(&*activation, &x, weights, &mut output, &mut gradients))?;
         // The first ones touch the memory and start the threads.
         if run >= 3 {
             seconds.push(start.elapsed().as_secs_f64());

@@ -4,7 +4,7 @@ use crate::diagnose::{Diagnosis, diagnose};
 use crate::graph::Graph;
 use crate::import::spec::{Dtype, LossKind, Network, OptimiserKind, SpecError, Specification};
 use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
-use crate::num::Tensor;
+use crate::num::{Tensor, Threads};
 use crate::run::{Executor, Options, RunElement, RunError};
 
 /// Why a check stops.
@@ -41,10 +41,11 @@ pub fn check(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
     let specification = network.specification();
+    let pool = Threads::new(threads).map_err(RunError::from)?;
     let mut runs = Vec::with_capacity(specification.seeds.len());
     let mut trainable = 0;
     for (done, &seed) in specification.seeds.iter().enumerate() {
-        let graph = network.build(seed)?;
+        let graph = pool.install(|| network.build(seed))?;
         trainable = graph.trainable_count();
         let batch = network.batch(seed)?;
         let options = Options {

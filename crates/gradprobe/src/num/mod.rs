@@ -15,6 +15,7 @@ pub mod simd;
 pub mod statistics;
 pub mod sum;
 pub mod tensor;
+pub mod threads;
 
 pub use element::Element;
 pub use extended::Extended;
@@ -26,3 +27,4 @@ pub use round::Dtype;
 pub use scaled::Scaled;
 pub use statistics::{Bounds, Statistics};
 pub use tensor::{Shape, Tensor, View, ViewMut};
+pub use threads::{Threads, ThreadsError};

@@ -6,7 +6,7 @@ use super::plan::{Plan, Source};
 use super::trace::{ParameterTrace, Trace};
 use crate::graph::{CotangentKind, Graph, Node, Objective, Origin, ParameterData, ValueId};
 use crate::num::random::Stream;
-use crate::num::{Scaled, Shape, Statistics, Tensor, View};
+use crate::num::{Scaled, Shape, Statistics, Tensor, Threads, ThreadsError, View};
 use crate::ops::{Context, Mode, OpElement, OpError};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -76,13 +76,8 @@ pub enum RunError {
         got: Shape,
     },
     /// Threads could not be started.
-    #[error("cannot start {threads} threads: {source}")]
-    Threads {
-        /// How many were asked for.
-        threads: usize,
-        /// Why not.
-        source: rayon::ThreadPoolBuildError,
-    },
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
 }
 
 impl RunError {
@@ -217,7 +212,7 @@ pub struct Executor<'g, T> {
     values: Vec<Vec<T>>,
     cotangents: Vec<Cotangent<T>>,
     scratch: backward::Scratch<T>,
-    pool: Option<rayon::ThreadPool>,
+    threads: Threads,
 }
 
 impl<'g, T: RunElement> Executor<'g, T> {
@@ -226,15 +221,9 @@ impl<'g, T: RunElement> Executor<'g, T> {
     /// # Errors
     /// If threads cannot be started.
     pub fn new(graph: &'g Graph, mut options: Options) -> Result<Self, RunError> {
-        if options.threads == 0 {
-            options.threads = std::thread::available_parallelism().map_or(1, usize::from);
-        }
+        let threads = Threads::new(options.threads)?;
+        options.threads = threads.count();
         let plan = Plan::new(graph, options.mode, options.input_gradients);
-        let threads = options.threads;
-        let pool = (threads > 1)
-            .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build())
-            .transpose()
-            .map_err(|source| RunError::Threads { threads, source })?;
         let data = graph.parameters().iter().map(|parameter| &parameter.data);
         Ok(Self {
             parameters: data.map(T::parameter).collect(),
@@ -251,7 +240,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
             graph,
             options,
             plan,
-            pool,
+            threads,
         })
     }
 
@@ -261,14 +250,8 @@ impl<'g, T: RunElement> Executor<'g, T> {
     /// If the inputs do not fit the graph, or a node cannot compute (a class index out of range).
     pub fn run(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
         self.check_inputs(inputs)?;
-        match self.pool.take() {
-            Some(pool) => {
-                let result = pool.install(|| self.run_here(inputs));
-                self.pool = Some(pool);
-                result
-            }
-            None => self.run_here(inputs),
-        }
+        let threads = self.threads.clone();
+        threads.install(|| self.run_here(inputs))
     }
 
     /// The value of the network's output after a run.

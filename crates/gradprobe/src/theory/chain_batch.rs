@@ -49,7 +49,8 @@ pub enum BatchError {
 ///
 /// `output` has n elements; `gradients` has depth × n, `[depth][n]`: df/dw_1 of every chain first.
 /// Both are overwritten. A NaN in a chain makes that chain's results NaN; what is below the
-/// type's range comes out as zero.
+/// type's range comes out as zero. Many chains are shared among the threads that it is called on
+/// ([`Threads::install`](crate::num::Threads::install)).
 pub fn chain_batch<T: ActivationElement>(
     activation: &dyn Activation,
     x: &[T],
