@@ -1,5 +1,6 @@
 //! The JSON of a check. Its schema is documented in `docs/CHECK_JSON.md`.
 
+use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::{
     Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement, Signal, Spread,
@@ -105,7 +106,7 @@ pub fn write_check_json(
         findings: &diagnosis.findings,
         runs: measurement.runs.iter().map(run).collect(),
     };
-    serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
+    serde_json::to_writer_pretty(SafeJson(&mut *out), &document).map_err(io::Error::from)?;
     writeln!(out)
 }
 
