@@ -104,10 +104,18 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
             if from_input { "input" } else { "output" }
         ),
         Some(Law::Step { at, decades }) => {
+            let layer = &layers[at].median;
+            let saturated = layer.saturated_fraction.filter(|&share| share >= 0.5);
+            let why = saturated.map_or_else(String::new, |share| {
+                format!(
+                    ", which is saturated ({:.0} % of its outputs)",
+                    100.0 * share
+                )
+            });
             format!(
-                ", {:.1} of them in one step at `{}`",
+                ", {:.1} of them in one step at `{}`{why}",
                 decades.abs(),
-                layers[at].median.name
+                layer.name
             )
         }
         _ => String::new(),
