@@ -53,8 +53,8 @@ pub fn write_check_text(
 
 fn heading(out: &mut dyn Write, measurement: &Measurement, width: usize) -> io::Result<()> {
     let mode = match measurement.mode {
-        Mode::Train => "training mode",
-        Mode::Eval => "inference mode",
+        Mode::Train => "training",
+        Mode::Eval => "inference",
     };
     let text = format!(
         "{}: {}, batch {}, {}, {mode}",
