@@ -1,7 +1,7 @@
 //! Why a command stops, and how that is said.
 
 use crate::specification_error;
-use anstream::eprintln;
+use crate::talk::say;
 use anstyle::{AnsiColor, Style};
 use gradprobe::import::spec::SpecError;
 use std::io;
@@ -17,19 +17,9 @@ pub enum Failure {
     Input(String),
     /// A message that is already laid out, e.g. with the source text it points into.
     Rendered(String),
-    /// The reader of the output went away (`| head`): nothing is wrong.
-    BrokenPipe,
 }
 
 impl Failure {
-    /// A failure to write to `place`.
-    pub fn writing(place: &str, error: &io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::BrokenPipe;
-        }
-        Self::Input(format!("cannot write {place}: {}", in_words(error)))
-    }
-
     /// A mistake in a specification, shown in its text.
     pub fn spec(error: &SpecError) -> Self {
         match specification_error::render(error) {
@@ -42,9 +32,8 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
         match self {
-            Self::BrokenPipe => return ExitCode::SUCCESS,
-            Self::Input(message) => eprintln!("{style}error{style:#}: {message}"),
-            Self::Rendered(message) => eprintln!("{message}"),
+            Self::Input(message) => say(format_args!("{style}error{style:#}: {message}")),
+            Self::Rendered(message) => say(format_args!("{message}")),
         }
         ExitCode::from(BAD_INPUT)
     }

@@ -1,12 +1,14 @@
 //! The command line of gradprobe.
 //!
 //! Machine output goes to stdout or to `-o`, talk goes to stderr. Exit status: 0 healthy,
-//! 1 findings at or above `--fail-on`, 2 bad input.
+//! 1 findings at or above `--fail-on`, 2 bad input or an output that cannot be written.
 
 mod commands;
+mod fail_on;
 mod failure;
 mod output;
 mod specification_error;
+mod talk;
 
 use clap::Parser;
 use failure::Failure;
@@ -18,7 +20,7 @@ use std::process::ExitCode;
     name = "gradprobe",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 80
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -13,11 +13,15 @@ pub struct OutputArguments {
 }
 
 impl OutputArguments {
-    /// Should the result be coloured? Only on a terminal, and not under NO_COLOR.
+    /// Should the result be coloured? Only on a terminal; NO_COLOR and CLICOLOR_FORCE overrule it.
     pub fn colour(&self) -> bool {
         self.output.is_none()
-            && io::stdout().is_terminal()
             && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+    }
+
+    /// Does the result go to a terminal?
+    pub fn is_terminal(&self) -> bool {
+        self.output.is_none() && io::stdout().is_terminal()
     }
 
     /// Columns to fit the result in: the terminal's, at least 80; 80 elsewhere.
@@ -28,9 +32,7 @@ impl OutputArguments {
             .ok()
             .and_then(|columns| columns.parse().ok());
         match columns {
-            Some(columns) if self.output.is_none() && io::stdout().is_terminal() => {
-                usize::clamp(columns, NARROWEST, WIDEST)
-            }
+            Some(columns) if self.is_terminal() => usize::clamp(columns, NARROWEST, WIDEST),
             _ => NARROWEST,
         }
     }
@@ -43,13 +45,10 @@ impl OutputArguments {
         &self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let Some(path) = &self.output else {
-            let mut out = BufWriter::new(io::stdout().lock());
-            return write(&mut out)
-                .and_then(|()| out.flush())
-                .map_err(|error| Failure::writing("to stdout", &error));
-        };
-        self.write_file(path, write)
+        match &self.output {
+            Some(path) => self.write_file(path, write),
+            None => write_stdout(write),
+        }
     }
 
     fn write_file(
@@ -98,6 +97,18 @@ impl OutputArguments {
         file.as_file().sync_all().map_err(|error| failed(&error))?;
         file.persist(path).map_err(|error| failed(&error.error))?;
         Ok(())
+    }
+}
+
+/// Writes to stdout. A reader that went away (`| head`) has what it wanted: nothing is wrong.
+pub fn write_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Input(format!(
+            "cannot write to stdout: {}",
+            in_words(&error)
+        ))),
+        _ => Ok(()),
     }
 }
 

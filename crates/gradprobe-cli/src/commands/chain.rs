@@ -1,7 +1,9 @@
 //! `gradprobe chain`: the scalar chain, its gradients three ways, and what follows.
 
 use crate::Failure;
+use crate::fail_on::FailOn;
 use crate::output::OutputArguments;
+use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
 use gradprobe::diagnose::chain::{ChainOptions, Examination};
 use gradprobe::num::Dtype;
@@ -68,12 +70,21 @@ pub struct ChainArguments {
     #[arg(long, value_name = "LANG", default_value = "en")]
     lang: LanguageName,
 
-    /// Only the table of gradients
-    #[arg(short, long)]
-    quiet: bool,
-
     #[command(flatten)]
     output: OutputArguments,
+
+    /// The least severity that makes the exit status 1: a gradient that vanishes, explodes or is 0
+    /// is an error, one of which no digit holds a warning
+    #[arg(long, value_enum, default_value = "never", value_name = "SEVERITY")]
+    fail_on: FailOn,
+
+    /// Say on stderr how long it took
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+
+    /// Only the table of gradients, and no progress
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -148,25 +159,35 @@ impl ChainArguments {
             dtypes: self.dtypes(),
             ..ChainOptions::default()
         };
+        let mut times = Times::new(self.verbose);
+        // These are written as they come: on a terminal a count would run into them.
+        let streamed = matches!(self.format, Format::Json | Format::Csv);
+        let counted = !self.quiet && !self.verbose && !(streamed && self.output.is_terminal());
+        let mut progress = Progress::new("chain", chains.len(), counted);
+        let (mut severities, mut done) = (Vec::new(), 0);
+        let runs = Examination::each(chains, &options).inspect(|run| {
+            severities.extend(run.conclusion.tendency.severity());
+            done += 1;
+            progress.show(done);
+        });
         self.output.write(|out| match self.format {
             Format::Text => {
-                let runs: Vec<Examination> = Examination::each(chains, &options).collect();
+                let runs: Vec<Examination> = runs.collect();
                 write_chain_text(out, &runs, &self.text_options())
             }
             Format::Latex => {
-                let runs: Vec<Examination> = Examination::each(chains, &options).collect();
+                let runs: Vec<Examination> = runs.collect();
                 write_chain_latex(out, &runs, self.full)
             }
             Format::Json => {
                 let json = ChainJsonOptions { full: self.full };
-                write_chain_json(out, Examination::each(chains, &options), &json)
+                write_chain_json(out, runs, &json)
             }
-            Format::Csv => {
-                let runs = Examination::each(chains, &options);
-                write_chain_csv(out, &options.dtypes, runs)
-            }
+            Format::Csv => write_chain_csv(out, &options.dtypes, runs),
         })?;
-        Ok(ExitCode::SUCCESS)
+        drop(progress);
+        times.step(format_args!("examined and written"));
+        Ok(self.fail_on.status(severities))
     }
 
     /// A chain for every activation and input.

@@ -1,14 +1,14 @@
 //! `gradprobe check`: runs a network with every signal measured and judges what was measured.
 
+use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::output::OutputArguments;
+use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
 use gradprobe::check::{Check, CheckError};
-use gradprobe::diagnose::Severity;
 use gradprobe::import::spec::{Dtype, Network, Specification};
 use gradprobe::ops::Mode;
 use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,16 +17,16 @@ use std::process::ExitCode;
 /// The network is a TOML file (`gradprobe init` writes one to start from). Layer by layer the
 /// table shows the forward and the backward signal in decades (powers of ten, relative to the last
 /// layer), the size of the weight's gradient, the share of saturated outputs and dead units, and
-/// what each layer's weights and activation add to the backward signal. Exit status: 0 if no
-/// finding reaches `--fail-on`, 1 if one does, 2 on bad input.
+/// what each layer's weights and activation add to the backward signal.
+///
+/// Exit status: 0 if no finding reaches `--fail-on`, 1 if one does, 2 on bad input.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct CheckArguments {
     /// The network: a TOML file
     #[arg(value_name = "NETWORK.toml")]
     network: PathBuf,
     /// How the result is written
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
     #[command(flatten)]
     output: OutputArguments,
@@ -51,7 +51,7 @@ pub struct CheckArguments {
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
     /// The least severity of a finding that makes the exit status 1
-    #[arg(long, value_enum, default_value_t, value_name = "SEVERITY")]
+    #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     fail_on: FailOn,
     /// Threads to use; the result does not depend on it (default: one a core)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -59,7 +59,10 @@ pub struct CheckArguments {
     /// Show every layer, however many there are
     #[arg(long)]
     all_layers: bool,
-    /// Print no progress
+    /// Say how long each step took, on stderr
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Say nothing but the result and mistakes: no progress
     #[arg(short, long)]
     quiet: bool,
 }
@@ -89,40 +92,22 @@ enum ModeArgument {
     Eval,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum FailOn {
-    /// Any finding
-    Info,
-    /// A warning or an error
-    Warning,
-    /// An error
-    #[default]
-    Error,
-    /// Nothing
-    Never,
-}
-
-impl FailOn {
-    fn is_reached_by(self, severity: Severity) -> bool {
-        match self {
-            Self::Info => true,
-            Self::Warning => severity >= Severity::Warning,
-            Self::Error => severity >= Severity::Error,
-            Self::Never => false,
-        }
-    }
-}
-
 impl CheckArguments {
     /// Runs the command.
     pub fn run(self) -> Result<ExitCode, Failure> {
+        let mut times = Times::new(self.verbose);
         let specification = self.specification()?;
-        let seeds = specification.seeds.len();
+        let seeds = specification.seeds.clone();
         let network = Network::new(specification).map_err(|error| Failure::spec(&error))?;
-        let mut progress = Progress::new(seeds, self.quiet);
+        times.step(format_args!("read and planned"));
+        let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
         let threads = self.threads.map_or(0, usize::from);
-        let checked = gradprobe::check::check(&network, threads, &mut |done| progress.show(done));
-        progress.clear();
+        let checked = gradprobe::check::check(&network, threads, &mut |done| {
+            progress.show(done);
+            times.step(format_args!("built and ran seed {}", seeds[done - 1]));
+        });
+        drop(progress);
+        times.step(format_args!("judged"));
         let Check {
             measurement,
             diagnosis,
@@ -139,17 +124,20 @@ impl CheckArguments {
             Format::Text => write_check_text(out, &measurement, &diagnosis, &options),
             Format::Json => write_check_json(out, &measurement, &diagnosis),
         })?;
-        let fails = diagnosis
-            .findings
-            .iter()
-            .any(|f| self.fail_on.is_reached_by(f.severity));
-        Ok(ExitCode::from(u8::from(fails)))
+        times.step(format_args!("written"));
+        times.end();
+        let severities = diagnosis.findings.iter().map(|finding| finding.severity);
+        Ok(self.fail_on.status(severities))
     }
 
     /// The file's specification, with what the command line says instead.
     fn specification(&self) -> Result<Specification, Failure> {
-        let mut specification =
-            Specification::read(&self.network).map_err(|error| Failure::spec(&error))?;
+        let mut specification = Specification::read(&self.network).map_err(|mut error| {
+            if !self.network.exists() {
+                error.help = Some("`gradprobe init FILE` writes a network to start from".into());
+            }
+            Failure::spec(&error)
+        })?;
         if !self.seed.is_empty() {
             specification.seeds.clone_from(&self.seed);
         } else if let Some(count) = self.seeds {
@@ -171,38 +159,5 @@ impl CheckArguments {
             specification.batch = usize::try_from(batch).unwrap_or(usize::MAX);
         }
         Ok(specification)
-    }
-}
-
-/// A line on stderr that counts the seeds, on a terminal only.
-struct Progress {
-    seeds: usize,
-    shown: bool,
-    wanted: bool,
-}
-
-impl Progress {
-    fn new(seeds: usize, quiet: bool) -> Self {
-        let wanted = !quiet && seeds > 1 && std::io::stderr().is_terminal();
-        Self {
-            seeds,
-            shown: false,
-            wanted,
-        }
-    }
-
-    fn show(&mut self, done: usize) {
-        if self.wanted {
-            let mut stderr = std::io::stderr().lock();
-            // A progress line that cannot be written is no reason to stop.
-            let _ = write!(stderr, "\rseed {done} of {}", self.seeds).and_then(|()| stderr.flush());
-            self.shown = true;
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! `gradprobe init`: a commented specification to start from.
 
 use crate::failure::{Failure, in_words};
-use crate::output::shown;
+use crate::output::{shown, write_stdout};
+use crate::talk::say;
 use clap::ValueEnum;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,15 +52,13 @@ impl InitArguments {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let text = self.template.text();
         if self.file == Path::new("-") {
-            let mut out = io::stdout().lock();
-            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            written.map_err(|error| Failure::writing("to stdout", &error))?;
+            write_stdout(|out| out.write_all(text.as_bytes()))?;
             return Ok(ExitCode::SUCCESS);
         }
         write_file(&self.file, text, self.force)?;
         if !self.quiet {
             let file = shown(&self.file);
-            anstream::eprintln!("wrote {file}; next: gradprobe check {file}");
+            say(format_args!("wrote {file}; next: gradprobe check {file}"));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -145,6 +145,24 @@ pub enum DataError {
     },
 }
 
+impl DataError {
+    /// What to do about it, where that is not in the message.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable { .. } => {
+                Some("the path is looked up from the folder of the file that names it")
+            }
+            Self::Ragged { .. } => Some("every row needs as many fields as the first"),
+            Self::NotANumber { .. } | Self::NotFinite { .. } => {
+                Some("fill the value in, or leave the row out")
+            }
+            Self::TooLarge { .. } => Some("keep a part of the file"),
+            Self::TooFewRows { .. } => Some("lower `batch`"),
+            _ => None,
+        }
+    }
+}
+
 /// A path on one line.
 fn shown(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string()

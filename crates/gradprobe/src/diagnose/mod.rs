@@ -8,6 +8,6 @@ mod verdict;
 mod zero_cause;
 
 pub use finding::{Finding, Severity};
-pub use trend::{Direction, Law, Trend, trend};
+pub use trend::{Direction, Law, Trend, factor_in_words, trend};
 pub use verdict::{Diagnosis, Verdict, diagnose};
 pub use zero_cause::{ZeroCause, cause_of_zero_derivative, vanishes_in, zero_cause};

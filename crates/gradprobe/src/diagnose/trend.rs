@@ -14,6 +14,8 @@ const POWER_LAW_ADVANTAGE: f64 = 0.7;
 const STEEPEST_POWER: f64 = 2.0;
 /// Fewer points than this cannot tell the laws apart.
 const FEWEST_POINTS: usize = 5;
+/// Among fewer points a step has to be all but the whole change: two equal steps have half each.
+const STEP_SHARE_OF_FEW: f64 = 0.9;
 
 /// The law that a signal follows over the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +57,15 @@ pub struct Trend {
     pub r_squared: f64,
 }
 
+/// A factor a layer as it is printed: three decimals, or significant digits where those say nothing.
+pub fn factor_in_words(factor: f64) -> String {
+    if (0.01..1e4).contains(&factor) {
+        format!("{factor:.3}")
+    } else {
+        format!("{factor:.2e}")
+    }
+}
+
 /// Which way a signal runs through the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -64,7 +75,8 @@ pub enum Direction {
     Backward,
 }
 
-/// Fits a law to log10 norms (in decades) by layer, first to last; `None` for fewer than two.
+/// Fits a law to log10 norms (in decades) by layer, first to last; `None` for fewer than two, and
+/// for two that differ: they lie on every law.
 ///
 /// The three candidates are straight lines by least squares: over the layer's number, over the log
 /// of its distance from the input, over that from the output.
@@ -88,10 +100,18 @@ pub fn trend(decades: &[f64], direction: Direction) -> Option<Trend> {
     if (last - first).abs() < FLAT_DECADES {
         return flat(1.0);
     }
+    if count == 2 {
+        return None;
+    }
     let steps: Vec<f64> = decades.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let largest = (0..steps.len()).max_by(|&a, &b| steps[a].abs().total_cmp(&steps[b].abs()))?;
     let share = steps[largest] / (last - first);
-    if count >= FEWEST_POINTS && share > STEP_SHARE {
+    let enough = if count >= FEWEST_POINTS {
+        STEP_SHARE
+    } else {
+        STEP_SHARE_OF_FEW
+    };
+    if share > enough {
         let at = if direction == Direction::Forward {
             largest + 1
         } else {
@@ -225,6 +245,22 @@ mod tests {
                 decades: -6.0
             })
         );
+    }
+
+    #[test]
+    fn few_layers_show_a_step_only_where_it_is_all_but_everything() {
+        let law = |decades: &[f64]| trend(decades, Direction::Backward).map(|trend| trend.law);
+        let saturated = law(&[-87.0, -0.8, -0.4, -0.2]);
+        assert!(
+            matches!(saturated, Some(Law::Step { at: 0, .. })),
+            "{saturated:?}"
+        );
+        let uneven = law(&[-4.0, -1.0, 0.0]);
+        assert!(
+            matches!(uneven, Some(Law::Exponential { .. })),
+            "{uneven:?}"
+        );
+        assert_eq!(law(&[-4.0, 0.0]), None);
     }
 
     #[test]

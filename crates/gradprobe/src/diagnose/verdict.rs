@@ -27,8 +27,8 @@ pub enum Verdict {
 pub struct Diagnosis {
     /// The verdict.
     pub verdict: Verdict,
-    /// Decades of backward signal from the last parametrised layer to the first; `None` where the
-    /// first layer's cotangent is an exact zero.
+    /// Decades of backward signal from the last layer back to the weights of the first; `None`
+    /// where what arrives there is an exact zero.
     pub total_decades: Option<f64>,
     /// How the backward signal changes with depth.
     pub backward: Option<Trend>,
@@ -37,7 +37,7 @@ pub struct Diagnosis {
     /// The layer at which it starts: going backward, the first that a decade is lost (or gained)
     /// by, for good.
     pub starts_at: Option<String>,
-    /// The gains of all layers of the chain together, by cause.
+    /// The gains that make up those decades, by cause.
     pub gains: Gains,
     /// What the rules found, worst first.
     pub findings: Vec<Finding>,
@@ -46,9 +46,7 @@ pub struct Diagnosis {
 /// The layers that a verdict on depth is given on: those on the chain with parameters.
 pub(super) fn judged_layers(measurement: &Measurement) -> Vec<&LayerMeasurement> {
     let layers = measurement.layers.iter();
-    layers
-        .filter(|layer| layer.median.on_spine && !layer.median.parameters.is_empty())
-        .collect()
+    layers.filter(|layer| layer.median.is_judged()).collect()
 }
 
 /// The layer, going backward, from which on at least one decade is lost (`sign` −1) or gained (+1).
@@ -56,7 +54,7 @@ pub(super) fn onset<'a>(
     layers: &[&'a LayerMeasurement],
     sign: f64,
 ) -> Option<&'a LayerMeasurement> {
-    let changed = |layer: &&&LayerMeasurement| match layer.median.decades_at_weights() {
+    let changed = |layer: &&&LayerMeasurement| match layer.median.decades_at_weights {
         Some(decades) => sign * decades >= 1.0,
         None => sign < 0.0,
     };
@@ -69,7 +67,7 @@ pub fn diagnose(measurement: &Measurement) -> Diagnosis {
     let decades = |get: fn(&LayerMeasurement) -> Option<f64>| -> Option<Vec<f64>> {
         layers.iter().map(|layer| get(layer)).collect()
     };
-    let backward = decades(|layer| layer.median.decades_at_weights());
+    let backward = decades(|layer| layer.median.decades_at_weights);
     let forward = decades(|layer| layer.median.forward_decades);
     let mut findings: Vec<Finding> = rules::registry()
         .iter()
@@ -93,7 +91,7 @@ pub fn diagnose(measurement: &Measurement) -> Diagnosis {
         verdict,
         total_decades: layers
             .first()
-            .and_then(|layer| layer.median.decades_at_weights()),
+            .and_then(|layer| layer.median.decades_at_weights),
         backward: backward.and_then(|decades| trend(&decades, Direction::Backward)),
         forward: forward.and_then(|decades| trend(&decades, Direction::Forward)),
         starts_at: starts_at.map(|layer| layer.median.name.clone()),

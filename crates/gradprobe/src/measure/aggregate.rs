@@ -47,6 +47,7 @@ fn layer(runs: &[&LayerRun]) -> LayerMeasurement {
             pre_activation: (!pre_activations.is_empty()).then(|| signal(&pre_activations)),
             forward_decades: median(runs, |run| run.forward_decades),
             backward_decades: median(runs, |run| run.backward_decades),
+            decades_at_weights: median(runs, |run| run.decades_at_weights),
             saturated_fraction: median(runs, |run| run.saturated_fraction),
             dead_fraction: median(runs, |run| run.dead_fraction),
             gains,

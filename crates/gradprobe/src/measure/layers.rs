@@ -57,6 +57,8 @@ fn set_decades(layers: &mut [LayerRun]) {
     for layer in layers {
         layer.forward_decades = above(layer.forward.log10_l2, forward);
         layer.backward_decades = above(layer.backward.log10_l2, backward);
+        let inside = layer.gains.activation + layer.gains.normalisation;
+        layer.decades_at_weights = layer.backward_decades.map(|decades| decades + inside);
     }
 }
 
@@ -118,6 +120,7 @@ fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
         pre_activation,
         forward_decades: None,
         backward_decades: None,
+        decades_at_weights: None,
         saturated_fraction: bounded,
         dead_fraction: dead,
         gains: Gains::default(),

@@ -126,6 +126,9 @@ pub struct LayerRun {
     pub forward_decades: Option<f64>,
     /// D = log10(‖δ‖ / ‖δ of the last layer‖), in decades; it does not change with the loss's scale.
     pub backward_decades: Option<f64>,
+    /// The decades of backward signal that arrive at the layer's weights: those at its output, and
+    /// what its own activation and normalisation add. A saturated first layer shows only here.
+    pub decades_at_weights: Option<f64>,
     /// The share of activation outputs next to a bound; `None` without a bounded activation.
     pub saturated_fraction: Option<f64>,
     /// The share of units that pass no gradient on this batch; `None` without an activation that
@@ -138,10 +141,9 @@ pub struct LayerRun {
 }
 
 impl LayerRun {
-    /// The decades of backward signal that arrive at the layer's weights: those at its output, and
-    /// what its own activation and normalisation add. A saturated first layer shows only here.
-    pub fn decades_at_weights(&self) -> Option<f64> {
-        Some(self.backward_decades? + self.gains.activation + self.gains.normalisation)
+    /// Is it one that a verdict on depth is given on: on the chain, with parameters?
+    pub fn is_judged(&self) -> bool {
+        self.on_spine && !self.parameters.is_empty()
     }
 }
 
@@ -226,15 +228,21 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// The gains of all layers of the chain together, from the last back to the first, in the run
-    /// whose total is the median: medians layer by layer would not add up to a total.
+    /// The gains by cause from the last layer back to the weights of the first, in the run whose
+    /// total is the median: medians layer by layer would not add up to a total.
     pub fn chain_gains(&self) -> Gains {
         let mut gains = Gains::default();
         let Some(run) = self.median_run() else {
             return gains;
         };
-        // A layer's gains lie between it and the layer before: the first one has none before it.
-        for layer in run.layers.iter().filter(|layer| layer.on_spine).skip(1) {
+        let spine = run.layers.iter().filter(|layer| layer.on_spine);
+        let mut spine = spine.skip_while(|layer| !layer.is_judged());
+        // Of the first layer the signal crosses only what lies between its output and its weights.
+        if let Some(first) = spine.next() {
+            gains.activation = first.gains.activation;
+            gains.normalisation = first.gains.normalisation;
+        }
+        for layer in spine {
             for role in Gains::ROLES {
                 *gains.of_mut(role) += layer.gains.of(role);
             }
@@ -242,12 +250,12 @@ impl Measurement {
         gains
     }
 
-    /// The run whose first layer's backward decades are the median (the lower of two).
+    /// The run whose decades at the first layer's weights are the median (the lower of two).
     fn median_run(&self) -> Option<&RunMeasurement> {
         let total = |run: &&RunMeasurement| {
-            let first = run.layers.iter().find(|layer| layer.on_spine);
+            let first = run.layers.iter().find(|layer| layer.is_judged());
             first
-                .and_then(|layer| layer.backward_decades)
+                .and_then(|layer| layer.decades_at_weights)
                 .unwrap_or(f64::NEG_INFINITY)
         };
         let mut runs: Vec<&RunMeasurement> = self.runs.iter().collect();

@@ -1,5 +1,6 @@
 //! The JSON of a check. Its schema is documented in `docs/CHECK_JSON.md`.
 
+use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::{
     Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement, Signal, Spread,
@@ -46,6 +47,7 @@ struct Layer<'a> {
     forward_decades_spread: Option<Spread>,
     backward_decades: Option<f64>,
     backward_decades_spread: Option<Spread>,
+    decades_at_weights: Option<f64>,
     saturated_fraction: Option<f64>,
     dead_fraction: Option<f64>,
     gains: Gains,
@@ -104,7 +106,7 @@ pub fn write_check_json(
         findings: &diagnosis.findings,
         runs: measurement.runs.iter().map(run).collect(),
     };
-    serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
+    serde_json::to_writer_pretty(SafeJson(&mut *out), &document).map_err(io::Error::from)?;
     writeln!(out)
 }
 
@@ -118,6 +120,7 @@ fn layer(layer: &LayerMeasurement) -> Layer<'_> {
         forward_decades_spread: layer.forward_decades_spread,
         backward_decades: median.backward_decades,
         backward_decades_spread: layer.backward_decades_spread,
+        decades_at_weights: median.decades_at_weights,
         saturated_fraction: median.saturated_fraction,
         dead_fraction: median.dead_fraction,
         gains: median.gains,

@@ -1,7 +1,8 @@
 //! The text of a check: a table of the layers in 80 columns, then the verdict.
 
 use super::escape::escape;
-use crate::diagnose::{Diagnosis, Law, Severity, Verdict};
+use super::layout::{plural, wrapped};
+use crate::diagnose::{Diagnosis, Law, Severity, Verdict, factor_in_words};
 use crate::measure::{Gains, LayerMeasurement, Measurement, Optimiser, Spread};
 use crate::ops::{Mode, Role};
 use std::io::{self, Write};
@@ -45,34 +46,34 @@ pub fn write_check_text(
     diagnosis: &Diagnosis,
     options: &CheckTextOptions,
 ) -> io::Result<()> {
-    heading(out, measurement)?;
+    heading(out, measurement, options.width)?;
     table(out, measurement, options)?;
     verdict(out, measurement, diagnosis, options)
 }
 
-fn heading(out: &mut dyn Write, measurement: &Measurement) -> io::Result<()> {
+fn heading(out: &mut dyn Write, measurement: &Measurement, width: usize) -> io::Result<()> {
     let mode = match measurement.mode {
-        Mode::Train => "training mode",
-        Mode::Eval => "inference mode",
+        Mode::Train => "training",
+        Mode::Eval => "inference",
     };
-    writeln!(
-        out,
-        "{}: {} trainable numbers, batch {}, {}, {mode}, {}",
+    let text = format!(
+        "{}: {}, batch {}, {}, {mode}",
         escape(&measurement.network),
-        grouped(measurement.trainable),
+        plural(measurement.trainable, "trainable number"),
         measurement.batch,
         measurement.dtype,
-        plural(measurement.runs.len(), "seed"),
-    )?;
-    match measurement.loss {
-        Some(loss) if measurement.runs.len() > 1 => writeln!(
-            out,
+    );
+    paragraph(out, &text, width)?;
+    let seeds = plural(measurement.runs.len(), "seed");
+    let objective = match measurement.loss {
+        Some(loss) if measurement.runs.len() > 1 => format!(
             "{} loss {:.4} (median; {:.4} to {:.4})",
             measurement.objective, loss.median, loss.min, loss.max
-        )?,
-        Some(loss) => writeln!(out, "{} loss {:.4}", measurement.objective, loss.median)?,
-        None => writeln!(out, "no loss: {}", measurement.objective)?,
-    }
+        ),
+        Some(loss) => format!("{} loss {:.4}", measurement.objective, loss.median),
+        None => format!("no loss: {}", measurement.objective),
+    };
+    paragraph(out, &format!("{seeds}, {objective}"), width)?;
     writeln!(out)
 }
 
@@ -310,22 +311,19 @@ fn verdict(
         Verdict::Unhealthy => ("unhealthy", Style::Bad),
         Verdict::Inconclusive => ("inconclusive", Style::Middling),
     };
-    write!(
-        out,
-        "verdict: {}{word}{}",
-        style(options, tone),
-        style(options, Style::Plain)
-    )?;
-    if diagnosis.verdict == Verdict::Healthy {
-        let total = diagnosis.total_decades.unwrap_or(0.0);
-        write!(
-            out,
-            ": the backward signal changes by {} decades",
-            decades(Some(total))
-        )?;
-        write!(out, " from the last layer to the first{}", law(diagnosis))?;
-    }
-    writeln!(out)?;
+    let head = format!("verdict: {word}");
+    let text = match (diagnosis.verdict, diagnosis.total_decades) {
+        (Verdict::Healthy, Some(total)) => {
+            format!(
+                "{head}: the backward signal changes by {} decades from the last layer back to \
+                 the first one's weights{}",
+                decades(Some(total)),
+                law(diagnosis)
+            )
+        }
+        _ => head.clone(),
+    };
+    headed(out, &head, &text, tone, options)?;
     for finding in &diagnosis.findings {
         let tone = match finding.severity {
             Severity::Error => Style::Bad,
@@ -333,30 +331,42 @@ fn verdict(
         };
         let head = format!("{} {} {}: ", finding.severity, finding.code, finding.name);
         let text = format!("{head}{}", escape(&finding.message));
-        for (number, line) in wrap(&text, options.width, 2).iter().enumerate() {
-            if let (0, Some(rest)) = (number, line.strip_prefix(&head)) {
-                writeln!(
-                    out,
-                    "{}{head}{}{rest}",
-                    style(options, tone),
-                    style(options, Style::Plain)
-                )?;
-            } else {
-                writeln!(out, "{line}")?;
-            }
+        headed(out, &head, &text, tone, options)?;
+    }
+    match measurement.optimiser {
+        Some(optimiser) => update_ratios(out, measurement, optimiser, options.width),
+        None => Ok(()),
+    }
+}
+
+/// A paragraph whose beginning is in a tone of its own.
+fn headed(
+    out: &mut dyn Write,
+    head: &str,
+    text: &str,
+    tone: Style,
+    options: &CheckTextOptions,
+) -> io::Result<()> {
+    let (on, off) = (style(options, tone), style(options, Style::Plain));
+    for (number, line) in wrapped(text, options.width, 0, 2).iter().enumerate() {
+        match line.strip_prefix(head) {
+            Some(rest) if number == 0 => writeln!(out, "{on}{head}{off}{rest}")?,
+            _ => writeln!(out, "{line}")?,
         }
     }
-    if let Some(optimiser) = measurement.optimiser {
-        update_ratios(out, measurement, optimiser)?;
-    }
     Ok(())
+}
+
+fn paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Result<()> {
+    let mut lines = wrapped(text, width, 0, 2).into_iter();
+    lines.try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn law(diagnosis: &Diagnosis) -> String {
     match diagnosis.backward.map(|trend| trend.law) {
         Some(Law::Exponential {
             factor_per_layer, ..
-        }) => format!(" (×{factor_per_layer:.3} a layer)"),
+        }) => format!(" (×{} a layer)", factor_in_words(factor_per_layer)),
         Some(Law::PowerLaw {
             exponent,
             from_input,
@@ -372,6 +382,7 @@ fn update_ratios(
     out: &mut dyn Write,
     measurement: &Measurement,
     optimiser: Optimiser,
+    width: usize,
 ) -> io::Result<()> {
     let parameters = measurement
         .layers
@@ -392,54 +403,16 @@ fn update_ratios(
             } => ("Adam", learning_rate),
             Optimiser::Adam { learning_rate, .. } => ("AdamW", learning_rate),
         };
-        writeln!(
-            out,
+        let text = format!(
             "first update over weight, {name} at {rate}: 10^{:.1} (`{}`) to 10^{:.1} (`{}`)",
             smallest.1,
             escape(smallest.0),
             largest.1,
             escape(largest.0)
-        )?;
+        );
+        paragraph(out, &text, width)?;
     }
     Ok(())
-}
-
-/// Breaks a text at spaces; lines after the first are indented.
-fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        let fits = line.chars().count() + 1 + word.chars().count() <= width;
-        if !line.trim().is_empty() && !fits {
-            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
-        } else if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{} {noun}s", grouped(count))
-    }
-}
-
-/// A whole number with its digits in groups of three.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[derive(Clone, Copy)]
@@ -467,13 +440,6 @@ fn style(options: &CheckTextOptions, style: Style) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_and_texts_wrapped() {
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(12), "12");
-        assert_eq!(wrap("aa bb cc", 5, 2), ["aa bb", "  cc"]);
-    }
 
     #[test]
     fn a_bar_fills_its_column_at_the_extreme() {

@@ -1,19 +1,18 @@
-//! What was found, written down: one file a format.
+//! What was found, written down: one file a format, or a folder.
 
 mod chain_csv;
 mod chain_json;
 mod chain_latex;
 mod chain_text;
-mod chain_words;
 mod check_json;
 mod check_text;
 mod escape;
+mod layout;
 
 pub use chain_csv::write_chain_csv;
 pub use chain_json::{CHAIN_SCHEMA, ChainJsonOptions, write_chain_json};
 pub use chain_latex::write_chain_latex;
-pub use chain_text::{ChainTextOptions, write_chain_text};
-pub use chain_words::Language;
+pub use chain_text::{ChainTextOptions, Language, write_chain_text};
 pub use check_json::{CHECK_SCHEMA, write_check_json};
 pub use check_text::{CheckTextOptions, write_check_text};
 pub use escape::escape;

@@ -1,6 +1,7 @@
 //! What follows from a chain's exact gradients: the decades lost, by factor.
 
 use super::remedies::{self, Remedy};
+use crate::diagnose::Severity;
 use crate::num::{Extended, Real};
 use crate::theory::{Chain, ExactChain};
 
@@ -76,6 +77,17 @@ pub enum Tendency {
     Zero(Blocker),
     /// No digit of them holds: the chain amplifies every error.
     Unknown,
+}
+
+impl Tendency {
+    /// How bad it is; `None` where nothing is wrong.
+    pub fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Steady => None,
+            Self::Vanishes | Self::Explodes | Self::Zero(_) => Some(Severity::Error),
+            Self::Unknown => Some(Severity::Warning),
+        }
+    }
 }
 
 /// Layers whose activation is saturated: |φ′| below a hundredth of its supremum.

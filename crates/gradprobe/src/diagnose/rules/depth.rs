@@ -2,7 +2,7 @@
 //! the last layer, over several seeds.
 
 use super::super::finding::{Finding, Severity};
-use super::super::trend::{Direction, Law, trend};
+use super::super::trend::{Direction, Law, factor_in_words, trend};
 use super::super::verdict::{judged_layers, onset};
 use super::Rule;
 use crate::measure::{Gains, LayerMeasurement, Measurement};
@@ -29,14 +29,14 @@ pub(super) fn check(rule: &Rule, measurement: &Measurement, sign: f64) -> Vec<Fi
             .find(|layer| layer.name == first.median.name)
     });
     let seeds: Vec<bool> = of_first
-        .map(|layer| beyond(layer.decades_at_weights()))
+        .map(|layer| beyond(layer.decades_at_weights))
         .collect();
     let agreeing = seeds.iter().filter(|&&beyond| beyond).count();
     let share = agreeing as f64 / seeds.len().max(1) as f64;
     if share <= 1.0 - AGREEMENT {
         return Vec::new();
     }
-    let Some(total) = first.median.decades_at_weights() else {
+    let Some(total) = first.median.decades_at_weights else {
         return Vec::new();
     };
     let (severity, lead) = if share >= AGREEMENT {
@@ -83,7 +83,7 @@ fn past(sign: f64) -> &'static str {
 fn law_in_words(layers: &[&LayerMeasurement]) -> String {
     let decades: Option<Vec<f64>> = layers
         .iter()
-        .map(|layer| layer.median.decades_at_weights())
+        .map(|layer| layer.median.decades_at_weights)
         .collect();
     match decades
         .and_then(|decades| trend(&decades, Direction::Backward))
@@ -93,7 +93,8 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
             decades_per_layer,
             factor_per_layer,
         }) => format!(
-            ", exponentially: ×{factor_per_layer:.3} a layer ({decades_per_layer:+.3} decades)"
+            ", exponentially: ×{} a layer ({decades_per_layer:+.3} decades)",
+            factor_in_words(factor_per_layer)
         ),
         Some(Law::PowerLaw {
             exponent,
@@ -103,10 +104,18 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
             if from_input { "input" } else { "output" }
         ),
         Some(Law::Step { at, decades }) => {
+            let layer = &layers[at].median;
+            let saturated = layer.saturated_fraction.filter(|&share| share >= 0.5);
+            let why = saturated.map_or_else(String::new, |share| {
+                format!(
+                    ", which is saturated ({:.0} % of its outputs)",
+                    100.0 * share
+                )
+            });
             format!(
-                ", {:.1} of them in one step at `{}`",
+                ", {:.1} of them in one step at `{}`{why}",
                 decades.abs(),
-                layers[at].median.name
+                layer.name
             )
         }
         _ => String::new(),

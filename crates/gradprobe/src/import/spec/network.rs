@@ -211,7 +211,8 @@ fn of_data(error: DataError, file: &FileValues) -> SpecError {
         (DataError::NoColumn { .. } | DataError::NoInputs { .. }, Some(target)) => target,
         _ => &file.origin,
     };
-    at(SpecError::new(Kind::Data, error.to_string()), origin)
+    let help = error.help().map(str::to_owned);
+    at(SpecError::new(Kind::Data, error.to_string()), origin).maybe_help(help)
 }
 
 fn of_graph(error: GraphError) -> SpecError {

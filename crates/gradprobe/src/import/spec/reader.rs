@@ -1,6 +1,7 @@
 //! Reading a table of TOML key by key, every mistake with its place and a suggestion.
 
 use super::error::{SpecError, SpecErrorKind as Kind};
+use std::num::IntErrorKind;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -155,11 +156,17 @@ impl<'a, 'i> Field<'a, 'i> {
         // Larger ones would need more memory than any machine has; products of a few of these
         // still fit 128 bits.
         const MOST: u64 = 1 << 40;
-        let size = self.whole(least, u64::MAX)?;
-        if size > MOST {
-            return Err(self.wrong_value(&format!("a size of at most {MOST}")));
+        let too_large = || Err(self.wrong_value(&format!("a size of at most {MOST}")));
+        if let DeValue::Integer(number) = self.inner()
+            && let Err(error) = u64::from_str_radix(number.as_str(), number.radix())
+            && *error.kind() == IntErrorKind::PosOverflow
+        {
+            return too_large();
         }
-        Ok(size as usize)
+        match self.whole(least, u64::MAX)? {
+            size if size > MOST => too_large(),
+            size => Ok(size as usize),
+        }
     }
 
     /// A finite number.

@@ -1,13 +1,19 @@
 //! A chain's report as text in 80 columns: the notebook's five steps.
 
-use super::chain_words::{Language, signed_decades};
+mod page;
+mod words;
+
+pub use words::Language;
+
 use crate::diagnose::ZeroCause;
 use crate::diagnose::chain::{
     Autograd, Column, Conclusion, Dominant, Examination, LossFactor, Split,
 };
-use crate::num::{Dtype, Extended, Real};
-use crate::theory::{ChainRule, Factor, LayerValues, Line, Notation};
+use crate::num::{Extended, Real};
+use crate::theory::{ChainRule, Factor, Line, Notation};
+use page::{Page, float, plain, shown_layers, values};
 use std::io::{self, Write};
+use words::signed_decades;
 
 /// How a chain's report is written as text.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +45,6 @@ impl Default for ChainTextOptions {
     }
 }
 
-/// Layers up to which a table is shown whole.
-const SHOWN_WHOLE: usize = 16;
-/// Rows kept at either end of a longer table.
-const ROWS_AT_EITHER_END: usize = 5;
 /// Layers up to which every gradient's factors are shown.
 const FACTORED_WHOLE: usize = 8;
 /// Gradients factored at either end of a deeper chain.
@@ -102,41 +104,10 @@ pub fn write_chain_text(
     Ok(())
 }
 
-/// What is being written to, and how.
-struct Page<'a> {
-    out: &'a mut dyn Write,
-    options: &'a ChainTextOptions,
-    words: Language,
-}
-
-/// A number as it was given: `100`, `0.1`, `1e300`.
-fn plain(value: f64) -> String {
-    let text = format!("{value:?}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
 /// What a run is called among the others: its activation, and its input.
 fn name(run: &Examination) -> String {
     let label = run.chain.activation().label();
     format!("{label}, x = {}", plain(run.chain.x()))
-}
-
-/// The values of w or b in words, a long list elided.
-fn values(name: &str, values: &LayerValues) -> String {
-    const LISTED: usize = 6;
-    match (values.common(), values) {
-        (Some(value), _) => format!("{name} = {}", plain(value)),
-        (None, LayerValues::Each(list)) if list.len() > LISTED => {
-            let first: Vec<String> = list[..3].iter().copied().map(plain).collect();
-            let last = plain(list[list.len() - 1]);
-            format!("{name} = {}, …, {last}", first.join(", "))
-        }
-        (None, LayerValues::Each(list)) => {
-            let list: Vec<String> = list.iter().copied().map(plain).collect();
-            format!("{name} = {}", list.join(", "))
-        }
-        (None, LayerValues::Same(value)) => format!("{name} = {}", plain(*value)),
-    }
 }
 
 /// A number of a float column: as Python prints it, with the cause of a zero.
@@ -148,76 +119,9 @@ fn cell(column: &Column, value: f64, cause: Option<ZeroCause>, words: Language) 
     }
 }
 
-/// f32 as the f64 it is, as `.item()` gives it; the 16-bit types in the digits they have.
-fn float(value: f64, dtype: Dtype) -> String {
-    if !value.is_finite() {
-        return value.to_string().to_lowercase();
-    }
-    match dtype {
-        Dtype::F64 | Dtype::F32 => format!("{value:?}"),
-        Dtype::Bf16 | Dtype::F16 => format!("{:?}", value as f32),
-    }
-}
-
-fn is_combining(c: char) -> bool {
-    // Combining marks take no column; nothing written here takes two.
-    ('\u{300}'..='\u{36f}').contains(&c)
-}
-
-fn columns_of(text: &str) -> usize {
-    text.chars().filter(|&c| !is_combining(c)).count()
-}
-
-/// Breaks a text at spaces.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.len() - 1;
-        let used = columns_of(&lines[line]);
-        if used > 0 && used + 1 + columns_of(word) > width {
-            lines.push(word.to_owned());
-        } else {
-            if used > 0 {
-                lines[line].push(' ');
-            }
-            lines[line].push_str(word);
-        }
-    }
-    lines
-}
-
-/// Layers shown of a table; `None` where the middle is left out.
-fn shown_layers(depth: usize, whole: usize, at_ends: usize, full: bool) -> Vec<Option<usize>> {
-    if full || depth <= whole {
-        return (1..=depth).map(Some).collect();
-    }
-    let first = (1..=at_ends).map(Some);
-    let last = (depth + 1 - at_ends..=depth).map(Some);
-    first.chain([None]).chain(last).collect()
-}
-
 impl Page<'_> {
-    fn heading(&mut self, text: &str) -> io::Result<()> {
-        let (bold, plain) = if self.options.colour {
-            ("\x1b[1m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
-        writeln!(self.out, "\n{bold}{text}{plain}")
-    }
-
     fn run_heading(&mut self, run: &Examination) -> io::Result<()> {
         writeln!(self.out, "\n   {}", name(run))
-    }
-
-    /// A paragraph, its first line indented by `first` columns and the others by `rest`.
-    fn paragraph(&mut self, text: &str, first: usize, rest: usize) -> io::Result<()> {
-        let width = self.options.width.saturating_sub(rest.max(first)).max(20);
-        for (index, line) in wrapped(text, width).iter().enumerate() {
-            let indent = if index == 0 { first } else { rest };
-            writeln!(self.out, "{:indent$}{line}", "")?;
-        }
-        Ok(())
     }
 
     fn title(&mut self, run: &Examination) -> io::Result<()> {
@@ -288,24 +192,6 @@ impl Page<'_> {
         self.product(3, text.split_inclusive('·').map(str::to_owned))
     }
 
-    /// Pieces set one after the other, a new line begun where one does not fit.
-    fn product(&mut self, indent: usize, pieces: impl Iterator<Item = String>) -> io::Result<()> {
-        const HANGING: usize = 4;
-        let mut used = indent;
-        write!(self.out, "{:indent$}", "")?;
-        for piece in pieces {
-            let width = columns_of(&piece);
-            if used + width > self.options.width && used > indent + HANGING {
-                let hanging = indent + HANGING;
-                write!(self.out, "\n{:hanging$}", "")?;
-                used = hanging;
-            }
-            write!(self.out, "{piece}")?;
-            used += width;
-        }
-        writeln!(self.out)
-    }
-
     /// Step 2: the forward pass, the columns, and every gradient's factors.
     fn gradients(&mut self, run: &Examination) -> io::Result<()> {
         self.forward_table(run)?;
@@ -314,52 +200,6 @@ impl Page<'_> {
         writeln!(self.out)?;
         self.factored(run)?;
         self.notes(run)
-    }
-
-    fn row(&mut self, cells: &[String], widths: &[usize]) -> io::Result<()> {
-        write!(self.out, "   ")?;
-        for (cell, &width) in cells.iter().zip(widths) {
-            let padding = width.saturating_sub(columns_of(cell));
-            write!(self.out, "{:padding$}{cell}", "")?;
-        }
-        writeln!(self.out)
-    }
-
-    /// A table with a column of layers, right-aligned, every column as wide as it needs.
-    fn table(
-        &mut self,
-        depth: usize,
-        header: Vec<String>,
-        cells: impl Fn(usize) -> Vec<String>,
-        footer: Option<Vec<String>>,
-    ) -> io::Result<()> {
-        let full = self.options.full;
-        let shown = shown_layers(depth, SHOWN_WHOLE, ROWS_AT_EITHER_END, full);
-        // Rows are made twice rather than kept: a full table may have a million.
-        let mut widths: Vec<usize> = header.iter().map(|text| columns_of(text)).collect();
-        let mut widen = |row: &[String]| {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(columns_of(cell));
-            }
-        };
-        for &layer in shown.iter().flatten() {
-            widen(&cells(layer));
-        }
-        footer.iter().for_each(|row| widen(row));
-        for width in widths.iter_mut().skip(1) {
-            *width += 2;
-        }
-        self.row(&header, &widths)?;
-        for layer in shown {
-            match layer {
-                Some(layer) => self.row(&cells(layer), &widths)?,
-                None => {
-                    let count = depth - 2 * ROWS_AT_EITHER_END;
-                    writeln!(self.out, "   {}", self.words.left_out(count))?;
-                }
-            }
-        }
-        footer.iter().try_for_each(|row| self.row(row, &widths))
     }
 
     fn forward_table(&mut self, run: &Examination) -> io::Result<()> {

@@ -1,0 +1,87 @@
+//! What is said on stderr: mistakes, progress, times.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Says a line on stderr. One that cannot be written (a full disk, a closed terminal) is no reason
+/// to stop, and none to change the exit status.
+pub fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+/// A line on stderr that counts what is done, on a terminal only.
+pub struct Progress {
+    noun: &'static str,
+    total: usize,
+    wanted: bool,
+    shown: bool,
+}
+
+impl Progress {
+    /// Counts up to `total`, if that is more than one and `wanted`.
+    pub fn new(noun: &'static str, total: usize, wanted: bool) -> Self {
+        Self {
+            noun,
+            total,
+            wanted: wanted && total > 1 && std::io::stderr().is_terminal(),
+            shown: false,
+        }
+    }
+
+    /// So many are done.
+    pub fn show(&mut self, done: usize) {
+        if self.wanted {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r{} {done} of {}", self.noun, self.total)
+                .and_then(|()| stderr.flush());
+            self.shown = true;
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+/// How long each step took, told on stderr under `--verbose`.
+pub struct Times {
+    wanted: bool,
+    began: Instant,
+    step: Instant,
+}
+
+impl Times {
+    /// Starts the clock.
+    pub fn new(wanted: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            wanted,
+            began: now,
+            step: now,
+        }
+    }
+
+    /// A step ends.
+    pub fn step(&mut self, what: std::fmt::Arguments<'_>) {
+        if self.wanted {
+            let took = self.step.elapsed();
+            say(format_args!("{what}: {}", seconds(took)));
+            self.step = Instant::now();
+        }
+    }
+
+    /// All is done.
+    pub fn end(&self) {
+        if self.wanted {
+            say(format_args!("in all: {}", seconds(self.began.elapsed())));
+        }
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.3} s", time.as_secs_f64())
+}
