@@ -89,21 +89,23 @@ impl RotaryEmbedding {
     ) -> Result<(), OpError> {
         let (heads, pairs) = self.extents(&Shape::new(from.shape))?;
         let sign = if backwards { -T::one() } else { T::one() };
-        let angles = |work: &mut dyn FnMut(&[T], &[T], bool)| match caches {
-            Some([cos, sin]) => work(cos.data, sin.data, cos.shape.len() == 3),
-            None => T::with_scratch(2 * heads.time * pairs, |scratch| {
-                let (cos, sin) = scratch.split_at_mut(heads.time * pairs);
-                for time in 0..heads.time {
-                    for pair in 0..pairs {
-                        let angle = time as f64 * self.base.powf(-(pair as f64) / pairs as f64);
-                        cos[time * pairs + pair] = T::from_f64(libm::cos(angle));
-                        sin[time * pairs + pair] = T::from_f64(libm::sin(angle));
-                    }
-                }
-                work(cos, sin, false);
-            }),
+        let own = if caches.is_some() {
+            0
+        } else {
+            heads.time * pairs
         };
-        angles(&mut |cos, sin, by_sample| {
+        T::with_scratch(2 * own, |scratch| {
+            let (cos, sin) = scratch.split_at_mut(own);
+            for (index, (cos, sin)) in cos.iter_mut().zip(&mut *sin).enumerate() {
+                let (time, pair) = (index / pairs, index % pairs);
+                let exponent = -(pair as f64) / pairs as f64;
+                let angle = time as f64 * libm::pow(self.base, exponent);
+                (*cos, *sin) = (T::from_f64(libm::cos(angle)), T::from_f64(libm::sin(angle)));
+            }
+            let (cos, sin, by_sample) = match caches {
+                Some([cos, sin]) => (cos.data, sin.data, cos.shape.len() == 3),
+                None => (&*cos, &*sin, false),
+            };
             for sample in 0..heads.batch {
                 for head in 0..heads.heads {
                     let (start, stride) = heads.place(sample, head);

@@ -5,15 +5,19 @@
 //! |---|---|
 //! | `options.rs` | direction, layout, which inputs there are; attributes and shapes |
 //! | `order.rs` | the order in which a pass walks samples and steps |
-//! | `kernel.rs` | forward and pull-back of any cell: the products over all steps, the walk over time |
+//! | `kernel.rs` | forward and pull-back of any cell |
+//! | `through_time.rs` | back-propagation through time |
+//! | `gradients.rs` | the gradients of the inputs from it |
 //! | `rnn.rs`, `lstm.rs`, `gru.rs` | one cell each: a step forward and a step back, side by side |
 
+mod gradients;
 mod gru;
 mod kernel;
 mod lstm;
 mod options;
 mod order;
 mod rnn;
+mod through_time;
 
 pub use gru::GruCell;
 pub use lstm::LstmCell;

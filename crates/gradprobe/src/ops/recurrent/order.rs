@@ -5,6 +5,7 @@
 //! \[part, step, sample of the part, …\]. Where the batch is cut depends on its size alone.
 
 use super::options::Extents;
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// The fewest samples of a part: a product by the recurrent weight reads all of that weight.
@@ -95,4 +96,14 @@ pub(super) fn take<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (first, after) = std::mem::take(rest).split_at_mut(len);
     *rest = after;
     first
+}
+
+/// Works on every part, side by side if `parallel`. Behind a pointer, so that rayon's machinery is
+/// compiled once an element type.
+pub(super) fn for_parts<P: Send>(parallel: bool, parts: Vec<P>, work: &(dyn Fn(P) + Sync)) {
+    if parallel && parts.len() > 1 {
+        parts.into_par_iter().for_each(work);
+    } else {
+        parts.into_iter().for_each(work);
+    }
 }
