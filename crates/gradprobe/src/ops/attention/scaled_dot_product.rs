@@ -336,6 +336,11 @@ impl Op for Attention {
         }
     }
 
+    fn main_input(&self) -> usize {
+        // The values: what reaches queries and keys has passed the softmax's small derivative.
+        2
+    }
+
     fn reads_input(&self, input: usize) -> bool {
         input < 3
     }
