@@ -33,6 +33,8 @@ enum Template {
     Mlp,
     /// A small residual network on images
     Cnn,
+    /// A small language model on token ids
+    Transformer,
     /// The scalar chain of `gradprobe chain`, as layers
     Chain,
 }
@@ -42,6 +44,7 @@ impl Template {
         match self {
             Self::Mlp => include_str!("../templates/mlp.toml"),
             Self::Cnn => include_str!("../templates/cnn.toml"),
+            Self::Transformer => include_str!("../templates/transformer.toml"),
             Self::Chain => include_str!("../templates/chain.toml"),
         }
     }

@@ -29,6 +29,11 @@ pub enum Synthetic {
     },
     /// In each row one 1, at a random place, and zeros.
     OneHot,
+    /// Whole numbers drawn evenly from 0 to `below` − 1: tokens, classes.
+    Ids {
+        /// How many there are.
+        below: usize,
+    },
 }
 
 impl Default for Synthetic {
@@ -51,6 +56,10 @@ impl Synthetic {
             Self::Normal { mean, std } => stream.fill_normal(mean, std, out),
             Self::Uniform { low, high } => stream.fill_uniform(low, high, out),
             Self::Constant { value } => out.fill(value),
+            Self::Ids { below } => {
+                let ids = out.iter_mut();
+                ids.for_each(|id| *id = stream.below(below.max(1) as u64) as f64);
+            }
             Self::OneHot => {
                 for row in out.chunks_mut(row.max(1)) {
                     let hot = stream.below(row.len() as u64) as usize;

@@ -1,7 +1,7 @@
 //! From a trace to the measurement of each layer.
 
 use super::schema::{Gains, LayerRun, Optimiser, ParameterRun, RunMeasurement, Signal};
-use super::spine::spine;
+use super::spine::Chains;
 use crate::graph::{Graph, Layer, NodeId, ValueId, ValueKind};
 use crate::num::{Magnitude, Statistics};
 use crate::ops::Role;
@@ -19,9 +19,8 @@ pub fn measure(
     optimiser: Option<Optimiser>,
     seed: u64,
 ) -> RunMeasurement {
-    let steps = spine(graph, graph.output());
-    let on_spine: HashSet<NodeId> = steps.iter().map(|step| step.node).collect();
-    let forks: HashMap<NodeId, ValueId> = steps.iter().map(|step| (step.node, step.to)).collect();
+    let chains = Chains::new(graph);
+    let on_spine: HashSet<NodeId> = chains.from(graph.output()).map(|step| step.node).collect();
     let parameters = parameters_by_layer(graph);
     let mut layers: Vec<LayerRun> = Vec::new();
     for (index, layer) in graph.layers().iter().enumerate() {
@@ -29,7 +28,7 @@ pub fn measure(
             continue;
         };
         run.on_spine = layer.nodes.iter().any(|node| on_spine.contains(node));
-        run.gains = gains(graph, trace, layer, &forks);
+        run.gains = gains(graph, trace, layer, &chains);
         let own = parameters.get(&index).into_iter().flatten();
         run.parameters = own
             .map(|&id| parameter_run(graph, id, &trace.parameters[id], optimiser))
@@ -128,20 +127,25 @@ fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
     })
 }
 
-fn gains(graph: &Graph, trace: &Trace, layer: &Layer, forks: &HashMap<NodeId, ValueId>) -> Gains {
+/// The gains of the nodes that the chain through a layer passes, from its last one back.
+fn gains(graph: &Graph, trace: &Trace, layer: &Layer, chains: &Chains) -> Gains {
     let mut gains = Gains::default();
-    for &id in &layer.nodes {
-        let node = graph.node(id);
+    let Some(&last) = layer.nodes.last() else {
+        return gains;
+    };
+    let of_layer: HashSet<NodeId> = layer.nodes.iter().copied().collect();
+    let steps = chains.from(graph.node(last).outputs[0]);
+    for step in steps.take_while(|step| of_layer.contains(&step.node)) {
+        let (id, node) = (step.node, graph.node(step.node));
         let Some(arrived) = trace.nodes[id.index()].backward else {
             continue;
         };
-        let left = match (node.role, forks.get(&id)) {
-            (Role::Residual, Some(&fork)) => cotangent_at(graph, trace, fork),
-            _ => trace.nodes[id.index()].handed_on.or_else(|| {
-                node.inputs
-                    .first()
-                    .and_then(|&input| cotangent_at(graph, trace, input))
-            }),
+        let handed_on = trace.nodes[id.index()].handed_on;
+        let left = match node.inputs.first() {
+            Some(&first) if first == step.to && node.role != Role::Residual => {
+                handed_on.or_else(|| cotangent_at(graph, trace, first))
+            }
+            _ => cotangent_at(graph, trace, step.to),
         };
         let decades = left.and_then(|left| left.l2().decades_above(arrived.l2()));
         *gains.of_mut(node.role) += decades.unwrap_or(0.0);

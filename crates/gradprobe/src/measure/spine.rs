@@ -3,66 +3,93 @@
 
 use crate::graph::{Graph, NodeId, ValueId, ValueKind};
 use crate::ops::Role;
-use std::collections::HashSet;
 
 /// A step of the chain: back from a node's output to a value before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// The node whose output the step starts from.
     pub node: NodeId,
-    /// The value it ends at: the node's first input, or the fork of a skip connection.
+    /// The value it ends at: an input of the node, or the fork where its inputs part.
     pub to: ValueId,
 }
 
-/// The steps from the value `from` back to an input.
-pub(super) fn spine(graph: &Graph, from: ValueId) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let mut at = from;
-    while let Some(step) = step(graph, at) {
-        steps.push(step);
-        at = step.to;
-    }
-    steps
+/// The step back from every value.
+#[derive(Debug)]
+pub(super) struct Chains {
+    /// By value.
+    back: Vec<Option<Step>>,
 }
 
-fn step(graph: &Graph, from: ValueId) -> Option<Step> {
-    let ValueKind::Output(node, _) = graph.value(from).kind else {
-        return None;
-    };
-    let inputs = &graph.node(node).inputs;
-    let first = *inputs.first()?;
-    let to = match (graph.node(node).role, &inputs[..]) {
-        (Role::Residual, &[one, other]) => fork(graph, one, other).unwrap_or(first),
-        _ => first,
-    };
-    Some(Step { node, to })
-}
+impl Chains {
+    /// Of a graph's nodes in their order, so that each finds the steps of those before it.
+    pub fn new(graph: &Graph) -> Self {
+        let mut chains = Self {
+            back: vec![None; graph.values().len()],
+        };
+        let readers = readers(graph);
+        for (index, node) in graph.nodes().iter().enumerate() {
+            let id = NodeId(index as u32);
+            let Some(to) = chains.end_of_step(graph, id, &readers) else {
+                continue;
+            };
+            for output in &node.outputs {
+                chains.back[output.index()] = Some(Step { node: id, to });
+            }
+        }
+        chains
+    }
 
-/// The value at which the two branches of a skip connection part: the last one on the chain of
-/// the one that also lies on the chain of the other.
-fn fork(graph: &Graph, one: ValueId, other: ValueId) -> Option<ValueId> {
-    let chain = |from: ValueId| {
-        std::iter::successors(Some(from), move |&at| step(graph, at).map(|step| step.to))
-    };
-    // Walked side by side, so that a long network with many short skips costs little.
-    let (mut seen, mut walked) = (HashSet::new(), HashSet::new());
-    let (mut left, mut right) = (chain(one), chain(other));
-    loop {
-        let (a, b) = (left.next(), right.next());
-        if a.is_none() && b.is_none() {
-            return None;
-        }
-        if let Some(a) = a {
-            if walked.contains(&a) {
-                return Some(a);
-            }
-            seen.insert(a);
-        }
-        if let Some(b) = b {
-            if seen.contains(&b) {
-                return Some(b);
-            }
-            walked.insert(b);
+    /// The steps from a value back to an input.
+    pub fn from(&self, value: ValueId) -> impl Iterator<Item = Step> + '_ {
+        let step = |value: ValueId| self.back[value.index()];
+        std::iter::successors(step(value), move |at| step(at.to))
+    }
+
+    /// Where the step back from a node ends: at the fork of a skip connection, or of signals that
+    /// part and meet again within a layer (queries, keys and values); else at the node's main
+    /// input.
+    fn end_of_step(&self, graph: &Graph, id: NodeId, readers: &[Vec<usize>]) -> Option<ValueId> {
+        let node = graph.node(id);
+        let main = node.inputs.get(node.op.main_input()).copied()?;
+        let is_signal = |&(input, value): &(usize, &ValueId)| {
+            let parameter = matches!(graph.value(*value).kind, ValueKind::Parameter(_));
+            !parameter && node.op.differentiable(input)
+        };
+        let signals = node.inputs.iter().enumerate().filter(is_signal);
+        let mut signals = signals.map(|(_, &value)| value);
+        let Some(first) = signals.next() else {
+            return Some(main);
+        };
+        let fork = signals.try_fold(first, |fork, other| self.meet(fork, other));
+        let own_layer = |fork: ValueId| {
+            let layer = |node: &usize| graph.nodes()[*node].layer;
+            let of_readers = readers[fork.index()].iter().map(layer);
+            of_readers.into_iter().all(|layer| layer == node.layer)
+        };
+        match fork {
+            Some(fork) if node.role == Role::Residual || own_layer(fork) => Some(fork),
+            _ => Some(main),
         }
     }
+
+    /// The last value that lies on the chains of both.
+    fn meet(&self, mut one: ValueId, mut other: ValueId) -> Option<ValueId> {
+        // A value comes after those that it is made of, so the later one has to step back.
+        while one != other {
+            let later = if one > other { &mut one } else { &mut other };
+            *later = self.back[later.index()]?.to;
+        }
+        Some(one)
+    }
+}
+
+/// By value: the nodes that read it.
+fn readers(graph: &Graph) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); graph.values().len()];
+    for (index, node) in graph.nodes().iter().enumerate() {
+        for value in &node.inputs {
+            readers[value.index()].push(index);
+        }
+    }
+    readers
 }

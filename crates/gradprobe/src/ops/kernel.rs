@@ -193,6 +193,11 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
         false
     }
 
+    /// The input that a cotangent is followed to where the chain through a network is told.
+    fn main_input(&self) -> usize {
+        0
+    }
+
     /// Is a gradient defined with respect to this input? (Not for class indices or running
     /// statistics.)
     fn differentiable(&self, _input: usize) -> bool {

@@ -10,12 +10,15 @@
 pub mod activation;
 mod apply;
 mod arithmetic;
+mod attention;
 mod attributes;
 mod broadcast;
 mod check;
 mod concat;
 mod conv;
 mod dropout;
+mod gather;
+mod glu;
 mod kernel;
 mod linear;
 pub mod loss;
@@ -24,6 +27,7 @@ pub mod normalisation;
 mod parallel;
 pub mod pool;
 mod prelu;
+mod recurrent;
 mod reduce;
 mod registry;
 mod reshape;
@@ -34,11 +38,14 @@ mod window;
 
 pub use apply::{InputGradients, apply, apply_vjp};
 pub use arithmetic::{Add, Div, Mul, Neg, Sub, Sum};
+pub use attention::{Attention, RotaryEmbedding};
 pub use attributes::{Attribute, Attributes};
 pub use check::{GradientError, check_gradients};
 pub use concat::Concat;
 pub use conv::Conv;
 pub use dropout::Dropout;
+pub use gather::Gather;
+pub use glu::Glu;
 pub use kernel::{Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
 pub use linear::Linear;
 pub use loss::{
@@ -49,6 +56,9 @@ pub use matmul::MatMul;
 pub use normalisation::{BatchNorm, LayerNorm};
 pub use pool::{AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool};
 pub use prelu::PRelu;
+pub use recurrent::{
+    Cell, Direction, Gru, GruCell, Lstm, LstmCell, Recurrent, Rnn, RnnActivation, RnnCell,
+};
 pub use reduce::{Reduce, ReduceKind};
 pub use registry::{OpEntry, find_op, registry};
 pub use reshape::{Flatten, Identity, Reshape};

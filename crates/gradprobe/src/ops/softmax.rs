@@ -126,6 +126,16 @@ impl Lane for LogSoftmax {
     }
 }
 
+/// y ← softmax(x) over a lane.
+pub(super) fn softmax_lane<T: Element>(x: &[T], y: &mut [T]) {
+    <Softmax as Lane>::forward(x, y);
+}
+
+/// dx ← the pull-back of g through a lane's softmax y.
+pub(super) fn softmax_pull<T: Element>(y: &[T], g: &[T], dx: &mut [T]) {
+    <Softmax as Lane>::pull(y, g, dx);
+}
+
 /// Calls `work(from, to)` on every lane of `out`; lanes that are not contiguous are gathered first.
 fn for_lanes<T: OpElement, const N: usize>(
     context: &Context,

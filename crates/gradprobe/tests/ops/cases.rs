@@ -1,6 +1,7 @@
 //! A generator of random cases for every op: the table that every promise is tested on.
 
 use crate::draw::{Case, Draw};
+use crate::sequences;
 use gradprobe::num::Tensor;
 use gradprobe::ops::*;
 
@@ -86,6 +87,13 @@ pub const CASES: &[Row] = &[
         let slope = draw.broadcastable(&shape);
         Case::new(PRelu, vec![draw.away_from_zero(&shape), draw.tensor(&slope)])
     }),
+    ("Attention", sequences::attention),
+    ("GRU", sequences::gru),
+    ("Gather", sequences::gather),
+    ("Glu", sequences::glu),
+    ("LSTM", |draw| sequences::recurrent(draw, LstmCell, 4, true)),
+    ("RNN", sequences::rnn),
+    ("RotaryEmbedding", sequences::rotary),
     ("ReduceL2", |draw| reduce(draw, ReduceKind::L2)),
     ("ReduceMax", |draw| reduce(draw, ReduceKind::Max)),
     ("ReduceMean", |draw| reduce(draw, ReduceKind::Mean)),

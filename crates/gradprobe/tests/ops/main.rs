@@ -8,3 +8,4 @@ mod errors;
 mod large;
 mod promises;
 mod pytorch;
+mod sequences;

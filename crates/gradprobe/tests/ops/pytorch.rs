@@ -80,12 +80,17 @@ fn values_and_gradients_are_those_of_pytorch() {
             .collect();
         let outputs =
             apply(&*op, &context, &inputs).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let listed = |name: &str| case[name].as_array().cloned().unwrap_or_default();
         assert_close(&outputs[0], &tensor(&case["output"]), &what);
+        for (output, theirs) in outputs[1..].iter().zip(listed("more_outputs")) {
+            assert_close(output, &tensor(&theirs), &what);
+        }
         let theirs = case["gradients"].as_array().unwrap();
         let wanted: Vec<bool> = theirs.iter().map(|gradient| !gradient.is_null()).collect();
-        let cotangent = tensor(&case["cotangent"]);
+        let mut cotangents = vec![tensor(&case["cotangent"])];
+        cotangents.extend(listed("more_cotangents").iter().map(tensor));
         let (gradients, exponent) =
-            apply_vjp(&*op, &context, &inputs, &outputs, &[cotangent], &wanted).unwrap();
+            apply_vjp(&*op, &context, &inputs, &outputs, &cotangents, &wanted).unwrap();
         assert_eq!(exponent, 0, "{what}");
         for (position, (ours, theirs)) in gradients.iter().zip(theirs).enumerate() {
             if let Some(ours) = ours {

@@ -29,12 +29,14 @@ mod operators;
 mod parse;
 mod plan;
 mod reader;
+mod sequence;
 mod specification;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Mistake, SpecError, SpecErrorKind};
 pub use network::Network;
+pub use sequence::{Embedding, RecurrentCell, RecurrentLayers, SelfAttention};
 pub use specification::{
     Common, Conv, Dtype, FileValues, Input, Layer, LayerKind, Linear, Loss, LossKind, Norm,
     NormKind, Optimiser, OptimiserKind, Padding, Pool, PoolKind, Repeat, Residual, RowChoice,

@@ -14,6 +14,7 @@ use crate::graph::{
     CotangentKind, Graph, GraphBuilder, GraphError, Objective, ParameterData, ValueId,
 };
 use crate::num::{Element, Shape, Stream, Tensor};
+use crate::ops::Flatten;
 use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -131,6 +132,11 @@ impl Network {
             origin: Box::new(origin.clone()),
             source,
         })?;
+        let mut output = output;
+        if loss.kind == LossKind::CrossEntropy && builder.shape(output).len() == 3 {
+            // Every token is a row of its own.
+            output = builder.node("tokens", Flatten { axis: 2 }, &[output], origin.clone())?;
+        }
         let target = builder.input("target", target.shape.clone())?;
         let outputs = builder.node_with("loss", op, &[output, target], None, origin)?;
         Ok(Objective::Loss(outputs[0]))
@@ -277,10 +283,14 @@ fn draw(parameter: &PlannedParameter, seed: u64, dtype: Dtype) -> ParameterData 
 }
 
 fn drawn<T: Element>(parameter: &PlannedParameter, seed: u64) -> Tensor<T> {
-    let mut tensor = Tensor::zeros(Shape::new(&parameter.target.shape[..]));
+    let mut tensor = Tensor::zeros(parameter.shape.clone());
     let mut stream = Stream::new(seed, &parameter.name);
-    parameter
-        .initialiser
-        .fill(&parameter.target, &mut stream, tensor.data_mut());
+    let target = &parameter.target;
+    let block: usize = target.shape.iter().product();
+    for (number, block) in tensor.data_mut().chunks_exact_mut(block.max(1)).enumerate() {
+        let exception = parameter.exceptions.iter().find(|(at, _)| *at == number);
+        let initialiser = exception.map_or(parameter.initialiser, |&(_, other)| other);
+        initialiser.fill(target, &mut stream, block);
+    }
     tensor
 }

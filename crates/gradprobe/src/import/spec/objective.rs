@@ -43,7 +43,15 @@ pub(super) fn plan_target(
     let wrong = |kind, message: String| at(SpecError::new(kind, message), &loss.origin);
     let row = Shape(output.iter().skip(1).copied().collect());
     let (shape, classes) = if loss.kind == LossKind::CrossEntropy {
-        let &[batch, classes, ref places @ ..] = &output[..] else {
+        // A sequence [batch, time, classes] has a class a token; images [batch, classes, …] one a
+        // place.
+        let of_tokens =
+            |&[batch, time, classes]: &[usize; 3]| Some([batch.checked_mul(time)?, classes]);
+        let tokens = <&[usize; 3]>::try_from(&output[..])
+            .ok()
+            .and_then(of_tokens);
+        let output = tokens.as_ref().map_or(&output[..], |tokens| &tokens[..]);
+        let &[batch, classes, ref places @ ..] = output else {
             let message =
                 format!("cross-entropy needs one output a class, got rows of shape {row}");
             return Err(wrong(Kind::Shape, message));

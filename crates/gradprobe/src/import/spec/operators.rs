@@ -33,11 +33,11 @@ fn pads([height, width]: [usize; 2]) -> Attribute {
     Attribute::Ints(vec![height, width, height, width])
 }
 
-/// An activation, or a softmax over the features or channels.
-pub(super) fn activation_op(name: &str) -> MadeOp {
+/// An activation, or a softmax along an axis.
+pub(super) fn activation_op(name: &str, axis: i64) -> MadeOp {
     match SOFTMAXES.iter().position(|&softmax| softmax == name) {
-        Some(0) => make("Softmax", [("axis", Attribute::Int(1))]),
-        Some(_) => make("LogSoftmax", [("axis", Attribute::Int(1))]),
+        Some(0) => make("Softmax", [("axis", Attribute::Int(axis))]),
+        Some(_) => make("LogSoftmax", [("axis", Attribute::Int(axis))]),
         None => match activation::parse(name) {
             Ok(activation) => Ok(Arc::new(ActivationOp::new(activation))),
             Err(error) => Err(OpError::Value {

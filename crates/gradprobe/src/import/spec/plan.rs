@@ -1,6 +1,8 @@
 //! From a specification to the list of what is to be built: every shape checked, every size
 //! counted, every name given, before a number is drawn.
 
+mod sequence;
+
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory;
 use super::names::Namer;
@@ -8,7 +10,7 @@ use super::operators::{self, MadeOp};
 use super::reader::Result;
 use super::specification::{
     Common, Conv, Layer, LayerKind, Linear, Norm, NormKind, Padding, Residual, Shortcut,
-    Specification,
+    Specification, Values,
 };
 use crate::graph::Origin;
 use crate::init::{Initialiser, Target};
@@ -56,8 +58,12 @@ pub(super) struct PlannedLayer {
 #[derive(Clone, Debug)]
 pub(super) struct PlannedParameter {
     pub name: String,
+    pub shape: Shape,
+    /// What the initialiser draws, one after the other until the shape is full.
     pub target: Target,
     pub initialiser: Initialiser,
+    /// Blocks that are drawn otherwise, by number.
+    pub exceptions: Vec<(usize, Initialiser)>,
     pub trainable: bool,
 }
 
@@ -88,6 +94,8 @@ pub(super) fn plan(specification: &Specification, row: &[usize]) -> Result<Plan>
         shapes: Vec::new(),
         names: Namer::new(),
         activations: HashMap::new(),
+        tables: HashMap::new(),
+        values: specification.input.values.clone(),
         open: None,
         bytes: 0,
         number_bytes: specification.dtype.bytes() as u128,
@@ -139,7 +147,11 @@ struct Planner {
     shapes: Vec<Shape>,
     names: Namer,
     /// The ops of activations met before.
-    activations: HashMap<String, Arc<dyn Op>>,
+    activations: HashMap<(String, i64), Arc<dyn Op>>,
+    /// The tables of embeddings, by layer.
+    tables: HashMap<String, Slot>,
+    /// Where the inputs come from.
+    values: Values,
     /// The layer that what follows belongs to.
     open: Option<usize>,
     bytes: u128,
@@ -237,6 +249,13 @@ impl Planner {
                 self.activation(name, value, origin)
             }
             LayerKind::Residual(residual) => self.residual(layer, residual, value, repeated),
+            LayerKind::Embedding(_)
+            | LayerKind::PositionalEmbedding(_)
+            | LayerKind::Recurrent(_)
+            | LayerKind::Attention(_)
+            | LayerKind::Glu(_)
+            | LayerKind::LastStep
+            | LayerKind::Transpose(_) => self.sequence_layer(layer, value, repeated),
             LayerKind::Repeat(repeat) => {
                 let many = repeated || repeat.times > 1;
                 let mut value = value;
@@ -381,17 +400,36 @@ impl Planner {
         trainable: bool,
         origin: &Origin,
     ) -> Result<Slot> {
+        let shape = Shape(target.shape.clone());
+        let slot = self.blocks(word, shape, target, initialiser, origin)?;
+        if let Some(planned) = self.parameters.last_mut() {
+            planned.trainable = trainable;
+        }
+        Ok(slot)
+    }
+
+    /// A trained parameter of which every block of the target's shape is drawn by itself.
+    fn blocks(
+        &mut self,
+        word: &str,
+        shape: Shape,
+        target: Target,
+        initialiser: Initialiser,
+        origin: &Origin,
+    ) -> Result<Slot> {
         let name = format!("{}.{word}", self.prefix());
         let name = self.names.first_free(&name);
-        let slot = self.add_slot(Shape(target.shape.clone()), origin)?;
+        let slot = self.add_slot(shape.clone(), origin)?;
         initialiser
             .check(&target)
             .map_err(|error| at(SpecError::new(Kind::Value, error.to_string()), origin))?;
         self.parameters.push(PlannedParameter {
             name,
+            shape,
             target,
             initialiser,
-            trainable,
+            exceptions: Vec::new(),
+            trainable: true,
         });
         self.steps
             .push(Step::Parameter(self.parameters.len() - 1, slot));
@@ -434,7 +472,11 @@ impl Planner {
         }
         let features = shape[shape.len() - 1];
         let mut inputs = vec![value];
-        inputs.extend(self.weights(&[linear.units, features], 1, &linear.common, origin)?);
+        let weight = [linear.units, features];
+        match &linear.tied {
+            Some(name) => inputs.extend(self.tied(name, weight, &linear.common, origin)?),
+            None => inputs.extend(self.weights(&weight, 1, &linear.common, origin)?),
+        }
         let op: Arc<dyn Op> = Arc::new(crate::ops::Linear {
             bias: linear.common.bias.is_some(),
         });
@@ -513,12 +555,16 @@ impl Planner {
 
     fn activation(&mut self, name: &str, value: Slot, origin: &Origin) -> Result<Slot> {
         let word = name.split_once('=').map_or(name, |(name, _)| name).trim();
-        let op = match self.activations.get(name) {
+        // Classes are the features of a token, else the features or channels of a row.
+        let axis = if self.shape(value).len() == 3 { 2 } else { 1 };
+        let known = self.activations.get(&(name.to_owned(), axis));
+        let op = match known {
             Some(op) => Arc::clone(op),
             None => {
-                let op = operators::activation_op(name)
+                let op = operators::activation_op(name, axis)
                     .map_err(|error| at(SpecError::new(Kind::Value, error.to_string()), origin))?;
-                self.activations.insert(name.to_owned(), Arc::clone(&op));
+                let key = (name.to_owned(), axis);
+                self.activations.insert(key, Arc::clone(&op));
                 op
             }
         };
@@ -633,7 +679,12 @@ impl Planner {
         match (&before[..], &after[..]) {
             ([_, _], &[_, units]) => {
                 begin(self, "linear");
-                self.linear(&Linear { units, common }, from, origin)
+                let linear = Linear {
+                    units,
+                    tied: None,
+                    common,
+                };
+                self.linear(&linear, from, origin)
             }
             (&[_, _, height, width], &[_, channels, out_height, out_width])
                 if height.is_multiple_of(out_height) && width.is_multiple_of(out_width) =>

@@ -1,5 +1,6 @@
 //! What a specification says, parsed: every name resolved, every default filled in.
 
+use super::sequence::{Embedding, RecurrentLayers, SelfAttention};
 use crate::data::{Column, Header, Standardise, Synthetic};
 use crate::graph::Origin;
 use crate::init::Initialiser;
@@ -173,6 +174,20 @@ pub enum LayerKind {
     Norm(Norm),
     /// An activation by itself.
     Activation(String),
+    /// Token ids to vectors.
+    Embedding(Embedding),
+    /// A learned vector for every time step, added; how the vectors are drawn.
+    PositionalEmbedding(Initialiser),
+    /// RNN, LSTM or GRU.
+    Recurrent(RecurrentLayers),
+    /// Self-attention.
+    Attention(SelfAttention),
+    /// The first half of the features times this activation of the second.
+    Glu(String),
+    /// The last time step.
+    LastStep,
+    /// The axes after the batch in another order, counted from 1; empty exchanges the last two.
+    Transpose(Vec<usize>),
     /// x + scale · branch(x).
     Residual(Residual),
     /// Layers several times over.
@@ -184,6 +199,8 @@ pub enum LayerKind {
 pub struct Linear {
     /// Its width.
     pub units: usize,
+    /// The embedding whose table is its weight.
+    pub tied: Option<String>,
     /// What follows the product.
     #[serde(flatten)]
     pub common: Common,

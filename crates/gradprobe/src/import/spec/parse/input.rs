@@ -1,10 +1,15 @@
 //! `[input]`: a shape, made-up numbers or a data file.
 
+use super::sequence::read_vocabulary;
 use super::{hint_for_table, origin};
 use crate::data::{Column, Header, Standardise, Synthetic};
 use crate::import::spec::error::{SpecError, SpecErrorKind as Kind};
+use crate::import::spec::plan::at;
 use crate::import::spec::reader::{Field, Fields, Result};
-use crate::import::spec::specification::{FileValues, Input, RowChoice, TargetColumn, Values};
+use crate::import::spec::sequence::vocabulary;
+use crate::import::spec::specification::{
+    FileValues, Input, Layer, RowChoice, TargetColumn, Values,
+};
 use toml::de::DeValue;
 
 /// The most axes a row may have.
@@ -58,6 +63,19 @@ pub(super) fn read(top: &mut Fields<'_, '_>) -> Result<Input> {
     })
 }
 
+/// The input with what its token ids stay below, where the embedding has to say it.
+pub(super) fn with_vocabulary(mut input: Input, layers: &[Layer]) -> Result<Input> {
+    if let Values::Synthetic(Synthetic::Ids { below: below @ 0 }) = &mut input.values {
+        let Some(tokens) = vocabulary(layers) else {
+            let message = "`ids` needs a vocabulary, and there is no embedding that has one";
+            return Err(at(SpecError::new(Kind::Missing, message), &input.origin)
+                .help("write values = { name = \"ids\", vocabulary = 65 }"));
+        };
+        *below = tokens;
+    }
+    Ok(input)
+}
+
 /// Keys that have a meaning only with, or only without, a data file.
 fn hint(key: &str, is_file: bool) -> Option<String> {
     let key = crate::import::spec::reader::normalised(key);
@@ -94,8 +112,9 @@ fn read_synthetic(field: Field<'_, '_>) -> Result<Synthetic> {
         ("uniform", "uniform"),
         ("constant", "constant"),
         ("one-hot", "one-hot"),
+        ("ids", "ids"),
     ];
-    const EXPECTED: &str = "a number, or one of `normal`, `uniform` and `one-hot`";
+    const EXPECTED: &str = "a number, or one of `normal`, `uniform`, `one-hot` and `ids`";
     match field.value.get_ref() {
         DeValue::Integer(_) | DeValue::Float(_) => {
             return Ok(Synthetic::Constant {
@@ -110,6 +129,7 @@ fn read_synthetic(field: Field<'_, '_>) -> Result<Synthetic> {
                     high: 1.0,
                 }),
                 "one-hot" => Ok(Synthetic::OneHot),
+                "ids" => Ok(Synthetic::Ids { below: 0 }),
                 _ => Err(field
                     .wrong_value(EXPECTED)
                     .help("a constant is written as the number itself: values = 100")),
@@ -118,7 +138,10 @@ fn read_synthetic(field: Field<'_, '_>) -> Result<Synthetic> {
         _ => {}
     }
     let mut fields = Fields::of(field, "`values`", EXPECTED)?;
-    let name = fields.need("name", "`normal`, `uniform`, `constant` or `one-hot`")?;
+    let name = fields.need(
+        "name",
+        "`normal`, `uniform`, `constant`, `one-hot` or `ids`",
+    )?;
     let mut number = |key, default| match fields.get(key) {
         Some(field) => field.number(),
         None => Ok(default),
@@ -134,6 +157,12 @@ fn read_synthetic(field: Field<'_, '_>) -> Result<Synthetic> {
         },
         "constant" => Synthetic::Constant {
             value: fields.need("value", "a number")?.number()?,
+        },
+        "ids" => Synthetic::Ids {
+            below: match fields.get("vocabulary") {
+                Some(field) => read_vocabulary(field)?,
+                None => 0,
+            },
         },
         _ => Synthetic::OneHot,
     };

@@ -2,6 +2,7 @@
 
 use super::activation;
 use super::initialiser::{self, WeightInit};
+use super::sequence;
 use super::{hint_for_table, origin};
 use crate::import::spec::error::{SpecError, SpecErrorKind as Kind};
 use crate::import::spec::reader::{Field, Fields, Result, listed, nearest, normalised, quoted};
@@ -32,6 +33,10 @@ const KINDS: &[&str] = &[
     "residual",
     "repeat",
 ];
+
+fn kinds() -> impl Iterator<Item = &'static str> + Clone {
+    KINDS.iter().chain(sequence::KINDS).copied()
+}
 
 /// Layers that a word alone can stand for.
 const WORDS: &[&str] = &["flatten", "global-average-pool", "batch-norm", "layer-norm"];
@@ -66,8 +71,18 @@ impl Defaults {
         Ok(defaults)
     }
 
-    /// These, but for what the fields say.
-    fn overridden(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
+    /// The initialisers alone, for layers that neither normalise nor activate.
+    pub(super) fn weights(&self, fields: &mut Fields<'_, '_>) -> Result<Common> {
+        let own = self.with_weights(fields)?;
+        Ok(Common {
+            norm: None,
+            activation: None,
+            ..own.common()
+        })
+    }
+
+    /// These, but for the initialisers that the fields say.
+    fn with_weights(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
         let mut own = self.clone();
         if let Some(field) = fields.get("init") {
             own.init = initialiser::read(field)?;
@@ -82,6 +97,12 @@ impl Defaults {
                 _ => return Err(field.wrong_type("`true`, `false` or an initialiser")),
             };
         }
+        Ok(own)
+    }
+
+    /// These, but for what the fields say.
+    fn overridden(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
+        let mut own = self.with_weights(fields)?;
         if let Some(field) = fields.get("norm") {
             own.norm = read_norm_option(field)?;
         }
@@ -202,20 +223,21 @@ fn read_word(word: &str, field: Field<'_, '_>) -> Result<LayerKind> {
         "layer-norm" => return Ok(LayerKind::Norm(plain_norm(NormKind::Layer))),
         _ => {}
     }
+    if let Some(layer) = sequence::read_word(&normalised(word.trim()).to_lowercase()) {
+        return Ok(layer);
+    }
     if activation::is_name(word) {
         return activation::check(word, field).map(LayerKind::Activation);
     }
-    let names = WORDS.iter().copied().chain(activation::names());
+    let words = || WORDS.iter().chain(sequence::WORDS).copied();
+    let names = words().chain(activation::names());
     let lower = normalised(word);
-    let help = if KINDS.contains(&lower.as_str()) {
+    let help = if kinds().any(|kind| kind == lower) {
         format!("it needs a value: {{ {lower} = … }}")
     } else {
         match nearest(word, names) {
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!(
-                "expected {}, an activation, or a table",
-                listed(WORDS.iter().copied())
-            ),
+            None => format!("expected {}, an activation, or a table", listed(words())),
         }
     };
     Err(
@@ -229,7 +251,7 @@ fn read_word(word: &str, field: Field<'_, '_>) -> Result<LayerKind> {
 /// What the table says the layer is.
 fn kind_of(fields: &Fields<'_, '_>, repeated: bool, place: &str) -> Result<&'static str> {
     let is_here = |kind: &&str| fields.has(kind) && !(repeated && *kind == "repeat");
-    let mut found = KINDS.iter().copied().filter(is_here);
+    let mut found = kinds().filter(is_here);
     match (found.next(), found.next()) {
         (Some(kind), None) => Ok(kind),
         (Some(one), Some(other)) => {
@@ -268,7 +290,7 @@ fn no_kind(fields: &Fields<'_, '_>, place: &str) -> SpecError {
         );
     }
     let near = fields.keys().find_map(|(key, span)| {
-        nearest(key, KINDS.iter().copied().chain(["activation"])).map(|name| (key, span, name))
+        nearest(key, kinds().chain(["activation"])).map(|name| (key, span, name))
     });
     match near {
         Some((key, span, name)) => SpecError::new(
@@ -281,7 +303,7 @@ fn no_kind(fields: &Fields<'_, '_>, place: &str) -> SpecError {
         None => error
             .at(fields.span.clone())
             .label("no layer")
-            .help(format!("expected {}", listed(KINDS.iter().copied()))),
+            .help(format!("expected {}", listed(kinds()))),
     }
 }
 
@@ -294,9 +316,13 @@ fn read_kind(
 ) -> Result<LayerKind> {
     let kind = kind_of(fields, repeated, place)?;
     let field = fields.need(kind, "a value")?;
+    if let Some(layer) = sequence::read(kind, field, fields, defaults)? {
+        return Ok(layer);
+    }
     Ok(match kind {
         "linear" => LayerKind::Linear(Linear {
             units: field.size()?,
+            tied: fields.get("tied").map(read_name).transpose()?,
             common: defaults.overridden(fields)?.common(),
         }),
         "conv" => LayerKind::Conv(read_conv(field, fields, defaults)?),
@@ -335,7 +361,7 @@ fn read_kind(
 }
 
 /// For a key whose presence says everything.
-fn only_true(field: Field<'_, '_>) -> Result<()> {
+pub(super) fn only_true(field: Field<'_, '_>) -> Result<()> {
     if field.flag()? {
         Ok(())
     } else {

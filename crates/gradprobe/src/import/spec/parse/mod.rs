@@ -5,6 +5,7 @@ mod initialiser;
 mod input;
 mod layers;
 mod objective;
+mod sequence;
 
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory::parse_bytes;
@@ -146,6 +147,7 @@ fn parse_text(text: &str) -> Result<Specification> {
         None => error,
     })?;
     let layers = layers::read_list(listed, "layers", &defaults, 0)?;
+    let input = input::with_vocabulary(input, &layers)?;
     let loss = objective::read_loss(top.get("loss"))?;
     let optimiser = objective::read_optimiser(top.get_either("optimiser", "optimizer"))?;
     let batch = top.get("batch").map(|field| field.size()).transpose()?;

@@ -1,0 +1,300 @@
+//! Forward and pull-back of any cell: one product over all steps for what the input brings, then
+//! the walk over time.
+
+use super::Cell;
+use super::options::{Extents, Recurrent};
+use super::order::{Order, for_parts, parts, row, row_mut, take};
+use super::through_time::align;
+use super::{Step, Weights};
+use crate::num::linalg::{Matrix, MatrixMut};
+use crate::num::{View, ViewMut};
+use crate::ops::{Context, Kernel, OpElement, OpError, Saved};
+
+/// The operands of one direction.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a, T> {
+    pub order: Order,
+    pub gates: usize,
+    x: &'a [T],
+    pub weight: &'a [T],
+    recurrent: &'a [T],
+}
+
+/// What one part of the batch computes on the way forward.
+struct Forward<'a, T> {
+    rows: usize,
+    u: &'a mut [T],
+    h: &'a mut [T],
+    c: &'a mut [T],
+    aside: &'a mut [T],
+}
+
+impl<C: Cell> Recurrent<C> {
+    pub(super) fn operands<'a, T: OpElement>(
+        &self,
+        inputs: &[View<'a, T>],
+        direction: usize,
+    ) -> Operands<'a, T> {
+        let (x, w, r) = (inputs[0], inputs[1], inputs[2]);
+        let extents = self.extents(x.shape, r.shape);
+        let Extents { inputs, hidden, .. } = extents;
+        let reversed = self.direction.reversed();
+        Operands {
+            order: Order {
+                extents,
+                direction,
+                directions: reversed.len(),
+                reversed: reversed[direction],
+            },
+            gates: C::GATES * hidden,
+            x: x.data,
+            weight: row(w.data, direction, C::GATES * hidden * inputs),
+            recurrent: row(r.data, direction, C::GATES * hidden * hidden),
+        }
+    }
+
+    /// u ← W·x + the biases that belong to u, for all steps at once.
+    fn project<T: OpElement>(
+        &self,
+        context: &Context,
+        operands: Operands<'_, T>,
+        bias: Option<&[T]>,
+        u: &mut [T],
+    ) {
+        let Extents { inputs, .. } = operands.order.extents;
+        let gates = operands.gates;
+        if let Some(bias) = bias {
+            let (of_input, of_state) = bias.split_at(gates);
+            let own = self.state_biases(gates);
+            for u in u.chunks_exact_mut(gates) {
+                u.copy_from_slice(of_input);
+                for (u, &bias) in u.iter_mut().zip(&of_state[..own]) {
+                    *u += bias;
+                }
+            }
+        }
+        let rows = u.len() / gates;
+        T::with_scratch(rows * inputs, |x| {
+            gather(operands, x);
+            T::matmul_tiled(
+                MatrixMut::new(u, rows, gates),
+                Matrix::new(x, rows, inputs),
+                Matrix::new(operands.weight, gates, inputs).transposed(),
+                bias.is_some(),
+                context.parallel,
+            );
+        });
+    }
+
+    /// How many of the recurrent biases belong to u; the others the cell adds.
+    pub(super) fn state_biases(&self, gates: usize) -> usize {
+        if self.cell.adds_hidden_bias() {
+            gates / C::GATES * (C::GATES - 1)
+        } else {
+            gates
+        }
+    }
+
+    pub(super) fn weights<'a, T>(
+        &self,
+        operands: Operands<'a, T>,
+        bias: Option<&'a [T]>,
+    ) -> Weights<'a, T> {
+        let own = operands.gates + self.state_biases(operands.gates);
+        Weights {
+            recurrent: operands.recurrent,
+            hidden_bias: bias.map_or(&[], |bias| &bias[own..]),
+            hidden: operands.order.extents.hidden,
+        }
+    }
+
+    /// Walks a part over time.
+    fn walk<T: OpElement>(&self, weights: Weights<'_, T>, part: Forward<'_, T>) {
+        let rows = part.rows;
+        let len = rows * weights.hidden;
+        let (mut h, mut c, mut aside) = (part.h, part.c, part.aside);
+        let mut h_before = &*take(&mut h, len);
+        let mut c_before: &[T] = if C::HAS_CELL_STATE {
+            take(&mut c, len)
+        } else {
+            &[]
+        };
+        for u in part.u.chunks_exact_mut(C::GATES * len) {
+            let h_now = take(&mut h, len);
+            let c_now = take(&mut c, if C::HAS_CELL_STATE { len } else { 0 });
+            self.cell.forward(
+                weights,
+                Step {
+                    rows,
+                    u,
+                    h_before,
+                    h: &mut *h_now,
+                    c_before,
+                    c: &mut *c_now,
+                    aside: take(&mut aside, if C::KEEPS_ASIDE { len } else { 0 }),
+                },
+            );
+            (h_before, c_before) = (h_now, c_now);
+        }
+    }
+}
+
+/// Copies the rows of x in the order of the inside.
+pub(super) fn gather<T: OpElement>(operands: Operands<'_, T>, to: &mut [T]) {
+    let len = operands.order.extents.inputs;
+    operands.order.for_inputs(|inside, outside| {
+        row_mut(to, inside, len).copy_from_slice(row(operands.x, outside, len));
+    });
+}
+
+impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
+    fn forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError> {
+        let positions = self.positions();
+        let (visible, kept) = outputs.split_at_mut(self.first_kept());
+        for direction in 0..self.direction.reversed().len() {
+            let operands = self.operands(inputs, direction);
+            let order = operands.order;
+            let Extents {
+                hidden,
+                time,
+                batch,
+                ..
+            } = order.extents;
+            let bias = positions
+                .bias
+                .map(|bias| row(inputs[bias].data, direction, 2 * operands.gates));
+            let mut of_direction = kept.iter_mut().map(|kept| {
+                let len = kept.data.len() / kept.shape[0];
+                row_mut(kept.data, direction, len)
+            });
+            let mut next = |given: bool| -> &mut [T] {
+                if given {
+                    of_direction.next().unwrap_or_default()
+                } else {
+                    Default::default()
+                }
+            };
+            let (u, h) = (next(true), next(true));
+            let (c, aside) = (next(C::HAS_CELL_STATE), next(C::KEEPS_ASIDE));
+            self.project(context, operands, bias, u);
+            {
+                let mut first_states = [
+                    (&mut *h, positions.initial_h),
+                    (&mut *c, positions.initial_c),
+                ];
+                for (states, initial) in &mut first_states {
+                    let mut rest = &mut **states;
+                    for samples in parts(batch) {
+                        if rest.is_empty() {
+                            continue;
+                        }
+                        let part = take(&mut rest, samples.len() * (time + 1) * hidden);
+                        for (index, sample) in samples.enumerate() {
+                            let to = row_mut(part, index, hidden);
+                            match initial {
+                                Some(initial) => to.copy_from_slice(row(
+                                    inputs[*initial].data,
+                                    order.state_row(sample),
+                                    hidden,
+                                )),
+                                None => to.fill(T::zero()),
+                            }
+                        }
+                    }
+                }
+            }
+            let mut rest = (&mut *u, &mut *h, &mut *c, &mut *aside);
+            let cut = parts(batch).map(|samples| {
+                let rows = samples.len();
+                let steps = rows * time * hidden;
+                let states = steps + rows * hidden;
+                Forward {
+                    rows,
+                    u: take(&mut rest.0, C::GATES * steps),
+                    h: take(&mut rest.1, states),
+                    c: take(&mut rest.2, if C::HAS_CELL_STATE { states } else { 0 }),
+                    aside: take(&mut rest.3, if C::KEEPS_ASIDE { steps } else { 0 }),
+                }
+            });
+            let weights = self.weights(operands, bias);
+            for_parts(context.parallel, cut.collect(), &|part| {
+                self.walk(weights, part);
+            });
+            if let [y, y_h, y_c @ ..] = &mut *visible {
+                write_states(order, h, Some(y.data), y_h.data);
+                if let [y_c] = y_c {
+                    write_states(order, c, None, y_c.data);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<i64, OpError> {
+        let directions = self.direction.reversed().len();
+        let extents = self.extents(saved.inputs[0].shape, saved.inputs[2].shape);
+        let Extents {
+            hidden,
+            time,
+            batch,
+            ..
+        } = extents;
+        let steps = time * batch * hidden;
+        let aside = if C::KEEPS_ASIDE { steps } else { 0 };
+        let carried = batch * hidden * (1 + usize::from(C::HAS_CELL_STATE));
+        let each = [C::GATES * steps, aside, carried];
+        let per_direction: usize = each.iter().sum();
+        T::with_scratch(directions * per_direction, |scratch| {
+            let mut exponents = Vec::with_capacity(directions);
+            for (direction, scratch) in scratch.chunks_exact_mut(per_direction).enumerate() {
+                exponents.push(self.through_time(context, saved, cotangents, direction, scratch));
+            }
+            let common = align(extents, &each, &exponents, scratch);
+            let pulled = scratch.chunks_exact(per_direction).enumerate();
+            for (direction, pulled) in pulled {
+                self.gradients(context, saved, direction, pulled, gradients);
+            }
+            Ok(common)
+        })
+    }
+}
+
+/// Copies the states after every step to Y, and the last ones to the final state.
+fn write_states<T: OpElement>(
+    order: Order,
+    states: &[T],
+    mut all: Option<&mut [T]>,
+    last: &mut [T],
+) {
+    let Extents {
+        hidden,
+        time,
+        batch,
+        ..
+    } = order.extents;
+    for samples in parts(batch) {
+        let part = &states[samples.start * (time + 1) * hidden..];
+        for step in 0..time {
+            for (index, sample) in samples.clone().enumerate() {
+                let from = row(part, (step + 1) * samples.len() + index, hidden);
+                if let Some(all) = &mut all {
+                    row_mut(all, order.output_row(sample, step), hidden).copy_from_slice(from);
+                }
+                if step + 1 == time {
+                    row_mut(last, order.state_row(sample), hidden).copy_from_slice(from);
+                }
+            }
+        }
+    }
+}

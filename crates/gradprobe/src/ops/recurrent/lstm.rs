@@ -1,0 +1,105 @@
+//! Long short-term memory.
+
+use super::{Cell, CellAttributes, Step, StepBack, Weights};
+use crate::num::linalg::{Matrix, MatrixMut};
+use crate::num::simd::vectorised;
+use crate::ops::{OpElement, OpError};
+
+/// With the gates in ONNX's order i, o, f, c:
+/// c_t = σ(u_f)·c_{t−1} + σ(u_i)·tanh(u_c), h_t = σ(u_o)·tanh(c_t).
+///
+/// Pull-back: ∂u_o = ∂h·tanh(c)·σ′(u_o), ∂c += ∂h·σ(u_o)·sech²(c), ∂u_i = ∂c·tanh(u_c)·σ′(u_i),
+/// ∂u_f = ∂c·c_{t−1}·σ′(u_f), ∂u_c = ∂c·σ(u_i)·sech²(u_c), ∂c_{t−1} = ∂c·σ(u_f), and
+/// ∂h_{t−1} = Rᵀ·∂u, where σ′(u) = σ(u)σ(−u).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LstmCell;
+
+impl Cell for LstmCell {
+    const NAME: &'static str = "LSTM";
+    const GATES: usize = 4;
+    const HAS_CELL_STATE: bool = true;
+
+    fn read(_reader: &mut CellAttributes<'_, '_>) -> Result<Self, OpError> {
+        Ok(Self)
+    }
+
+    fn forward<T: OpElement>(&self, weights: Weights<'_, T>, step: Step<'_, T>) {
+        let hidden = weights.hidden;
+        T::matmul(
+            MatrixMut::new(step.u, step.rows, 4 * hidden),
+            Matrix::new(step.h_before, step.rows, hidden),
+            Matrix::new(weights.recurrent, 4 * hidden, hidden).transposed(),
+            true,
+        );
+        let states = step
+            .h
+            .chunks_exact_mut(hidden)
+            .zip(step.c.chunks_exact_mut(hidden))
+            .zip(step.c_before.chunks_exact(hidden));
+        for (u, ((h, c), c_before)) in step.u.chunks_exact(4 * hidden).zip(states) {
+            let [i, o, f, g] = gates(u, hidden);
+            vectorised(|| {
+                for k in 0..hidden {
+                    let kept = f[k].sigmoid() * c_before[k];
+                    c[k] = kept + i[k].sigmoid() * g[k].tanh();
+                }
+            });
+            let c = &*c;
+            vectorised(|| {
+                for k in 0..hidden {
+                    h[k] = o[k].sigmoid() * c[k].tanh();
+                }
+            });
+        }
+    }
+
+    fn pull_back<T: OpElement>(&self, weights: Weights<'_, T>, step: StepBack<'_, T>) {
+        let hidden = weights.hidden;
+        for row in 0..step.rows {
+            let [i, o, f, g] = gates(&step.u[row * 4 * hidden..][..4 * hidden], hidden);
+            let du = &mut step.du[row * 4 * hidden..][..4 * hidden];
+            let (du_i, rest) = du.split_at_mut(hidden);
+            let (du_o, rest) = rest.split_at_mut(hidden);
+            let (du_f, du_g) = rest.split_at_mut(hidden);
+            let du_g = &mut du_g[..hidden];
+            let at = row * hidden;
+            let dh = &step.dh[at..][..hidden];
+            let dc = &mut step.dc[at..][..hidden];
+            let (c, c_before) = (&step.c[at..][..hidden], &step.c_before[at..][..hidden]);
+            vectorised(|| {
+                for k in 0..hidden {
+                    let (t, slope) = c[k].tanh_sech_squared();
+                    let open = o[k].sigmoid();
+                    du_o[k] = dh[k] * t * (open * (-o[k]).sigmoid());
+                    dc[k] += dh[k] * open * slope;
+                }
+            });
+            vectorised(|| {
+                for k in 0..hidden {
+                    let (t, slope) = g[k].tanh_sech_squared();
+                    let into = i[k].sigmoid();
+                    du_i[k] = dc[k] * t * (into * (-i[k]).sigmoid());
+                    du_g[k] = dc[k] * into * slope;
+                }
+            });
+            vectorised(|| {
+                for k in 0..hidden {
+                    let kept = f[k].sigmoid();
+                    du_f[k] = dc[k] * c_before[k] * (kept * (-f[k]).sigmoid());
+                    dc[k] *= kept;
+                }
+            });
+        }
+        T::matmul(
+            MatrixMut::new(step.dh, step.rows, hidden),
+            Matrix::new(step.du, step.rows, 4 * hidden),
+            Matrix::new(weights.recurrent, 4 * hidden, hidden),
+            false,
+        );
+    }
+}
+
+/// The pre-activations of a sample by gate.
+fn gates<T>(u: &[T], hidden: usize) -> [&[T]; 4] {
+    std::array::from_fn(|gate| &u[gate * hidden..][..hidden])
+}

@@ -1,0 +1,93 @@
+//! The plain recurrent cell.
+
+use super::{Cell, CellAttributes, Step, StepBack, Weights};
+use crate::num::Element;
+use crate::num::linalg::{Matrix, MatrixMut};
+use crate::num::simd::vectorised;
+use crate::ops::{OpElement, OpError};
+
+/// The nonlinearity of a plain recurrent cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RnnActivation {
+    /// tanh.
+    #[default]
+    Tanh,
+    /// max(0, ·).
+    Relu,
+}
+
+/// u = W·x_t + R·h_{t−1} + b, h_t = φ(u).
+///
+/// Pull-back: ∂u = ∂h·φ′(u), ∂h_{t−1} = Rᵀ·∂u.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RnnCell {
+    /// φ.
+    pub activation: RnnActivation,
+}
+
+impl Cell for RnnCell {
+    const NAME: &'static str = "RNN";
+    const GATES: usize = 1;
+
+    fn read(reader: &mut CellAttributes<'_, '_>) -> Result<Self, OpError> {
+        let activation = match reader.0.text("activation", "tanh")? {
+            "tanh" | "Tanh" => RnnActivation::Tanh,
+            "relu" | "Relu" => RnnActivation::Relu,
+            other => {
+                return Err(OpError::Attribute {
+                    name: "activation",
+                    expected: "tanh or relu".into(),
+                    got: format!("{other:?}"),
+                });
+            }
+        };
+        Ok(Self { activation })
+    }
+
+    fn forward<T: OpElement>(&self, weights: Weights<'_, T>, step: Step<'_, T>) {
+        let hidden = weights.hidden;
+        T::matmul(
+            MatrixMut::new(step.u, step.rows, hidden),
+            Matrix::new(step.h_before, step.rows, hidden),
+            Matrix::new(weights.recurrent, hidden, hidden).transposed(),
+            true,
+        );
+        let (u, h) = (&*step.u, step.h);
+        match self.activation {
+            RnnActivation::Tanh => vectorised(|| {
+                for (h, &u) in h.iter_mut().zip(u) {
+                    *h = u.tanh();
+                }
+            }),
+            RnnActivation::Relu => vectorised(|| {
+                for (h, &u) in h.iter_mut().zip(u) {
+                    *h = Element::maximum(u, T::zero());
+                }
+            }),
+        }
+    }
+
+    fn pull_back<T: OpElement>(&self, weights: Weights<'_, T>, step: StepBack<'_, T>) {
+        let hidden = weights.hidden;
+        let StepBack { u, dh, du, .. } = step;
+        match self.activation {
+            RnnActivation::Tanh => vectorised(|| {
+                for ((du, &dh), &u) in du.iter_mut().zip(&*dh).zip(u) {
+                    *du = dh * u.sech_squared();
+                }
+            }),
+            RnnActivation::Relu => vectorised(|| {
+                for ((du, &dh), &u) in du.iter_mut().zip(&*dh).zip(u) {
+                    // A NaN is no number below zero: it goes on.
+                    *du = dh * T::select(u <= T::zero(), T::zero(), T::one());
+                }
+            }),
+        }
+        T::matmul(
+            MatrixMut::new(dh, step.rows, hidden),
+            Matrix::new(du, step.rows, hidden),
+            Matrix::new(weights.recurrent, hidden, hidden),
+            false,
+        );
+    }
+}
