@@ -30,6 +30,7 @@ pub mod pool;
 mod prelu;
 mod reduce;
 mod registry;
+mod resample;
 mod reshape;
 mod select;
 mod selection;
@@ -46,7 +47,7 @@ pub use arithmetic::{Add, Div, Mul, Neg, Pow, Sub, Sum};
 pub use attributes::{Attribute, Attributes};
 pub use check::{GradientError, check_gradients};
 pub use concat::Concat;
-pub use conv::Conv;
+pub use conv::{Conv, ConvTranspose};
 pub use cumulative::CumSum;
 pub use depth_space::{DepthOrder, DepthToSpace, SpaceToDepth};
 pub use dropout::Dropout;
@@ -59,8 +60,13 @@ pub use loss::{
     Reduction,
 };
 pub use matmul::MatMul;
-pub use normalisation::{BatchNorm, LayerNorm};
-pub use pool::{AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool};
+pub use normalisation::{
+    BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm,
+};
+pub use pool::{
+    AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, GlobalLpPool,
+    GlobalMaxPool, LpPool, MaxPool,
+};
 pub use prelu::PRelu;
 pub use reduce::{Reduce, ReduceKind};
 pub use registry::{OpEntry, find_op, registry};

@@ -4,7 +4,9 @@
 
 mod cases;
 mod draw;
+mod elementwise;
 mod errors;
 mod large;
 mod promises;
 mod pytorch;
+mod rearranging;
