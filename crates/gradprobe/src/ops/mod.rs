@@ -18,13 +18,16 @@ mod conv;
 mod cumulative;
 mod depth_space;
 mod dropout;
+mod einsum;
 mod expand;
 mod extremum;
+mod indexing;
 mod kernel;
 mod linear;
 pub mod loss;
 mod matmul;
 pub mod normalisation;
+mod one_hot;
 mod parallel;
 pub mod pool;
 mod prelu;
@@ -32,11 +35,13 @@ mod reduce;
 mod registry;
 mod resample;
 mod reshape;
+mod resize;
 mod select;
 mod selection;
 mod shapes;
 mod softmax;
 mod split;
+mod top_k;
 mod transpose;
 mod triangle;
 mod unary;
@@ -51,8 +56,10 @@ pub use conv::{Conv, ConvTranspose};
 pub use cumulative::CumSum;
 pub use depth_space::{DepthOrder, DepthToSpace, SpaceToDepth};
 pub use dropout::Dropout;
+pub use einsum::Einsum;
 pub use expand::Expand;
 pub use extremum::{Max, Min};
+pub use indexing::{GatherElements, GatherNd, ScatterElements, ScatterNd, ScatterReduction};
 pub use kernel::{Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
 pub use linear::Linear;
 pub use loss::{
@@ -63,6 +70,7 @@ pub use matmul::MatMul;
 pub use normalisation::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm,
 };
+pub use one_hot::OneHot;
 pub use pool::{
     AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, GlobalLpPool,
     GlobalMaxPool, LpPool, MaxPool,
@@ -71,10 +79,12 @@ pub use prelu::PRelu;
 pub use reduce::{Reduce, ReduceKind};
 pub use registry::{OpEntry, find_op, registry};
 pub use reshape::{Flatten, Identity, Reshape, Squeeze, Unsqueeze};
+pub use resize::{Coordinates, Interpolation, Resize, Rounding};
 pub use select::Where;
 pub use selection::{Pad, PadMode, Slice, Tile};
 pub use softmax::{LogSoftmax, Softmax};
 pub use split::Split;
+pub use top_k::TopK;
 pub use transpose::Transpose;
 pub use triangle::Trilu;
 pub use unary::{Abs, Clip, Cos, Exp, Log, Reciprocal, Sqrt};

@@ -9,7 +9,7 @@
 //! | Log | ln x | g/x |
 //! | Reciprocal | 1/x | −g·y² |
 //! | Sqrt | √x | g/(2y), infinite at 0 |
-//! | Clip | x within \[min, max\] | g where min ≤ x ≤ max, else 0 |
+//! | Clip | x within \[min, max\] | g where min < x < max, else 0 |
 //!
 //! At kinks and poles they are what PyTorch computes.
 
@@ -184,7 +184,8 @@ unary!(
 );
 
 /// x, but no less than `min` and no more than `max`; `max` where they cross, as in ONNX. The
-/// cotangent passes where min ≤ x ≤ max, the ends included, as through PyTorch's `clamp`.
+/// cotangent passes where min < x < max, the ends excluded, as through PyTorch's `clamp` (2.15)
+/// and `hardtanh`.
 #[derive(Clone, Copy, Debug)]
 pub struct Clip {
     /// The least value; −∞ for none.
@@ -226,7 +227,7 @@ impl Unary for Clip {
     fn pull<T: Element>(&self, g: T, x: T) -> T {
         let (min, max) = (T::from_f64(self.min), T::from_f64(self.max));
         let outside = T::select(x.is_nan(), x, T::zero());
-        T::select(x >= min && x <= max, g, outside)
+        T::select(x > min && x < max, g, outside)
     }
 }
 
@@ -248,7 +249,10 @@ mod tests {
             max: 2.0,
         };
         assert_eq!([-3.0, 0.5, 7.0].map(|x| clip.value(x)), [-1.0, 0.5, 2.0]);
-        assert_eq!([-1.0, 2.0, 2.5].map(|x| clip.pull(3.0, x)), [3.0, 3.0, 0.0]);
+        assert_eq!(
+            [-1.0, 0.5, 2.0, 2.5].map(|x| clip.pull(3.0, x)),
+            [0.0, 3.0, 0.0, 0.0]
+        );
         let crossed = Clip {
             min: 1.0,
             max: -1.0,

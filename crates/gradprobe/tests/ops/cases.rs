@@ -1,7 +1,7 @@
 //! A generator of random cases for every op: the table that every promise is tested on.
 
 use crate::draw::{Case, Draw};
-use crate::{elementwise, rearranging};
+use crate::{elementwise, rearranging, windowed};
 use gradprobe::num::Tensor;
 use gradprobe::ops::*;
 
@@ -10,9 +10,14 @@ pub type Row = (&'static str, fn(&mut Draw) -> Case);
 
 /// Every row.
 pub fn cases() -> impl Iterator<Item = &'static Row> {
-    [CASES, elementwise::CASES, rearranging::CASES]
-        .into_iter()
-        .flatten()
+    [
+        CASES,
+        elementwise::CASES,
+        rearranging::CASES,
+        windowed::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[rustfmt::skip]

@@ -10,3 +10,4 @@ mod large;
 mod promises;
 mod pytorch;
 mod rearranging;
+mod windowed;
