@@ -1,4 +1,4 @@
-//! Add, Sub, Mul, Div (broadcasting as NumPy does), Neg and Sum.
+//! Add, Sub, Mul, Div, Pow (broadcasting as NumPy does), Neg and Sum.
 //!
 //! | op | value | ∂/∂a | ∂/∂b |
 //! |---|---|---|---|
@@ -6,6 +6,7 @@
 //! | Sub | a − b | g | −g |
 //! | Mul | a·b | g·b | g·a |
 //! | Div | a/b | g/b | −g·(a/b)/b |
+//! | Pow | a^b | g·b·a^(b−1), 0 where b = 0 | g·a^b·ln a, 0 where a = 0 and b ≥ 0 |
 
 use super::broadcast::{Walk, map, pull_back, sum_back};
 use super::parallel::for_rows;
@@ -185,6 +186,38 @@ binary!(
     pull_b: |g, b, a| -(g * (a / b) / b),
     reads_inputs: true
 );
+binary!(
+    /// a^b. A negative base has a power where b is whole, and no derivative with respect to b
+    /// (NaN), as in PyTorch.
+    Pow,
+    value: power,
+    pull_a: |g, a, b| {
+        if b == T::zero() && !a.is_nan() {
+            T::zero()
+        } else {
+            g * (b * power(a, b - T::one()))
+        }
+    },
+    pull_b: |g, b, a| {
+        if a == T::zero() && b >= T::zero() {
+            T::zero()
+        } else {
+            g * (power(a, b) * a.ln())
+        }
+    },
+    reads_inputs: true
+);
+
+/// base^exponent. The exponents of squares, roots and the like need no logarithm; the others go
+/// through libm, the same on every machine.
+fn power<T: Element>(base: T, exponent: T) -> T {
+    match exponent.to_f64() {
+        2.0 => base * base,
+        1.0 => base,
+        -1.0 => T::one() / base,
+        exponent => T::from_f64(libm::pow(base.to_f64(), exponent)),
+    }
+}
 
 /// −x.
 #[derive(Clone, Copy, Debug, Default)]

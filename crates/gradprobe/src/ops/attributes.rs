@@ -14,6 +14,8 @@ pub enum Attribute {
     Text(String),
     /// Whole numbers.
     Ints(Vec<i64>),
+    /// Real numbers.
+    Floats(Vec<f64>),
 }
 
 /// The attributes of a node by name.
@@ -85,6 +87,28 @@ impl<'a> AttributeReader<'a> {
         }
     }
 
+    /// A real number that may be infinite; a whole one will do.
+    pub(super) fn bound(&mut self, name: &'static str, default: f64) -> Result<f64, OpError> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(&Attribute::Float(value)) if !value.is_nan() => Ok(value),
+            Some(&Attribute::Int(value)) => Ok(value as f64),
+            Some(other) => Err(wrong(name, "a number", other)),
+        }
+    }
+
+    /// A list of finite real numbers, empty where it is not given; whole ones will do.
+    pub(super) fn floats(&mut self, name: &'static str) -> Result<Vec<f64>, OpError> {
+        match self.get(name) {
+            None => Ok(Vec::new()),
+            Some(Attribute::Ints(values)) => Ok(values.iter().map(|&value| value as f64).collect()),
+            Some(Attribute::Floats(values)) if values.iter().all(|value| value.is_finite()) => {
+                Ok(values.clone())
+            }
+            Some(other) => Err(wrong(name, "a list of finite numbers", other)),
+        }
+    }
+
     pub(super) fn text(
         &mut self,
         name: &'static str,
@@ -152,6 +176,7 @@ pub(super) fn wrong(name: &'static str, expected: &str, got: &Attribute) -> OpEr
             Attribute::Float(value) => value.to_string(),
             Attribute::Text(value) => format!("{value:?}"),
             Attribute::Ints(values) => format!("{values:?}"),
+            Attribute::Floats(values) => format!("{values:?}"),
         },
     }
 }

@@ -16,36 +16,57 @@ mod broadcast;
 mod check;
 mod concat;
 mod conv;
+mod cumulative;
+mod depth_space;
 mod dropout;
+mod einsum;
+mod expand;
+mod extremum;
 mod gather;
 mod glu;
+mod indexing;
 mod kernel;
 mod linear;
 pub mod loss;
 mod matmul;
 pub mod normalisation;
+mod one_hot;
 mod parallel;
 pub mod pool;
 mod prelu;
 mod recurrent;
 mod reduce;
 mod registry;
+mod resample;
 mod reshape;
+mod resize;
+mod select;
+mod selection;
 mod shapes;
 mod softmax;
+mod split;
+mod top_k;
 mod transpose;
+mod triangle;
+mod unary;
 mod window;
 
 pub use apply::{InputGradients, apply, apply_vjp};
-pub use arithmetic::{Add, Div, Mul, Neg, Sub, Sum};
+pub use arithmetic::{Add, Div, Mul, Neg, Pow, Sub, Sum};
 pub use attention::{Attention, RotaryEmbedding};
 pub use attributes::{Attribute, Attributes};
 pub use check::{GradientError, check_gradients};
 pub use concat::Concat;
-pub use conv::Conv;
+pub use conv::{Conv, ConvTranspose};
+pub use cumulative::CumSum;
+pub use depth_space::{DepthOrder, DepthToSpace, SpaceToDepth};
 pub use dropout::Dropout;
+pub use einsum::Einsum;
+pub use expand::Expand;
+pub use extremum::{Max, Min};
 pub use gather::Gather;
 pub use glu::Glu;
+pub use indexing::{GatherElements, GatherNd, ScatterElements, ScatterNd, ScatterReduction};
 pub use kernel::{Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
 pub use linear::Linear;
 pub use loss::{
@@ -53,15 +74,28 @@ pub use loss::{
     Reduction,
 };
 pub use matmul::MatMul;
-pub use normalisation::{BatchNorm, LayerNorm};
-pub use pool::{AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool};
+pub use normalisation::{
+    BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm,
+};
+pub use one_hot::OneHot;
+pub use pool::{
+    AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, GlobalLpPool,
+    GlobalMaxPool, LpPool, MaxPool,
+};
 pub use prelu::PRelu;
 pub use recurrent::{
     Cell, Direction, Gru, GruCell, Lstm, LstmCell, Recurrent, Rnn, RnnActivation, RnnCell,
 };
 pub use reduce::{Reduce, ReduceKind};
 pub use registry::{OpEntry, find_op, registry};
-pub use reshape::{Flatten, Identity, Reshape};
+pub use reshape::{Flatten, Identity, Reshape, Squeeze, Unsqueeze};
+pub use resize::{Coordinates, Interpolation, Resize, Rounding};
+pub use select::Where;
+pub use selection::{Pad, PadMode, Slice, Tile};
 pub use softmax::{LogSoftmax, Softmax};
+pub use split::Split;
+pub use top_k::TopK;
 pub use transpose::Transpose;
+pub use triangle::Trilu;
+pub use unary::{Abs, Clip, Cos, Exp, Log, Reciprocal, Sqrt};
 pub use window::Padding;

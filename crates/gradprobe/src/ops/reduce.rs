@@ -1,4 +1,5 @@
-//! Reductions over axes: ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL2.
+//! Reductions over axes: ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1,
+//! ReduceL2, ReduceSumSquare, ReduceLogSumExp.
 //!
 //! | reduction | y | ∂x |
 //! |---|---|---|
@@ -6,7 +7,10 @@
 //! | mean | Σ x / n | g/n |
 //! | max, min | the largest, the smallest | g, shared evenly by the elements that equal y |
 //! | product | Π x | g · the product of the others |
+//! | L1 | Σ \|x\| | g·sign(x), 0 where x = 0 |
 //! | L2 | √Σ x² | g·x/y, 0 where y = 0 |
+//! | sum of squares | Σ x² | 2g·x |
+//! | log-sum-exp | ln Σ e^x | g·e^(x − y) |
 
 use super::attributes::AttributeReader;
 use super::broadcast::{Walk, map, pull_back, sum_back};
@@ -27,8 +31,14 @@ pub enum ReduceKind {
     Min,
     /// Π x.
     Prod,
+    /// Σ |x|.
+    L1,
     /// √Σ x², without overflow on the way.
     L2,
+    /// Σ x².
+    SumSquare,
+    /// ln Σ e^x, without overflow on the way.
+    LogSumExp,
 }
 
 /// A reduction over axes. Ties of max and min share their cotangent evenly, as in PyTorch's `amax`
@@ -112,7 +122,10 @@ impl<T: OpElement> Kernel<T> for Reduce {
                 fold(x, &kept, y, T::from_f64(f64::INFINITY), minimum);
             }
             ReduceKind::Prod => fold(x, &kept, y, T::one(), |y, x| y * x),
+            ReduceKind::L1 => sum_back(context.parallel, x, y, &kept, |x| x.abs()),
             ReduceKind::L2 => norm(context, x, &kept, y),
+            ReduceKind::SumSquare => sum_back(context.parallel, x, y, &kept, |x| x * x),
+            ReduceKind::LogSumExp => log_sum_exp(context, x, &kept, y),
         }
         Ok(())
     }
@@ -152,6 +165,18 @@ impl<T: OpElement> Kernel<T> for Reduce {
                 let direction = |x, y| T::select(y == T::zero(), T::zero(), x / y);
                 map(parallel, x.shape, dx, x, y, direction);
                 combine(dx, x.shape, g, |direction, g| direction * g);
+            }
+            ReduceKind::L1 => map(parallel, x.shape, dx, x, g, |x, g| {
+                let sign = T::select(x.is_nan(), x, T::one().copysign(x));
+                T::select(x == T::zero(), T::zero(), sign * g)
+            }),
+            ReduceKind::SumSquare => map(parallel, x.shape, dx, x, g, |x, g| (x + x) * g),
+            ReduceKind::LogSumExp => {
+                let y = under_x(saved.outputs[0].data);
+                let nothing = T::from_f64(f64::NEG_INFINITY);
+                let share = |x: T, y: T| T::select(y == nothing, T::zero(), (x - y).exp());
+                map(parallel, x.shape, dx, x, y, share);
+                combine(dx, x.shape, g, |share, g| share * g);
             }
         }
         Ok(0)
@@ -223,6 +248,26 @@ fn norm<T: OpElement>(context: &Context, x: View<'_, T>, kept: &[usize], y: &mut
     });
 }
 
+/// y = ln Σ e^x, each x taken relative to the largest so that no exponential leaves the range.
+fn log_sum_exp<T: OpElement>(context: &Context, x: View<'_, T>, kept: &[usize], y: &mut [T]) {
+    T::with_scratch(y.len(), |largest| {
+        fold(x, kept, largest, T::from_f64(f64::NEG_INFINITY), T::maximum);
+        let peak = View {
+            shape: kept,
+            data: &*largest,
+        };
+        let term = |x: T, peak: T, _| (x - peak).exp();
+        pull_back(context.parallel, x, y, peak, peak, term);
+        for (y, &peak) in y.iter_mut().zip(&*largest) {
+            *y = if peak.is_finite() {
+                peak + y.ln()
+            } else {
+                peak
+            };
+        }
+    });
+}
+
 /// ∂x of a maximum or minimum y: the elements that equal y share g evenly. A NaN equals a NaN.
 fn share_among_ties<T: OpElement>(
     context: &Context,
@@ -284,7 +329,10 @@ impl Op for Reduce {
             ReduceKind::Max => "ReduceMax",
             ReduceKind::Min => "ReduceMin",
             ReduceKind::Prod => "ReduceProd",
+            ReduceKind::L1 => "ReduceL1",
             ReduceKind::L2 => "ReduceL2",
+            ReduceKind::SumSquare => "ReduceSumSquare",
+            ReduceKind::LogSumExp => "ReduceLogSumExp",
         }
     }
 
@@ -318,7 +366,7 @@ impl Op for Reduce {
     fn reads_outputs(&self) -> bool {
         matches!(
             self.kind,
-            ReduceKind::Max | ReduceKind::Min | ReduceKind::L2
+            ReduceKind::Max | ReduceKind::Min | ReduceKind::L2 | ReduceKind::LogSumExp
         )
     }
 
@@ -383,9 +431,25 @@ mod tests {
     }
 
     #[test]
+    fn a_log_sum_exp_does_not_overflow_on_the_way() {
+        let (y, dx) = reduce(ReduceKind::LogSumExp, &[1000.0, 1000.0]);
+        assert_eq!(y, 1000.0 + 2f64.ln());
+        assert!(dx.iter().all(|dx| (dx - 3.0).abs() < 1e-12), "{dx:?}");
+        let nothing = f64::NEG_INFINITY;
+        assert_eq!(
+            reduce(ReduceKind::LogSumExp, &[nothing, nothing]).0,
+            nothing
+        );
+        assert_eq!(
+            reduce(ReduceKind::L1, &[-2.0, 0.0, 3.0]),
+            (5.0, vec![-6.0, 0.0, 6.0])
+        );
+    }
+
+    #[test]
     fn a_nan_wins_everywhere() {
         use ReduceKind::*;
-        for kind in [Sum, Mean, Max, Min, Prod, L2] {
+        for kind in [Sum, Mean, Max, Min, Prod, L1, L2, SumSquare, LogSumExp] {
             for x in [[f64::NAN, 1.0], [1.0, f64::NAN]] {
                 assert!(reduce(kind, &x).0.is_nan(), "{kind:?}");
             }

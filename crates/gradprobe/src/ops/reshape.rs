@@ -1,7 +1,7 @@
-//! Ops that change the shape and not the elements: Reshape, Flatten, Identity.
+//! Ops that change the shape and not the elements: Reshape, Flatten, Squeeze, Unsqueeze, Identity.
 
 use super::attributes::AttributeReader;
-use super::shapes::{expect_inputs, misfit};
+use super::shapes::{expect_inputs, misfit, resolve_axes};
 use super::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
 use crate::num::{Shape, View, ViewMut};
 
@@ -18,6 +18,20 @@ pub struct Reshape {
 pub struct Flatten {
     /// The first axis that goes into the columns; counted from the end where it is negative.
     pub axis: i64,
+}
+
+/// x without some axes of extent 1.
+#[derive(Clone, Debug, Default)]
+pub struct Squeeze {
+    /// The axes to drop, counted from the end where negative; empty for all of extent 1.
+    pub axes: Vec<i64>,
+}
+
+/// x with new axes of extent 1.
+#[derive(Clone, Debug, Default)]
+pub struct Unsqueeze {
+    /// Where the new axes are in the output, counted from its end where negative.
+    pub axes: Vec<i64>,
 }
 
 /// x.
@@ -112,6 +126,52 @@ impl Flatten {
     }
 }
 
+impl Squeeze {
+    pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+        let mut reader = AttributeReader::new(attributes);
+        let axes = reader.ints("axes")?;
+        reader.finish()?;
+        Ok(Box::new(Self { axes }))
+    }
+
+    fn target(&self, input: &Shape) -> Result<Vec<usize>, OpError> {
+        let axes = resolve_axes("axes", &self.axes, input.len())?;
+        if let Some(&axis) = axes.iter().find(|&&axis| input[axis] != 1) {
+            return Err(misfit(
+                format!("extent of axis {axis}"),
+                "1, to be dropped",
+                input[axis],
+            ));
+        }
+        let kept = |&(axis, &extent): &(usize, &usize)| match axes.is_empty() {
+            true => extent != 1,
+            false => !axes.contains(&axis),
+        };
+        let left = input.iter().enumerate().filter(kept);
+        Ok(left.map(|(_, &extent)| extent).collect())
+    }
+}
+
+impl Unsqueeze {
+    pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+        let mut reader = AttributeReader::new(attributes);
+        let axes = reader.ints("axes")?;
+        reader.finish()?;
+        Ok(Box::new(Self { axes }))
+    }
+
+    fn target(&self, input: &Shape) -> Result<Vec<usize>, OpError> {
+        let rank = input.len() + self.axes.len();
+        let axes = resolve_axes("axes", &self.axes, rank)?;
+        let mut extents = input.iter().copied();
+        let extent = |axis| match axes.contains(&axis) {
+            true => Some(1),
+            false => extents.next(),
+        };
+        Ok((0..rank).filter_map(extent).collect())
+    }
+}
+
 impl Identity {
     fn target(&self, input: &Shape) -> Result<Vec<usize>, OpError> {
         Ok(input.to_vec())
@@ -183,4 +243,6 @@ macro_rules! view_op {
 
 view_op!(Reshape);
 view_op!(Flatten);
+view_op!(Squeeze);
+view_op!(Unsqueeze);
 view_op!(Identity);

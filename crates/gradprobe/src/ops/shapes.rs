@@ -48,6 +48,15 @@ pub(super) fn expect_shape(what: &str, expected: &[usize], got: &Shape) -> Resul
     ))
 }
 
+/// A shape, if a tensor of it could be held in memory at all.
+pub(super) fn in_memory(extents: Vec<usize>) -> Result<Shape, OpError> {
+    let shape = Shape(extents);
+    match shape.checked_len() {
+        Some(len) if len <= isize::MAX as usize / size_of::<f64>() => Ok(shape),
+        _ => Err(misfit("output", "a tensor that fits in memory", shape)),
+    }
+}
+
 /// The axis that `axis` means, counted from the end where it is negative, as in ONNX.
 pub(super) fn resolve_axis(name: &'static str, axis: i64, rank: usize) -> Result<usize, OpError> {
     let counted = if axis < 0 { axis + rank as i64 } else { axis };
@@ -62,6 +71,43 @@ pub(super) fn resolve_axis(name: &'static str, axis: i64, rank: usize) -> Result
             },
             got: axis.to_string(),
         })
+}
+
+/// The axes that `axes` mean, each at most once.
+pub(super) fn resolve_axes(
+    name: &'static str,
+    axes: &[i64],
+    rank: usize,
+) -> Result<Vec<usize>, OpError> {
+    let mut resolved = Vec::with_capacity(axes.len().min(rank));
+    for &axis in axes {
+        let axis = resolve_axis(name, axis, rank)?;
+        if resolved.contains(&axis) {
+            return Err(OpError::Attribute {
+                name,
+                expected: "every axis at most once".into(),
+                got: format!("{axes:?}"),
+            });
+        }
+        resolved.push(axis);
+    }
+    Ok(resolved)
+}
+
+/// Refuses an attribute that is a list of another length.
+pub(super) fn expect_len<V: std::fmt::Debug>(
+    name: &'static str,
+    list: &[V],
+    len: usize,
+) -> Result<(), OpError> {
+    if list.len() == len {
+        return Ok(());
+    }
+    Err(OpError::Attribute {
+        name,
+        expected: format!("{len} numbers"),
+        got: format!("{list:?}"),
+    })
 }
 
 /// The shape that operands broadcast to, as in NumPy.

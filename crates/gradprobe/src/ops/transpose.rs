@@ -63,7 +63,8 @@ impl<T: OpElement> Kernel<T> for Transpose {
     }
 }
 
-fn permute<T: Element>(from: View<'_, T>, to: &mut ViewMut<'_, T>, axes: &[usize]) {
+/// `to` = `from` with its axes in the order of `axes`.
+pub(super) fn permute<T: Element>(from: View<'_, T>, to: &mut ViewMut<'_, T>, axes: &[usize]) {
     to.as_array_mut()
         .assign(&from.as_array().permuted_axes(axes));
 }

@@ -2,14 +2,27 @@
 
 use crate::draw::{Case, Draw};
 use crate::sequences;
+use crate::{elementwise, rearranging, windowed};
 use gradprobe::num::Tensor;
 use gradprobe::ops::*;
 
 /// A row: the op, and how to draw a case of it.
 pub type Row = (&'static str, fn(&mut Draw) -> Case);
 
+/// Every row.
+pub fn cases() -> impl Iterator<Item = &'static Row> {
+    [
+        CASES,
+        elementwise::CASES,
+        rearranging::CASES,
+        windowed::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
 #[rustfmt::skip]
-pub const CASES: &[Row] = &[
+const CASES: &[Row] = &[
     ("Add", |draw| { let [a, b] = broadcast_pair(draw); Case::new(Add, vec![a, b]) }),
     ("BatchNormalization", batch_norm),
     ("BinaryCrossEntropyWithLogits", |draw| {
@@ -103,7 +116,7 @@ pub const CASES: &[Row] = &[
 ];
 
 /// Two operands that broadcast against each other, often with a full one.
-fn broadcast_pair(draw: &mut Draw) -> [Tensor<f64>; 2] {
+pub fn broadcast_pair(draw: &mut Draw) -> [Tensor<f64>; 2] {
     let shape = draw.shape(0, 4);
     let (a, b) = match draw.size(0, 3) {
         0 => (shape.clone(), draw.broadcastable(&shape)),
@@ -137,7 +150,7 @@ fn prediction_and_target(draw: &mut Draw) -> (Tensor<f64>, Tensor<f64>) {
     (prediction, target)
 }
 
-fn tensor_and_axis(draw: &mut Draw) -> (Tensor<f64>, i64) {
+pub fn tensor_and_axis(draw: &mut Draw) -> (Tensor<f64>, i64) {
     let shape = draw.shape(1, 4);
     let axis = draw.size(0, 2 * shape.len() - 1) as i64 - shape.len() as i64;
     (draw.tensor(&shape), axis)
@@ -297,14 +310,14 @@ fn reduce(draw: &mut Draw, kind: ReduceKind) -> Case {
 }
 
 /// A kernel, strides, dilations and padding that fit `spatial`, some lists left empty.
-struct Windows {
-    kernel: Vec<usize>,
-    strides: Vec<usize>,
-    dilations: Vec<usize>,
-    padding: Padding,
+pub struct Windows {
+    pub kernel: Vec<usize>,
+    pub strides: Vec<usize>,
+    pub dilations: Vec<usize>,
+    pub padding: Padding,
 }
 
-fn windows(draw: &mut Draw, spatial: &[usize]) -> Windows {
+pub fn windows(draw: &mut Draw, spatial: &[usize]) -> Windows {
     let rank = spatial.len();
     let list = |draw: &mut Draw, most| (0..rank).map(|_| draw.size(1, most)).collect::<Vec<_>>();
     let kernel = list(draw, 3);
@@ -345,7 +358,7 @@ fn windows(draw: &mut Draw, spatial: &[usize]) -> Windows {
 }
 
 /// Of at most 576 elements.
-fn image(draw: &mut Draw) -> Vec<usize> {
+pub fn image(draw: &mut Draw) -> Vec<usize> {
     let rank = [1, 2, 2, 2, 3][draw.size(0, 4)];
     let mut shape = vec![draw.size(1, 3), draw.size(1, 3)];
     let most = if rank == 3 { 4 } else { 6 };

@@ -1,6 +1,6 @@
 //! Operands that do not fit give an error that says why; no shape makes `infer` panic.
 
-use crate::cases::CASES;
+use crate::cases::cases;
 use crate::draw::Draw;
 use gradprobe::num::Shape;
 use gradprobe::ops::*;
@@ -122,7 +122,7 @@ proptest! {
             let op = (entry.from_attributes)(&Attributes::new()).unwrap();
             let _ = op.infer(&shapes);
         }
-        for (_, make) in CASES {
+        for (_, make) in cases() {
             let case = make(&mut Draw(seed));
             let _ = case.op.infer(&shapes);
             // And with the right number of operands, one of them wrong.

@@ -4,8 +4,11 @@
 
 mod cases;
 mod draw;
+mod elementwise;
 mod errors;
 mod large;
 mod promises;
 mod pytorch;
+mod rearranging;
 mod sequences;
+mod windowed;

@@ -1,7 +1,11 @@
-//! Conv: cross-correlation with learned kernels, over one to three spatial axes, in groups.
+//! Conv: cross-correlation with learned kernels, over one to three spatial axes, in groups; and
+//! its adjoint, ConvTranspose.
 
 mod columns;
 mod depthwise;
+mod transposed;
+
+pub use transposed::ConvTranspose;
 
 use super::attributes::AttributeReader;
 use super::parallel::for_each_part;
@@ -142,29 +146,8 @@ impl<T: OpElement> Kernel<T> for Conv {
     ) -> Result<(), OpError> {
         let (x, w, bias) = (inputs[0], inputs[1], inputs.get(2));
         let plan = self.plan(x.shape, w.shape)?;
-        let columns = Columns::new(&plan, LEAST_COLUMNS);
-        let plane = plan.window.output_len();
-        for_each_part(
-            context.parallel,
-            outputs[0].data,
-            plan.output_len(),
-            |sample, out| {
-                let x = &x.data[sample * plan.input_len()..][..plan.input_len()];
-                match bias {
-                    Some(bias) => {
-                        for (out, &bias) in out.chunks_exact_mut(plane).zip(bias.data) {
-                            out.fill(bias);
-                        }
-                    }
-                    None => out.fill(T::zero()),
-                }
-                if plan.is_depthwise() {
-                    depthwise::forward(&plan, x, w.data, out);
-                } else {
-                    columns.forward(x, w.data, out);
-                }
-            },
-        );
+        let bias = bias.map(|bias| bias.data);
+        correlate(context, &plan, x.data, w.data, bias, outputs[0].data);
         Ok(())
     }
 
@@ -182,16 +165,56 @@ impl<T: OpElement> Kernel<T> for Conv {
             pull_input(context, &plan, w.data, g.data, gradient.data);
         }
         if let Some(gradient) = &mut gradients[1] {
-            if plan.is_depthwise() {
-                depthwise::pull_weight(context, &plan, x.data, g.data, gradient.data);
-            } else {
-                pull_weight(context, &plan, x, g.data, gradient.data);
-            }
+            pull_kernel(context, &plan, x, g.data, gradient.data);
         }
         if let Some(Some(gradient)) = gradients.get_mut(2) {
             pull_bias(plan.window.output_len(), g, gradient.data);
         }
         Ok(0)
+    }
+}
+
+/// y = W ∗ x, with the bias if there is one.
+fn correlate<T: OpElement>(
+    context: &Context,
+    plan: &Plan,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+) {
+    let columns = Columns::new(plan, LEAST_COLUMNS);
+    let plane = plan.window.output_len();
+    for_each_part(context.parallel, y, plan.output_len(), |sample, out| {
+        let x = &x[sample * plan.input_len()..][..plan.input_len()];
+        match bias {
+            Some(bias) => {
+                for (out, &bias) in out.chunks_exact_mut(plane).zip(bias) {
+                    out.fill(bias);
+                }
+            }
+            None => out.fill(T::zero()),
+        }
+        if plan.is_depthwise() {
+            depthwise::forward(plan, x, w, out);
+        } else {
+            columns.forward(x, w, out);
+        }
+    });
+}
+
+/// ∂W.
+fn pull_kernel<T: OpElement>(
+    context: &Context,
+    plan: &Plan,
+    x: View<'_, T>,
+    g: &[T],
+    gradient: &mut [T],
+) {
+    if plan.is_depthwise() {
+        depthwise::pull_weight(context, plan, x.data, g, gradient);
+    } else {
+        pull_weight(context, plan, x, g, gradient);
     }
 }
 

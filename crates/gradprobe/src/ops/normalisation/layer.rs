@@ -44,7 +44,7 @@ impl LayerNorm {
 }
 
 /// The mean and 1/√(variance + ε) of a row.
-fn moments<T: Element>(x: &[T], epsilon: T) -> (T, T) {
+pub(super) fn moments<T: Element>(x: &[T], epsilon: T) -> (T, T) {
     let part = T::from_f64(1.0 / x.len() as f64);
     let rough = sum(x) * part;
     let mean = rough + sum_map(x, |x| x - rough) * part;

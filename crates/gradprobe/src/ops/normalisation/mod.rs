@@ -4,10 +4,16 @@
 //! E\[x²\] − E\[x\]², which cancels when |mean| ≫ σ.
 
 mod batch;
+mod group;
 mod layer;
+mod response;
+mod rms;
 
 pub use batch::BatchNorm;
+pub use group::{GroupNorm, InstanceNorm};
 pub use layer::LayerNorm;
+pub use response::LocalResponseNorm;
+pub use rms::RmsNorm;
 
 use super::OpError;
 

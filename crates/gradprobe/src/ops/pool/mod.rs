@@ -1,7 +1,11 @@
-//! Pooling: the maximum or the mean of windows, or of a whole channel.
+//! Pooling: the maximum, the mean or the norm of windows, or of a whole channel.
 
+mod adaptive;
 mod global;
+mod lp;
 mod sliding;
 
+pub use adaptive::{AdaptiveAveragePool, AdaptiveMaxPool};
 pub use global::{GlobalAveragePool, GlobalMaxPool};
+pub use lp::{GlobalLpPool, LpPool};
 pub use sliding::{AveragePool, MaxPool};

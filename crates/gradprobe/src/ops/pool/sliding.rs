@@ -121,7 +121,10 @@ impl AveragePool {
     }
 }
 
-fn pool_axes(attributes: WindowAttributes<'_>, x: &[usize]) -> Result<Vec<Axis>, OpError> {
+pub(super) fn pool_axes(
+    attributes: WindowAttributes<'_>,
+    x: &[usize],
+) -> Result<Vec<Axis>, OpError> {
     if !(3..=5).contains(&x.len()) || x[1..].contains(&0) {
         let expected = "[batch, channels] and 1 to 3 spatial axes, of at least 1";
         return Err(misfit("input", expected, Shape::new(x)));
@@ -147,7 +150,7 @@ fn pool_axes(attributes: WindowAttributes<'_>, x: &[usize]) -> Result<Vec<Axis>,
     Ok(axes)
 }
 
-fn pool_shape(x: &Shape, axes: &[Axis]) -> Shape {
+pub(super) fn pool_shape(x: &Shape, axes: &[Axis]) -> Shape {
     let mut out = x[..2].to_vec();
     out.extend(axes.iter().map(|axis| axis.output));
     Shape(out)

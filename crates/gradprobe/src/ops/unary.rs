@@ -1,0 +1,277 @@
+//! Functions of one operand, element by element, that are not activations: Abs, Cos, Exp, Log,
+//! Reciprocal, Sqrt, and Clip. (Sin, Erf and Atan are: see [`activation`](super::activation).)
+//!
+//! | op | y | ∂x |
+//! |---|---|---|
+//! | Abs | \|x\| | g·sign(x), 0 at 0 |
+//! | Cos | cos x | −g·sin x |
+//! | Exp | e^x | g·y |
+//! | Log | ln x | g/x |
+//! | Reciprocal | 1/x | −g·y² |
+//! | Sqrt | √x | g/(2y), infinite at 0 |
+//! | Clip | x within \[min, max\] | g where min < x < max, else 0 |
+//!
+//! At kinks and poles they are what PyTorch computes.
+
+use super::attributes::AttributeReader;
+use super::parallel::for_rows;
+use super::shapes::expect_inputs;
+use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::num::{Element, Shape, View, ViewMut};
+
+/// Which of x and y a pull-back reads; what it does not read may have been freed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Input,
+    Output,
+}
+
+trait Unary: Sync {
+    const READS: Reads;
+
+    fn value<T: Element>(&self, x: T) -> T;
+    /// The cotangent of x, from that of y and from x or y, as `READS` says.
+    fn pull<T: Element>(&self, g: T, read: T) -> T;
+}
+
+macro_rules! unary_op {
+    ($name:ident) => {
+        impl<T: OpElement> Kernel<T> for $name {
+            fn forward(
+                &self,
+                context: &Context,
+                inputs: &[View<'_, T>],
+                outputs: &mut [ViewMut<'_, T>],
+            ) -> Result<(), OpError> {
+                let x = inputs[0].data;
+                for_rows(context.parallel, outputs[0].data, 1, |range, y| {
+                    for (y, &x) in y.iter_mut().zip(&x[range]) {
+                        *y = self.value(x);
+                    }
+                });
+                Ok(())
+            }
+
+            fn vjp(
+                &self,
+                context: &Context,
+                saved: Saved<'_, T>,
+                cotangents: &[Option<View<'_, T>>],
+                gradients: &mut [Option<ViewMut<'_, T>>],
+            ) -> Result<i64, OpError> {
+                let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
+                    return Ok(0);
+                };
+                let read = match Self::READS {
+                    Reads::Input => saved.inputs[0].data,
+                    Reads::Output => saved.outputs[0].data,
+                };
+                for_rows(context.parallel, gradient.data, 1, |range, dx| {
+                    let operands = g.data[range.clone()].iter().zip(&read[range]);
+                    for (dx, (&g, &read)) in dx.iter_mut().zip(operands) {
+                        *dx = self.pull(g, read);
+                    }
+                });
+                Ok(0)
+            }
+        }
+
+        impl Op for $name {
+            fn name(&self) -> &'static str {
+                stringify!($name)
+            }
+
+            fn role(&self) -> Role {
+                Role::Other
+            }
+
+            fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
+                expect_inputs(inputs, 1..=1)?;
+                Ok(vec![inputs[0].clone()])
+            }
+
+            fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
+                sampled[0]
+            }
+
+            fn reads_input(&self, _input: usize) -> bool {
+                Self::READS == Reads::Input
+            }
+
+            fn reads_outputs(&self) -> bool {
+                Self::READS == Reads::Output
+            }
+        }
+    };
+}
+
+macro_rules! unary {
+    (
+        $(#[$doc:meta])* $name:ident,
+        value: $value:expr,
+        reads: $reads:ident,
+        pull: $pull:expr
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $name;
+
+        impl Unary for $name {
+            const READS: Reads = Reads::$reads;
+
+            #[inline(always)]
+            fn value<T: Element>(&self, x: T) -> T {
+                let value: fn(T) -> T = $value;
+                value(x)
+            }
+            #[inline(always)]
+            fn pull<T: Element>(&self, g: T, read: T) -> T {
+                let pull: fn(T, T) -> T = $pull;
+                pull(g, read)
+            }
+        }
+
+        unary_op!($name);
+    };
+}
+
+unary!(
+    /// |x|.
+    Abs,
+    value: |x| x.abs(),
+    reads: Input,
+    pull: |g, x| {
+        let zero = T::zero();
+        // At 0 it is 0; a NaN stays one.
+        let flat = T::select(x == zero, zero, x);
+        T::select(x > zero, g, T::select(x < zero, -g, flat))
+    }
+);
+unary!(
+    /// cos x.
+    Cos,
+    value: |x| x.cos(),
+    reads: Input,
+    pull: |g, x| -(g * x.sin())
+);
+unary!(
+    /// e^x.
+    Exp,
+    value: |x| x.exp(),
+    reads: Output,
+    pull: |g, y| g * y
+);
+unary!(
+    /// ln x: −∞ at 0, NaN below.
+    Log,
+    value: |x| x.ln(),
+    reads: Input,
+    pull: |g, x| g / x
+);
+unary!(
+    /// 1/x.
+    Reciprocal,
+    value: |x| T::one() / x,
+    reads: Output,
+    pull: |g, y| -(g * y * y)
+);
+unary!(
+    /// √x; NaN below 0.
+    Sqrt,
+    value: |x| x.sqrt(),
+    reads: Output,
+    pull: |g, y| g / (y + y)
+);
+
+/// x, but no less than `min` and no more than `max`; `max` where they cross, as in ONNX. The
+/// cotangent passes where min < x < max, the ends excluded, as through PyTorch's `clamp` (2.15)
+/// and `hardtanh`.
+#[derive(Clone, Copy, Debug)]
+pub struct Clip {
+    /// The least value; −∞ for none.
+    pub min: f64,
+    /// The largest value; +∞ for none.
+    pub max: f64,
+}
+
+impl Default for Clip {
+    fn default() -> Self {
+        Self {
+            min: f64::NEG_INFINITY,
+            max: f64::INFINITY,
+        }
+    }
+}
+
+impl Clip {
+    pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
+        let mut reader = AttributeReader::new(attributes);
+        let min = reader.bound("min", f64::NEG_INFINITY)?;
+        let max = reader.bound("max", f64::INFINITY)?;
+        reader.finish()?;
+        Ok(Box::new(Self { min, max }))
+    }
+}
+
+impl Unary for Clip {
+    const READS: Reads = Reads::Input;
+
+    #[inline(always)]
+    fn value<T: Element>(&self, x: T) -> T {
+        let (min, max) = (T::from_f64(self.min), T::from_f64(self.max));
+        let raised = T::select(x < min, min, x);
+        T::select(raised > max, max, raised)
+    }
+
+    #[inline(always)]
+    fn pull<T: Element>(&self, g: T, x: T) -> T {
+        let (min, max) = (T::from_f64(self.min), T::from_f64(self.max));
+        let outside = T::select(x.is_nan(), x, T::zero());
+        T::select(x > min && x < max, g, outside)
+    }
+}
+
+unary_op!(Clip);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinks_and_poles_are_those_of_pytorch() {
+        assert_eq!(Abs.pull(3.0, 0.0), 0.0);
+        assert_eq!(Abs.pull(3.0, -2.0), -3.0);
+        assert_eq!(Sqrt.pull(3.0, 0.0), f64::INFINITY);
+        assert_eq!(Log.value(0.0), f64::NEG_INFINITY);
+        assert!(Log.value(-1.0).is_nan());
+        let clip = Clip {
+            min: -1.0,
+            max: 2.0,
+        };
+        assert_eq!([-3.0, 0.5, 7.0].map(|x| clip.value(x)), [-1.0, 0.5, 2.0]);
+        assert_eq!(
+            [-1.0, 0.5, 2.0, 2.5].map(|x| clip.pull(3.0, x)),
+            [0.0, 3.0, 0.0, 0.0]
+        );
+        let crossed = Clip {
+            min: 1.0,
+            max: -1.0,
+        };
+        assert_eq!(crossed.value(0.0), -1.0);
+    }
+
+    #[test]
+    fn a_nan_stays_a_nan_both_ways() {
+        fn check(op: &impl Unary) {
+            assert!(op.value(f64::NAN).is_nan());
+            assert!(op.pull(1.0, f64::NAN).is_nan());
+        }
+        check(&Abs);
+        check(&Cos);
+        check(&Exp);
+        check(&Log);
+        check(&Reciprocal);
+        check(&Sqrt);
+        check(&Clip::default());
+    }
+}

@@ -1,0 +1,89 @@
+//! Random cases of the elementwise ops that are not activations.
+
+use crate::cases::{Row, broadcast_pair};
+use crate::draw::{Case, Draw};
+use gradprobe::num::Tensor;
+use gradprobe::ops::*;
+
+#[rustfmt::skip]
+pub const CASES: &[Row] = &[
+    ("Abs", |draw| unary(draw, Abs, signed)),
+    ("Clip", clip),
+    ("Cos", |draw| unary(draw, Cos, signed)),
+    ("Exp", |draw| unary(draw, Exp, signed)),
+    ("Log", |draw| unary(draw, Log, positive)),
+    ("Max", |draw| { let inputs = operands(draw); Case::new(Max, inputs) }),
+    ("Min", |draw| { let inputs = operands(draw); Case::new(Min, inputs) }),
+    ("Pow", pow),
+    ("Reciprocal", |draw| unary(draw, Reciprocal, signed)),
+    ("Sqrt", |draw| unary(draw, Sqrt, positive)),
+    ("Where", choose),
+];
+
+fn unary(
+    draw: &mut Draw,
+    op: impl Op + 'static,
+    operand: fn(&mut Draw, &[usize]) -> Tensor<f64>,
+) -> Case {
+    let shape = draw.shape(0, 3);
+    Case::new(op, vec![operand(draw, &shape)])
+}
+
+fn signed(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
+    draw.away_from_zero(shape)
+}
+
+fn positive(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
+    let mut x = draw.away_from_zero(shape);
+    x.data_mut().iter_mut().for_each(|x| *x = x.abs());
+    x
+}
+
+fn clip(draw: &mut Draw) -> Case {
+    let shape = draw.shape(0, 3);
+    let mut x = draw.tensor(&shape);
+    // Away from the bounds, which are whole numbers.
+    for x in x.data_mut() {
+        *x = (*x * 8.0).floor() / 4.0 + 0.125;
+    }
+    let min = [f64::NEG_INFINITY, -2.0, -1.0, 0.0][draw.size(0, 3)];
+    let max = [f64::INFINITY, 3.0, 1.0, 0.0][draw.size(0, 3)];
+    Case::new(Clip { min, max }, vec![x])
+}
+
+/// One to four of them, no two of whose elements are near each other.
+fn operands(draw: &mut Draw) -> Vec<Tensor<f64>> {
+    let shape = draw.shape(0, 3);
+    let count = draw.size(1, 4);
+    let shapes: Vec<Vec<usize>> = (0..count).map(|_| draw.broadcastable(&shape)).collect();
+    let lens = shapes.iter().map(|shape| shape.iter().product::<usize>());
+    let all = draw.distinct(&[lens.sum()]);
+    let mut rest = all.data();
+    let take = |shape: &Vec<usize>| {
+        let (own, others) = rest.split_at(shape.iter().product());
+        rest = others;
+        Tensor::new(gradprobe::num::Shape::new(&shape[..]), own.to_vec())
+    };
+    shapes.iter().map(take).collect()
+}
+
+fn pow(draw: &mut Draw) -> Case {
+    let [mut base, exponent] = broadcast_pair(draw);
+    // Below zero there is no derivative with respect to the exponent.
+    for base in base.data_mut() {
+        *base = 0.5 + base.abs();
+    }
+    Case::new(Pow, vec![base, exponent])
+}
+
+fn choose(draw: &mut Draw) -> Case {
+    let shape = draw.shape(0, 3);
+    let shapes = [0; 3].map(|_| draw.broadcastable(&shape));
+    let mut condition = draw.tensor(&shapes[0]);
+    for condition in condition.data_mut() {
+        *condition = f64::from(*condition > 0.0);
+    }
+    let operands = [draw.tensor(&shapes[1]), draw.tensor(&shapes[2])];
+    let [a, b] = operands;
+    Case::new(Where, vec![condition, a, b])
+}
