@@ -9,10 +9,14 @@
 use super::element::Element;
 use super::magnitude::Magnitude;
 use super::simd::vectorised;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Elements in a block: 4 KiB of f32.
 const BLOCK: usize = 1024;
+/// Elements that are worth a hand-over to another thread (about 10 µs). Pieces of this many are
+/// merged after their blocks are, on one thread or several: the result is the same bits.
+const PIECE: usize = 1 << 16;
 /// Accumulators side by side, so that the loops vectorise (a 512-bit register of f32).
 const LANES: usize = 16;
 /// Block maxima outside 2^±this are rescaled before they are squared: the square of the largest,
@@ -55,11 +59,34 @@ pub struct Bounds {
 impl Statistics {
     /// The statistics of `data` × 2^`exponent`. `bounds`, if given, apply to `data` itself.
     pub fn of<T: Element>(data: &[T], exponent: i64, bounds: Option<Bounds>) -> Self {
-        vectorised(OfSlice {
-            data,
-            exponent,
-            bounds,
-        })
+        Self::of_shared(data, exponent, bounds, false)
+    }
+
+    /// The same, a long signal shared among the threads if `parallel`.
+    pub fn of_shared<T: Element>(
+        data: &[T],
+        exponent: i64,
+        bounds: Option<Bounds>,
+        parallel: bool,
+    ) -> Self {
+        let piece = |data| {
+            vectorised(OfSlice {
+                data,
+                exponent,
+                bounds,
+            })
+        };
+        if data.len() <= PIECE {
+            return piece(data);
+        }
+        let pieces: Vec<Self> = if parallel {
+            data.par_chunks(PIECE).map(piece).collect()
+        } else {
+            data.chunks(PIECE).map(piece).collect()
+        };
+        let mut total = Self::default();
+        pieces.iter().for_each(|piece| total.merge(piece));
+        total
     }
 
     /// Takes the elements that `other` saw as seen.
@@ -183,16 +210,41 @@ impl<T: Element> pulp::NullaryFnOnce for OfSlice<'_, T> {
 
 #[inline(always)]
 fn block_statistics<T: Element>(block: &[T], exponent: i64, bounds: Option<Bounds>) -> Statistics {
-    let first = first_pass(block, bounds);
-    let largest = first.max_abs.to_f64();
-    if first.poison.is_nan() {
+    let first = first_pass(block);
+    // One infinite or NaN element makes the sum so.
+    if !first.sum.to_f64().is_finite() {
         return careful_statistics(block, exponent, bounds);
     }
+    let saturated_count = bounds.map_or(0, |bounds| count_beyond(block, bounds));
+    let largest = first.max_abs.to_f64();
     let safe = f64::exp2i(-safe_exponent::<T>())..f64::exp2i(safe_exponent::<T>());
-    if largest != 0.0 && !safe.contains(&largest) {
-        return rescaled_statistics(block, exponent, &first, bounds);
+    let mut statistics = if largest != 0.0 && !safe.contains(&largest) {
+        rescaled_statistics(block, exponent, &first)
+    } else {
+        squared_statistics(block, exponent, &first)
+    };
+    statistics.saturated_count = saturated_count;
+    statistics
+}
+
+/// How many elements lie beyond the bounds; NaN lies nowhere.
+#[inline(always)]
+fn count_beyond<T: Element>(block: &[T], bounds: Bounds) -> u64 {
+    let (low, high) = (T::from_f64(bounds.low), T::from_f64(bounds.high));
+    let (zero, one) = (T::default(), T::one());
+    let mut counts = [zero; LANES];
+    let (lanes, rest) = block.as_chunks::<LANES>();
+    for chunk in lanes {
+        for (count, &x) in counts.iter_mut().zip(chunk) {
+            *count += T::select((x < low) | (x > high), one, zero);
+        }
     }
-    squared_statistics(block, exponent, &first)
+    let beyond = rest.iter().filter(|&&x| (x < low) | (x > high)).count();
+    counts
+        .iter()
+        .map(|count| count.to_f64() as u64)
+        .sum::<u64>()
+        + beyond as u64
 }
 
 /// The second pass: the squared deviations from the block's mean.
@@ -200,15 +252,15 @@ fn block_statistics<T: Element>(block: &[T], exponent: i64, bounds: Option<Bound
 fn squared_statistics<T: Element>(block: &[T], exponent: i64, first: &FirstPass<T>) -> Statistics {
     let mean = T::from_f64(first.sum.to_f64() / block.len() as f64);
     let mut sums = [T::default(); LANES];
-    let mut lanes = block.chunks_exact(LANES);
-    for chunk in &mut lanes {
+    let (lanes, rest) = block.as_chunks::<LANES>();
+    for chunk in lanes {
         for (sum, &x) in sums.iter_mut().zip(chunk) {
             let deviation = x - mean;
             *sum += deviation * deviation;
         }
     }
     let mut deviation: f64 = sums.iter().map(|&sum| sum.to_f64()).sum();
-    for &x in lanes.remainder() {
+    for &x in rest {
         let d = (x - mean).to_f64();
         deviation += d * d;
     }
@@ -220,7 +272,7 @@ fn squared_statistics<T: Element>(block: &[T], exponent: i64, first: &FirstPass<
         count: block.len() as u64,
         zero_count: first.zero_count,
         non_finite_count: 0,
-        saturated_count: first.saturated_count,
+        saturated_count: 0,
         mean: exact_mean,
         deviation,
         max_abs: first.max_abs.to_f64(),
@@ -231,57 +283,39 @@ fn squared_statistics<T: Element>(block: &[T], exponent: i64, first: &FirstPass<
 struct FirstPass<T> {
     sum: T,
     max_abs: T,
-    /// x·0 summed: NaN as soon as one element is infinite or NaN.
-    poison: T,
     zero_count: u64,
-    saturated_count: u64,
 }
 
 #[inline(always)]
-fn first_pass<T: Element>(block: &[T], bounds: Option<Bounds>) -> FirstPass<T> {
-    let zero = T::default();
+fn first_pass<T: Element>(block: &[T]) -> FirstPass<T> {
+    let (zero, one) = (T::default(), T::one());
     let mut sums = [zero; LANES];
     let mut largest = [zero; LANES];
-    let mut poisons = [zero; LANES];
     let mut zeros = [zero; LANES];
-    let mut saturated = [zero; LANES];
-    let (low, high) = match bounds {
-        Some(bounds) => (T::from_f64(bounds.low), T::from_f64(bounds.high)),
-        None => (T::from_f64(f64::NEG_INFINITY), T::from_f64(f64::INFINITY)),
-    };
-    let one = T::one();
-    let mut lanes = block.chunks_exact(LANES);
-    for chunk in &mut lanes {
+    let (lanes, rest) = block.as_chunks::<LANES>();
+    for chunk in lanes {
         for lane in 0..LANES {
             let x = chunk[lane];
             let size = x.abs();
             sums[lane] += x;
-            poisons[lane] += x * zero;
             largest[lane] = T::select(size > largest[lane], size, largest[lane]);
             zeros[lane] += T::select(x == zero, one, zero);
-            saturated[lane] += T::select((x < low) | (x > high), one, zero);
         }
     }
     let mut first = FirstPass {
         sum: zero,
         max_abs: zero,
-        poison: zero,
         zero_count: 0,
-        saturated_count: 0,
     };
     for lane in 0..LANES {
         first.sum += sums[lane];
-        first.poison += poisons[lane];
         first.max_abs = T::select(largest[lane] > first.max_abs, largest[lane], first.max_abs);
         first.zero_count += zeros[lane].to_f64() as u64;
-        first.saturated_count += saturated[lane].to_f64() as u64;
     }
-    for &x in lanes.remainder() {
+    for &x in rest {
         first.sum += x;
-        first.poison += x * zero;
         first.max_abs = T::select(x.abs() > first.max_abs, x.abs(), first.max_abs);
         first.zero_count += u64::from(x == zero);
-        first.saturated_count += u64::from((x < low) | (x > high));
     }
     first
 }
@@ -293,25 +327,19 @@ fn rescaled_statistics<T: Element>(
     block: &[T],
     exponent: i64,
     counts: &FirstPass<T>,
-    bounds: Option<Bounds>,
 ) -> Statistics {
     let shift = libm::ilogb(counts.max_abs.to_f64());
     let mut scaled = [T::default(); BLOCK];
     let scaled = &mut scaled[..block.len()];
     scaled.copy_from_slice(block);
     super::scaled::scale(scaled, -i64::from(shift));
-    let first = first_pass(scaled, None);
+    let first = first_pass(scaled);
     let mut statistics = squared_statistics(scaled, exponent + i64::from(shift), &first);
     statistics.zero_count = counts.zero_count;
-    statistics.saturated_count = if bounds.is_some() {
-        counts.saturated_count
-    } else {
-        0
-    };
     statistics
 }
 
-/// The same for a block with non-finite elements, which are left out.
+/// The same for a block whose sum is not finite; its elements that are not are left out.
 #[cold]
 fn careful_statistics<T: Element>(
     block: &[T],

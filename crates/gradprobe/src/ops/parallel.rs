@@ -3,6 +3,7 @@
 //! Each function has a generic face, through which sequential work is inlined, and a parallel part
 //! behind a pointer: rayon's machinery is compiled once an element type, not once a kernel.
 
+use crate::num::Element;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -109,4 +110,19 @@ pub(super) fn for_each_part<T: Send>(
         let parts = data.chunks_mut(len).enumerate();
         parts.for_each(|(part, data)| work(part, data));
     }
+}
+
+/// The largest of what `work` gives for parts of `data` (NaN if it gives one), in parallel if
+/// `parallel`. The maximum does not depend on where the parts are cut.
+pub(super) fn largest_of_parts<T: Sync>(
+    parallel: bool,
+    data: &[T],
+    work: impl Fn(&[T]) -> f64 + Sync + Send,
+) -> f64 {
+    if !parallel || data.len() <= PIECE {
+        return work(data);
+    }
+    data.par_chunks(PIECE)
+        .map(work)
+        .reduce(|| f64::NEG_INFINITY, Element::maximum)
 }

@@ -208,8 +208,9 @@ fn pull_back<T: RunElement>(
         if !outputs.iter().any(arrived) {
             continue;
         }
+        let context = environment.context(position, chunk);
         for &output in outputs.iter().flatten() {
-            let statistics = settle(&mut parts[output]);
+            let statistics = settle(&mut parts[output], context.parallel);
             if Some(&Some(output)) == outputs.first() {
                 taps[position - first].0 = statistics.filter(|_| options.statistics);
             }
@@ -272,7 +273,6 @@ fn pull_back<T: RunElement>(
                 Some(ViewMut { shape, data })
             })
             .collect();
-        let context = environment.context(position, chunk);
         let saved = Saved {
             inputs: &saved_inputs,
             outputs: &saved_outputs,
@@ -295,7 +295,8 @@ fn pull_back<T: RunElement>(
             if let (0, true, true) = (input, shared, options.statistics)
                 && let Some(data) = direct.as_deref().or(detour.as_deref())
             {
-                taps[position - first].1 = Some(Statistics::of(data, exponent, None));
+                let statistics = Statistics::of_shared(data, exponent, None, context.parallel);
+                taps[position - first].1 = Some(statistics);
             }
             let part = &mut parts[target];
             if let Some(data) = direct {
@@ -316,11 +317,11 @@ fn pull_back<T: RunElement>(
 }
 
 /// Takes the statistics of a cotangent that is complete, and renormalises it.
-fn settle<T: RunElement>(part: &mut Part<'_, T>) -> Option<Statistics> {
+fn settle<T: RunElement>(part: &mut Part<'_, T>, parallel: bool) -> Option<Statistics> {
     let (Some(data), Some(exponent)) = (part.data.as_deref_mut(), part.exponent.as_mut()) else {
         return None;
     };
-    let statistics = Statistics::of(data, *exponent, None);
+    let statistics = Statistics::of_shared(data, *exponent, None, parallel);
     if let Some(shift) = scaled::renormalisation(statistics.max_abs().in_units_of(*exponent)) {
         scaled::scale(data, -i64::from(shift));
         *exponent += i64::from(shift);

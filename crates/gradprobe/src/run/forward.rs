@@ -108,7 +108,7 @@ pub(super) fn run_stage<T: RunElement>(
 }
 
 fn tap<T: RunElement>(
-    _context: &Context,
+    context: &Context,
     activation: Option<&dyn Activation>,
     inputs: &[View<'_, T>],
     output: View<'_, T>,
@@ -119,7 +119,12 @@ fn tap<T: RunElement>(
         .filter(|regions| !regions.is_empty())
         .map(|regions| alive_units(inputs[0], &regions));
     ForwardTap {
-        statistics: Some(Statistics::of(output.data, 0, bounds)),
+        statistics: Some(Statistics::of_shared(
+            output.data,
+            0,
+            bounds,
+            context.parallel,
+        )),
         alive,
     }
 }

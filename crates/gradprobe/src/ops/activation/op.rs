@@ -3,6 +3,7 @@
 use super::{Activation, ActivationElement};
 use crate::num::simd::vectorised;
 use crate::num::{Element, Shape, View, ViewMut};
+use crate::ops::parallel::{for_rows, largest_of_parts};
 use crate::ops::{Context, Kernel, Op, OpError, Role, Saved};
 use pulp::{Simd, WithSimd};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Op for ActivationOp {
 impl<T: ActivationElement> Kernel<T> for ActivationOp {
     fn forward(
         &self,
-        _context: &Context,
+        context: &Context,
         inputs: &[View<'_, T>],
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
@@ -67,13 +68,16 @@ impl<T: ActivationElement> Kernel<T> for ActivationOp {
                 got: inputs.len(),
             });
         };
-        T::activation(&*self.activation).apply(input.data, output.data);
+        let kernel = T::activation(&*self.activation);
+        for_rows(context.parallel, output.data, 1, |range, output| {
+            kernel.apply(&input.data[range], output);
+        });
         Ok(())
     }
 
     fn vjp(
         &self,
-        _context: &Context,
+        context: &Context,
         saved: Saved<'_, T>,
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
@@ -91,12 +95,17 @@ impl<T: ActivationElement> Kernel<T> for ActivationOp {
             gradient.data.fill(T::zero());
             return Ok(0);
         };
-        T::activation(&*self.activation).vjp(input.data, cotangent.data, gradient.data);
+        let kernel = T::activation(&*self.activation);
+        for_rows(context.parallel, gradient.data, 1, |range, gradient| {
+            let cotangent = &cotangent.data[range.clone()];
+            kernel.vjp(&input.data[range], cotangent, gradient);
+        });
         if !self.activation.underflows() {
             return Ok(0);
         }
-        let largest = largest_magnitude(gradient.data);
-        if largest.is_nan() || largest >= TINY * largest_magnitude(cotangent.data) {
+        let largest = |data| largest_of_parts(context.parallel, data, largest_magnitude);
+        let reached = largest(&*gradient.data);
+        if reached.is_nan() || reached >= TINY * largest(cotangent.data) {
             return Ok(0);
         }
         Ok(scaled_vjp(
