@@ -162,8 +162,8 @@ impl ChainArguments {
         let mut times = Times::new(self.verbose);
         // These are written as they come: on a terminal a count would run into them.
         let streamed = matches!(self.format, Format::Json | Format::Csv);
-        let counted = !self.quiet && !self.verbose && !(streamed && self.output.is_terminal());
-        let mut progress = Progress::new("chain", chains.len(), counted);
+        let silent = self.quiet || self.verbose || (streamed && self.output.is_terminal());
+        let mut progress = Progress::new("chain", chains.len(), !silent);
         let (mut severities, mut done) = (Vec::new(), 0);
         let runs = Examination::each(chains, &options).inspect(|run| {
             severities.extend(run.conclusion.tendency.severity());
