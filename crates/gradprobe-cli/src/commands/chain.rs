@@ -78,6 +78,10 @@ pub struct ChainArguments {
     #[arg(long, value_enum, default_value = "never", value_name = "SEVERITY")]
     fail_on: FailOn,
 
+    /// Taken as by every command; nothing in a chain is random
+    #[arg(long = "seed", value_name = "N")]
+    _seed: Option<u64>,
+
     /// Say on stderr how long it took
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
