@@ -28,22 +28,30 @@ impl Progress {
         }
     }
 
-    /// So many are done.
+    /// So many are done; once all are, the line is gone, so that the result can follow.
     pub fn show(&mut self, done: usize) {
-        if self.wanted {
-            let mut stderr = std::io::stderr().lock();
-            let _ = write!(stderr, "\r{} {done} of {}", self.noun, self.total)
-                .and_then(|()| stderr.flush());
-            self.shown = true;
+        if !self.wanted {
+            return;
+        }
+        if done == self.total {
+            return self.clear();
+        }
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "\r{} {done} of {}", self.noun, self.total)
+            .and_then(|()| stderr.flush());
+        self.shown = true;
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
-        }
+        self.clear();
     }
 }
 

@@ -176,6 +176,13 @@ fn no_line_is_wider_than_80_columns() {
         &["--lang", "ru"],
         &["--depth", "1000"],
         &["--depth", "1000", "--lang", "ru", "-a", "sin", "--w", "3"],
+        &["--depth", "1000", "--dtype", "bf16,f16", "--w", "-1.5"],
+        &[
+            "--x",
+            "1,-1e300",
+            "--w",
+            "0.123456789012345,-1.23456789012e-300",
+        ],
         &[
             "-a",
             "tanh,relu,sigmoid,gelu,silu,mish,softplus,elu,selu",

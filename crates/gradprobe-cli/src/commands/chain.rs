@@ -78,6 +78,10 @@ pub struct ChainArguments {
     #[arg(long, value_enum, default_value = "never", value_name = "SEVERITY")]
     fail_on: FailOn,
 
+    /// Taken as by every command; nothing in a chain is random
+    #[arg(long = "seed", value_name = "N")]
+    _seed: Option<u64>,
+
     /// Say on stderr how long it took
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
@@ -162,8 +166,8 @@ impl ChainArguments {
         let mut times = Times::new(self.verbose);
         // These are written as they come: on a terminal a count would run into them.
         let streamed = matches!(self.format, Format::Json | Format::Csv);
-        let counted = !self.quiet && !self.verbose && !(streamed && self.output.is_terminal());
-        let mut progress = Progress::new("chain", chains.len(), counted);
+        let silent = self.quiet || self.verbose || (streamed && self.output.is_terminal());
+        let mut progress = Progress::new("chain", chains.len(), !silent);
         let (mut severities, mut done) = (Vec::new(), 0);
         let runs = Examination::each(chains, &options).inspect(|run| {
             severities.extend(run.conclusion.tendency.severity());

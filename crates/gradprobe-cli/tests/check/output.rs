@@ -192,6 +192,14 @@ fn the_command_line_overrules_the_file() {
 }
 
 #[test]
+fn a_chain_takes_a_seed_and_does_not_change() {
+    assert_eq!(
+        printed(&["chain", "--seed", "7"], 0),
+        printed(&["chain"], 0)
+    );
+}
+
+#[test]
 fn a_file_gets_what_stdout_would() {
     let folder = Folder::with(HEALTHY);
     let out = folder.path("out.json");
@@ -294,4 +302,34 @@ fn a_reader_that_goes_away_changes_nothing() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_gets_colours_and_a_count_that_goes_away() {
+    let on_terminal = |arguments: &str| {
+        let program = env!("CARGO_BIN_EXE_gradprobe");
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("'{program}' {arguments}"), "/dev/null"]);
+        script
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE");
+        script.stdin(std::process::Stdio::null());
+        let output = script.output().ok()?;
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    let folder = Folder::with(HEALTHY);
+    let network = folder.network();
+    let Some(shown) = on_terminal(&format!("check '{network}' --seeds 3")) else {
+        eprintln!("skipped: there is no `script` to run a terminal with");
+        return;
+    };
+    assert!(
+        shown.starts_with("\rseed 1 of 3\rseed 2 of 3\r\u{1b}[K"),
+        "{shown:?}"
+    );
+    assert!(shown.contains("\u{1b}[1;32mverdict: healthy"), "{shown:?}");
+    let quiet = on_terminal(&format!("check '{network}' --seeds 3 --quiet")).unwrap();
+    assert!(!quiet.contains("seed 1 of 3"), "{quiet:?}");
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a data file.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What is wrong with a data file, with the place in it. Lines and columns count from 1.
@@ -11,6 +12,8 @@ pub enum DataError {
     Unreadable {
         /// The file.
         path: PathBuf,
+        /// What kind of failure it was.
+        kind: ErrorKind,
         /// What the system says.
         reason: String,
     },
@@ -149,9 +152,15 @@ impl DataError {
     /// What to do about it, where that is not in the message.
     pub fn help(&self) -> Option<&'static str> {
         match self {
-            Self::Unreadable { .. } => {
-                Some("the path is looked up from the folder of the file that names it")
-            }
+            Self::Unreadable { kind, .. } => match kind {
+                ErrorKind::NotFound => {
+                    Some("the path is looked up from the folder of the file that names it")
+                }
+                ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+                    Some("copy or download it again")
+                }
+                _ => None,
+            },
             Self::Ragged { .. } => Some("every row needs as many fields as the first"),
             Self::NotANumber { .. } | Self::NotFinite { .. } => {
                 Some("fill the value in, or leave the row out")

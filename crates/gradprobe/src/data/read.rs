@@ -50,6 +50,7 @@ const LONGEST_LINE: u64 = 1 << 24;
 pub fn read_table(path: &Path, options: &ReadOptions) -> Result<Table, DataError> {
     let unreadable = |error: io::Error| DataError::Unreadable {
         path: path.to_path_buf(),
+        kind: error.kind(),
         reason: reason(&error),
     };
     let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
@@ -205,6 +206,7 @@ fn failed(path: &Path, error: &io::Error, options: &ReadOptions) -> DataError {
         Some(Excess::Line) => too_large("has a line that is too long", LONGEST_LINE),
         None => DataError::Unreadable {
             path: path.to_path_buf(),
+            kind: error.kind(),
             reason: reason(error),
         },
     }
@@ -215,6 +217,7 @@ fn csv_failed(path: &Path, error: csv::Error, options: &ReadOptions) -> DataErro
         csv::ErrorKind::Io(io) => failed(path, io, options),
         _ => DataError::Unreadable {
             path: path.to_path_buf(),
+            kind: io::ErrorKind::Other,
             reason: error.to_string(),
         },
     }

@@ -134,7 +134,7 @@ fn wrong_types_and_values_say_what_was_expected() {
         ),
         (
             "input = 4\nlayers = [{ linear = 99999999999999999999 }]",
-            "2:22: `linear`: expected a whole number of at least 1, got `99999999999999999999`",
+            "2:22: `linear`: expected a size of at most 1099511627776, got `99999999999999999999`",
             "99999999999999999999",
         ),
         (
@@ -424,17 +424,20 @@ fn mistakes_in_the_data_are_named_by_the_data_files_line() {
         (
             "none.csv",
             "",
-            "network.toml:5:8: cannot read `none.csv`: no such file",
+            "network.toml:5:8: cannot read `none.csv`: no such file; the path is looked up \
+             from the folder of the file that names it",
         ),
         (
             "ragged.csv",
             "",
-            "network.toml:5:8: `ragged.csv`, line 2: expected 3 columns as in line 1, got 2",
+            "network.toml:5:8: `ragged.csv`, line 2: expected 3 columns as in line 1, got 2; every \
+             row needs as many fields as the first",
         ),
         (
             "nan.csv",
             "",
-            "network.toml:5:8: `nan.csv`, line 2, column 2: expected a finite number, got `NaN`",
+            "network.toml:5:8: `nan.csv`, line 2, column 2: expected a finite number, got `NaN`; \
+             fill the value in, or leave the row out",
         ),
         (
             "classes.csv",
@@ -476,7 +479,7 @@ fn mistakes_in_the_data_are_named_by_the_data_files_line() {
         .replace("batch = 2", "batch = 4");
     assert_eq!(
         folder.message(&folder.write("large.toml", text)),
-        "large.toml:5:8: a batch of 4 rows was asked for, but `good.csv` has 3"
+        "large.toml:5:8: a batch of 4 rows was asked for, but `good.csv` has 3; lower `batch`"
     );
 }
 
