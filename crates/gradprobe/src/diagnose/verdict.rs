@@ -43,11 +43,11 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
 }
 
-/// The layers that a verdict on depth is given on: those on the chain with parameters.
+/// The layers that a verdict on depth is given on: those on the chain with weights.
 pub(super) fn judged_layers(measurement: &Measurement) -> Vec<&LayerMeasurement> {
     let layers = measurement.layers.iter();
     layers
-        .filter(|layer| layer.median.on_spine && !layer.median.parameters.is_empty())
+        .filter(|layer| layer.median.on_spine && layer.median.weighted)
         .collect()
 }
 

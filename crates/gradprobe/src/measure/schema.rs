@@ -116,6 +116,9 @@ pub struct LayerRun {
     /// Does it lie on the chain from the network's input to its output (and not in a branch
     /// that a skip connection goes round)?
     pub on_spine: bool,
+    /// Does it read a trained parameter, its own or one that a layer before it has?
+    #[serde(default)]
+    pub weighted: bool,
     /// The layer's output h.
     pub forward: Signal,
     /// The cotangent δ = ∂objective/∂h.
