@@ -52,6 +52,31 @@ const PROMISES: &[Promise] = &[
         code: None,
         decades: -1.2,
     },
+    Promise {
+        file: "rnn_200_steps.toml",
+        code: Some("GP001"),
+        decades: -61.4,
+    },
+    Promise {
+        file: "gru_200_steps.toml",
+        code: Some("GP001"),
+        decades: -41.1,
+    },
+    Promise {
+        file: "lstm_200_steps.toml",
+        code: Some("GP001"),
+        decades: -39.7,
+    },
+    Promise {
+        file: "transformer_pre_ln.toml",
+        code: None,
+        decades: -0.1,
+    },
+    Promise {
+        file: "transformer_post_ln.toml",
+        code: None,
+        decades: 0.0,
+    },
 ];
 
 #[test]
