@@ -43,7 +43,7 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
 }
 
-/// The layers that a verdict on depth is given on: those on the chain with parameters.
+/// The layers that a verdict on depth is given on: those on the chain with weights.
 pub(super) fn judged_layers(measurement: &Measurement) -> Vec<&LayerMeasurement> {
     let layers = measurement.layers.iter();
     layers.filter(|layer| layer.median.is_judged()).collect()

@@ -42,6 +42,7 @@ fn layer(runs: &[&LayerRun]) -> LayerMeasurement {
             name: first.name.clone(),
             kind: first.kind.clone(),
             on_spine: first.on_spine,
+            weighted: first.weighted,
             forward: signal(&runs.iter().map(|run| &run.forward).collect::<Vec<_>>()),
             backward: signal(&runs.iter().map(|run| &run.backward).collect::<Vec<_>>()),
             pre_activation: (!pre_activations.is_empty()).then(|| signal(&pre_activations)),

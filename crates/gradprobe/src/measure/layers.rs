@@ -28,6 +28,15 @@ pub fn measure(
             continue;
         };
         run.on_spine = layer.nodes.iter().any(|node| on_spine.contains(node));
+        let trained = |value: &ValueId| match graph.value(*value).kind {
+            ValueKind::Parameter(id) => graph.parameter(id).trainable,
+            _ => false,
+        };
+        let mut inputs = layer
+            .nodes
+            .iter()
+            .flat_map(|&node| &graph.node(node).inputs);
+        run.weighted = inputs.any(trained);
         run.gains = gains(graph, trace, layer, &chains);
         let own = parameters.get(&index).into_iter().flatten();
         run.parameters = own
@@ -114,6 +123,7 @@ fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
         name: layer.name.clone(),
         kind: layer.kind.clone(),
         on_spine: false,
+        weighted: false,
         forward: seen.forward.as_ref().map(signal).unwrap_or_default(),
         backward: seen.backward.as_ref().map(signal).unwrap_or_default(),
         pre_activation,

@@ -116,6 +116,9 @@ pub struct LayerRun {
     /// Does it lie on the chain from the network's input to its output (and not in a branch
     /// that a skip connection goes round)?
     pub on_spine: bool,
+    /// Does it read a trained parameter, its own or one that a layer before it has?
+    #[serde(default)]
+    pub weighted: bool,
     /// The layer's output h.
     pub forward: Signal,
     /// The cotangent δ = ∂objective/∂h.
@@ -141,9 +144,9 @@ pub struct LayerRun {
 }
 
 impl LayerRun {
-    /// Is it one that a verdict on depth is given on: on the chain, with parameters?
+    /// Is it one that a verdict on depth is given on: on the chain, with weights?
     pub fn is_judged(&self) -> bool {
-        self.on_spine && !self.parameters.is_empty()
+        self.on_spine && self.weighted
     }
 }
 

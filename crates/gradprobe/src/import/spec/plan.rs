@@ -2,6 +2,7 @@
 //! counted, every name given, before a number is drawn.
 
 mod sequence;
+mod unrolled;
 
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory;

@@ -2,7 +2,7 @@
 
 use super::specification::Layer;
 use super::specification::LayerKind;
-use crate::init::Initialiser;
+use crate::init::{Fans, Initialiser, Target};
 use serde::Serialize;
 
 /// A learned vector for every token.
@@ -69,6 +69,28 @@ pub struct RecurrentLayers {
     pub bias: Option<Initialiser>,
     /// What the forget gate's biases are instead, in an LSTM.
     pub forget_bias: Option<f64>,
+    /// Is every step a layer of its own? Then the last state alone comes out.
+    pub unroll: bool,
+}
+
+impl RecurrentLayers {
+    /// What an initialiser is told of a gate's weight, or of its bias, in a layer with so many
+    /// input features.
+    pub(super) fn target(&self, shape: &[usize], features: usize) -> Target {
+        let fans = match self.init {
+            // 1/√hidden for every parameter, whatever it multiplies.
+            Initialiser::Pytorch { .. } => Fans {
+                fan_in: self.hidden,
+                fan_out: self.hidden,
+            },
+            _ => Fans::of(&[self.hidden, shape.get(1).copied().unwrap_or(features)]),
+        };
+        Target {
+            shape: shape.to_vec(),
+            fans,
+            groups: 1,
+        }
+    }
 }
 
 /// Self-attention over \[time, features\], with its projections.

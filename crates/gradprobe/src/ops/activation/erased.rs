@@ -358,6 +358,54 @@ fn for_each_beyond<T: Element, F: Formula>(x: &[T], mut redo: impl FnMut(usize))
 // Structs and not closures: a closure is not sure to be inlined into the copies of `dispatch`
 // that are compiled for each instruction set, and is then compiled for the oldest.
 
+/// Entries of which it is decided together which way they are computed. Each entry's own size
+/// decides which result it is given, so that a result does not depend on its neighbours.
+const BLOCK: usize = 64;
+
+/// How a block is computed.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// All within the inner limit.
+    Inner,
+    /// None within it.
+    Outer,
+    /// Some are: both ways, and of each entry the one that is its own.
+    Mixed,
+}
+
+#[inline(always)]
+fn is_inner<F: Formula, T: Real>(x: T) -> bool {
+    x.abs() <= T::from_f64(F::INNER_LIMIT)
+}
+
+/// Calls `block(where it lies, its way)` for the blocks of `x`, each entry times `weight`.
+#[inline(always)]
+fn for_blocks<F: Formula, T: Real>(
+    weight: T,
+    x: &[T],
+    mut block: impl FnMut(std::ops::Range<usize>, Way),
+) {
+    if F::INNER_LIMIT == 0.0 {
+        return block(0..x.len(), Way::Outer);
+    }
+    let mut start = 0;
+    for part in x.chunks(BLOCK) {
+        let (mut some_inside, mut some_outside) = (false, false);
+        for &x in part {
+            let inside = is_inner::<F, T>(weight * x);
+            some_inside |= inside;
+            some_outside |= !inside;
+        }
+        let way = match (some_inside, some_outside) {
+            (_, false) => Way::Inner,
+            (false, true) => Way::Outer,
+            (true, true) => Way::Mixed,
+        };
+        block(start..start + part.len(), way);
+        start += part.len();
+    }
+}
+
 struct Apply<'a, F, T> {
     formula: &'a F,
     x: &'a [T],
@@ -368,9 +416,17 @@ impl<F: Formula, T: Real> WithSimd for Apply<'_, F, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        for (y, &x) in self.y.iter_mut().zip(self.x) {
-            *y = self.formula.vector_value(x);
-        }
+        for_blocks::<F, T>(T::one(), self.x, |block, way| {
+            let pairs = self.y[block.clone()].iter_mut().zip(&self.x[block]);
+            match way {
+                Way::Inner => pairs.for_each(|(y, &x)| *y = self.formula.inner(x).0),
+                Way::Outer => pairs.for_each(|(y, &x)| *y = self.formula.vector_value(x)),
+                Way::Mixed => pairs.for_each(|(y, &x)| {
+                    let (inner, outer) = (self.formula.inner(x).0, self.formula.vector_value(x));
+                    *y = T::select(is_inner::<F, T>(x), inner, outer);
+                }),
+            }
+        });
     }
 }
 
@@ -385,10 +441,25 @@ impl<F: Formula, T: Real> WithSimd for Vjp<'_, F, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let operands = self.x.iter().zip(self.cotangent);
-        for (gradient, (&x, &cotangent)) in self.gradient.iter_mut().zip(operands) {
-            *gradient = cotangent * self.formula.vector_derivative(x);
-        }
+        let formula = self.formula;
+        for_blocks::<F, T>(T::one(), self.x, |block, way| {
+            let operands = self.x[block.clone()]
+                .iter()
+                .zip(&self.cotangent[block.clone()]);
+            let each = self.gradient[block].iter_mut().zip(operands);
+            match way {
+                Way::Inner => each.for_each(|(g, (&x, &cotangent))| {
+                    *g = cotangent * formula.inner(x).1;
+                }),
+                Way::Outer => each.for_each(|(g, (&x, &cotangent))| {
+                    *g = cotangent * formula.vector_derivative(x);
+                }),
+                Way::Mixed => each.for_each(|(g, (&x, &cotangent))| {
+                    let (inner, outer) = (formula.inner(x).1, formula.vector_derivative(x));
+                    *g = cotangent * T::select(is_inner::<F, T>(x), inner, outer);
+                }),
+            }
+        });
     }
 }
 
@@ -404,105 +475,43 @@ impl<F: Formula, T: Real> WithSimd for Both<'_, F, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        if F::INNER_LIMIT == 0.0 {
-            return self.outer();
-        }
         let Self {
             formula, weight, ..
         } = self;
-        let results = self
-            .y
-            .chunks_mut(BLOCK)
-            .zip(self.derivative.chunks_mut(BLOCK));
-        for ((y, derivative), x) in results.zip(self.x.chunks(BLOCK)) {
-            let block = Both {
-                formula,
-                weight,
-                x,
-                y,
-                derivative,
-            };
-            match block.inside() {
-                (_, false) => block.inner(),
-                (false, true) => block.outer(),
-                (true, true) => block.mixed(),
+        for_blocks::<F, T>(weight, self.x, |block, way| {
+            let x = &self.x[block.clone()];
+            let y = &mut self.y[block.clone()];
+            let derivative = &mut self.derivative[block];
+            if way == Way::Inner {
+                for ((y, derivative), &x) in y.iter_mut().zip(derivative).zip(x) {
+                    (*y, *derivative) = formula.inner(weight * x);
+                }
+                return;
             }
-        }
-    }
-}
-
-/// Entries of which it is decided together which way they are computed. Each entry's own size
-/// decides which result it is given, so that a result does not depend on its neighbours.
-const BLOCK: usize = 64;
-
-impl<F: Formula, T: Real> Both<'_, F, T> {
-    /// Is an entry within the inner limit? Is one outside it (or NaN)?
-    #[inline(always)]
-    fn inside(&self) -> (bool, bool) {
-        let limit = T::from_f64(F::INNER_LIMIT);
-        let (mut some_inside, mut some_outside) = (false, false);
-        for &x in self.x {
-            let inside = (self.weight * x).abs() <= limit;
-            some_inside |= inside;
-            some_outside |= !inside;
-        }
-        (some_inside, some_outside)
-    }
-
-    #[inline(always)]
-    fn inner(self) {
-        let results = self.y.iter_mut().zip(self.derivative);
-        for ((y, derivative), &x) in results.zip(self.x) {
-            (*y, *derivative) = self.formula.inner(self.weight * x);
-        }
-    }
-
-    #[inline(always)]
-    fn outer(self) {
-        let formula = self.formula;
-        let results = self.y.iter_mut().zip(self.derivative.iter_mut());
-        for ((y, derivative), &x) in results.zip(self.x) {
-            let x = self.weight * x;
-            (*y, *derivative) = if F::VECTOR_LIMIT < f64::INFINITY {
-                (formula.vector_value(x), formula.vector_derivative(x))
-            } else if F::IN_HALVES {
-                formula.begin(x)
-            } else {
-                formula.value_and_derivative(x)
-            };
-        }
-        if F::IN_HALVES {
-            let results = self.y.iter_mut().zip(self.derivative);
-            for ((y, derivative), &x) in results.zip(self.x) {
-                (*y, *derivative) = formula.end(self.weight * x, (*y, *derivative));
+            for ((y, derivative), &x) in y.iter_mut().zip(derivative.iter_mut()).zip(x) {
+                let x = weight * x;
+                (*y, *derivative) = if F::VECTOR_LIMIT < f64::INFINITY {
+                    (formula.vector_value(x), formula.vector_derivative(x))
+                } else if F::IN_HALVES {
+                    formula.begin(x)
+                } else {
+                    formula.value_and_derivative(x)
+                };
             }
-        }
-    }
-
-    #[inline(always)]
-    fn mixed(self) {
-        let Self {
-            formula,
-            weight,
-            x,
-            y,
-            derivative,
-        } = self;
-        let block = Both {
-            formula,
-            weight,
-            x,
-            y: &mut *y,
-            derivative: &mut *derivative,
-        };
-        block.outer();
-        let limit = T::from_f64(F::INNER_LIMIT);
-        for ((y, derivative), &x) in y.iter_mut().zip(derivative).zip(x) {
-            let x = weight * x;
-            let inside = x.abs() <= limit;
-            let inner = formula.inner(x);
-            *y = T::select(inside, inner.0, *y);
-            *derivative = T::select(inside, inner.1, *derivative);
-        }
+            if F::IN_HALVES {
+                for ((y, derivative), &x) in y.iter_mut().zip(derivative.iter_mut()).zip(x) {
+                    (*y, *derivative) = formula.end(weight * x, (*y, *derivative));
+                }
+            }
+            if way == Way::Mixed {
+                for ((y, derivative), &x) in y.iter_mut().zip(derivative).zip(x) {
+                    let x = weight * x;
+                    let (value, slope) = formula.inner(x);
+                    let inside = is_inner::<F, T>(x);
+                    *y = T::select(inside, value, *y);
+                    *derivative = T::select(inside, slope, *derivative);
+                }
+            }
+        });
     }
 }

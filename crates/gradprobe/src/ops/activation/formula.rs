@@ -85,7 +85,9 @@ pub trait Formula: Debug + Clone + Send + Sync + 'static {
         begun
     }
 
-    /// Up to which |x| [`inner`](Self::inner) holds, and is taken for both; 0 if it never is.
+    /// Up to which |x| [`inner`](Self::inner) is taken; 0 if it never is. Beyond it a slice is
+    /// given [`vector_value`](Self::vector_value), [`vector_derivative`](Self::vector_derivative)
+    /// and [`end`](Self::end), which need not do for smaller |x| what `value` does.
     const INNER_LIMIT: f64 = 0.0;
 
     /// φ(x) and φ′(x) by a cheaper way for small |x|.

@@ -22,17 +22,34 @@ impl Formula for Tanh {
         derivative_tex: r"\operatorname{sech}^2({u})",
         parameter: NO_PARAMETER,
     };
-    #[inline(always)]
     fn value<R: Real>(&self, x: R) -> R {
+        if x.abs() <= R::from_f64(Self::INNER_LIMIT) {
+            x.inner_tanh_sech_squared().0
+        } else {
+            x.tanh()
+        }
+    }
+    fn derivative<R: Real>(&self, x: R) -> R {
+        if x.abs() <= R::from_f64(Self::INNER_LIMIT) {
+            x.inner_tanh_sech_squared().1
+        } else {
+            x.sech_squared()
+        }
+    }
+    fn value_and_derivative<R: Real>(&self, x: R) -> (R, R) {
+        if x.abs() <= R::from_f64(Self::INNER_LIMIT) {
+            x.inner_tanh_sech_squared()
+        } else {
+            x.tanh_sech_squared()
+        }
+    }
+    #[inline(always)]
+    fn vector_value<R: Real>(&self, x: R) -> R {
         x.tanh()
     }
     #[inline(always)]
-    fn derivative<R: Real>(&self, x: R) -> R {
+    fn vector_derivative<R: Real>(&self, x: R) -> R {
         x.sech_squared()
-    }
-    #[inline(always)]
-    fn value_and_derivative<R: Real>(&self, x: R) -> (R, R) {
-        x.tanh_sech_squared()
     }
     const IN_HALVES: bool = true;
     #[inline(always)]

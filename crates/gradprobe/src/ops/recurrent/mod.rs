@@ -144,3 +144,64 @@ impl LastGate {
         by: Factor::State,
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Tensor;
+    use crate::ops::{Context, apply, apply_vjp};
+
+    /// The gradient of the first state of h_t = r·h_{t−1} with r over 400 steps, as (element,
+    /// exponent).
+    fn after_400_steps(r: f32) -> (f32, i64) {
+        let op = Rnn {
+            cell: RnnCell {
+                activation: RnnActivation::Relu,
+            },
+            initial_h: true,
+            ..Rnn::default()
+        };
+        let one = |shape: [usize; 3], value: f32| {
+            let len = shape.iter().product();
+            Tensor::new(shape, vec![value; len])
+        };
+        let mut inputs = [
+            one([400, 1, 1], 1.0),
+            one([1, 1, 1], 1.0),
+            one([1, 1, 1], r),
+            one([1, 1, 1], 1.0),
+        ];
+        if r > 1.0 {
+            // Forward the states would overflow: keep them near zero.
+            inputs[0].data_mut().fill(1e-30);
+            inputs[3].data_mut().fill(0.0);
+            inputs[2].data_mut().fill(1.0);
+        }
+        let context = Context::default();
+        let outputs = apply(&op, &context, &inputs).expect("it runs");
+        inputs[2].data_mut().fill(r);
+        let cotangents = [Tensor::zeros([400, 1, 1, 1]), one([1, 1, 1], 1.0)];
+        let wanted = [false, false, false, true];
+        let (gradients, exponent) =
+            apply_vjp(&op, &context, &inputs, &outputs, &cotangents, &wanted).expect("it runs");
+        let gradient = gradients[3].as_ref().expect("wanted");
+        (gradient.data()[0], exponent)
+    }
+
+    #[test]
+    fn a_gradient_that_explodes_over_time_does_not_overflow() {
+        // 4^400 = 2^800 is far beyond f32.
+        let (element, exponent) = after_400_steps(4.0);
+        assert!(element.is_finite());
+        let log2 = f64::from(element).log2() + exponent as f64;
+        assert!((log2 - 800.0).abs() < 1e-6, "{element} 2^{exponent}");
+    }
+
+    #[test]
+    fn a_gradient_that_shrinks_over_time_keeps_the_scale_of_the_last_steps() {
+        let (element, exponent) = after_400_steps(0.9);
+        assert_eq!(exponent, 0);
+        let log10 = f64::from(element).log10();
+        assert!((log10 - 400.0 * 0.9f64.log10()).abs() < 1e-4, "{element}");
+    }
+}

@@ -124,6 +124,15 @@ fn read_recurrent(
     } else {
         None
     };
+    let unroll = fields.get("unroll");
+    let unrolled = unroll.map(|field| field.flag()).transpose()?;
+    if let (Some(field), Some(true)) = (unroll, unrolled)
+        && (bidirectional || layers.is_some_and(|layers| layers > 1))
+    {
+        return Err(field
+            .wrong_value("one layer in one direction")
+            .help("what is unrolled gives its last state alone"));
+    }
     Ok(RecurrentLayers {
         cell,
         hidden,
@@ -133,6 +142,7 @@ fn read_recurrent(
         recurrent_init: recurrent.map_or(init, |init| init.weight),
         bias,
         forget_bias,
+        unroll: unrolled.unwrap_or(false),
     })
 }
 

@@ -74,7 +74,12 @@ impl Planner {
     }
 
     /// The extents of \[batch, time, features\].
-    fn expect_sequence(&self, word: &str, value: Slot, origin: &Origin) -> Result<[usize; 3]> {
+    pub(super) fn expect_sequence(
+        &self,
+        word: &str,
+        value: Slot,
+        origin: &Origin,
+    ) -> Result<[usize; 3]> {
         let shape = self.shape(value);
         let &[batch, time, features] = &shape[..] else {
             let got = row_of(shape);
@@ -185,7 +190,11 @@ impl Planner {
             if recurrent.bidirectional {
                 self.part("bidirectional");
             }
-            value = self.recurrent_layer(recurrent, value, &layer.origin)?;
+            value = if recurrent.unroll {
+                self.unrolled(recurrent, value, &layer.origin)?
+            } else {
+                self.recurrent_layer(recurrent, value, &layer.origin)?
+            };
         }
         Ok(value)
     }
@@ -200,22 +209,10 @@ impl Planner {
         let [batch, time, features] = self.expect_sequence(cell.word(), value, origin)?;
         let directions = if recurrent.bidirectional { 2 } else { 1 };
         let gates = cell.gates() * hidden;
-        let target = |shape: &[usize], init: Initialiser| Target {
-            fans: match init {
-                // 1/√hidden for every parameter, whatever it multiplies.
-                Initialiser::Pytorch { .. } => Fans {
-                    fan_in: hidden,
-                    fan_out: hidden,
-                },
-                _ => Fans::of(&[hidden, shape.get(1).copied().unwrap_or(features)]),
-            },
-            shape: shape.to_vec(),
-            groups: 1,
-        };
         let mut inputs = vec![value];
         let mut weight = |planner: &mut Self, word: &str, columns: usize, init: Initialiser| {
             let shape = Shape::from([directions, gates, columns]);
-            let target = target(&[hidden, columns], init);
+            let target = recurrent.target(&[hidden, columns], features);
             let slot = planner.blocks(word, shape, target, init, origin)?;
             inputs.push(slot);
             Ok(())
@@ -224,9 +221,14 @@ impl Planner {
         weight(self, "weight_hh", hidden, recurrent.recurrent_init)?;
         if let Some(init) = recurrent.bias {
             let shape = Shape::from([directions, 2 * gates]);
-            let slot = self.blocks("bias", shape, target(&[hidden], init), init, origin)?;
+            let target = recurrent.target(&[hidden], features);
+            let slot = self.blocks("bias", shape, target, init, origin)?;
             if let Some(value) = recurrent.forget_bias {
-                self.set_forget_bias(directions, cell.gates(), value);
+                for direction in 0..directions {
+                    let of_input = 2 * direction * cell.gates();
+                    self.set_forget_bias(of_input, value);
+                    self.set_forget_bias(of_input + cell.gates(), 0.0);
+                }
             }
             inputs.push(slot);
         }
@@ -258,15 +260,12 @@ impl Planner {
         self.node("states", op, &[states], None, origin)
     }
 
-    /// The forget gates of the bias planned last: the input's bias is the value, the state's zero.
-    fn set_forget_bias(&mut self, directions: usize, gates: usize, value: f64) {
+    /// What the forget gate's biases are, in the parameter planned last, of the gates from block
+    /// `first` on.
+    pub(super) fn set_forget_bias(&mut self, first: usize, value: f64) {
         if let Some(bias) = self.parameters.last_mut() {
-            for direction in 0..directions {
-                let first = direction * 2 * gates + FORGET_GATE;
-                let of_input = Initialiser::Constant { value };
-                bias.exceptions.push((first, of_input));
-                bias.exceptions.push((first + gates, Initialiser::ZEROS));
-            }
+            let constant = Initialiser::Constant { value };
+            bias.exceptions.push((first + FORGET_GATE, constant));
         }
     }
 

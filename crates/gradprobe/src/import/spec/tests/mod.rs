@@ -3,6 +3,7 @@
 mod hostile;
 mod images;
 mod mistakes;
+mod sequences;
 
 use super::*;
 use crate::graph::{CotangentKind, Graph, Objective, ParameterData};
