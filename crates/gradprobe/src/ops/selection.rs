@@ -28,7 +28,7 @@ struct Selection {
 impl Selection {
     fn new(input: &[usize], picks: Vec<Picks>) -> Self {
         let changed = picks.iter().rposition(Option::is_some).map_or(0, |i| i + 1);
-        let block = input[changed..].iter().product();
+        let block = Shape::new(&input[changed..]).element_count();
         let mut step = block;
         let mut axes: Vec<(Vec<usize>, usize)> = picks
             .into_iter()
@@ -37,7 +37,7 @@ impl Selection {
             .rev()
             .map(|(picks, &extent)| {
                 let own = step;
-                step *= extent;
+                step = extent.saturating_mul(step);
                 (picks.unwrap_or_else(|| (0..extent).collect()), own)
             })
             .collect();
