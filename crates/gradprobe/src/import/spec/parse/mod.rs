@@ -4,8 +4,11 @@ mod activation;
 mod initialiser;
 mod input;
 mod layers;
+mod norm;
 mod objective;
+mod windows;
 
+use super::blocks;
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory::parse_bytes;
 use super::reader::{Field, Fields, Result};
@@ -34,6 +37,7 @@ const TOP_KEYS: &[&str] = &[
     "layers",
     "input",
     "defaults",
+    "blocks",
     "loss",
     "optimiser",
     "batch",
@@ -146,6 +150,8 @@ fn parse_text(text: &str) -> Result<Specification> {
         None => error,
     })?;
     let layers = layers::read_list(listed, "layers", &defaults, 0)?;
+    let blocks = layers::read_blocks(top.get("blocks"), &defaults)?;
+    blocks::check(&layers, &blocks)?;
     let loss = objective::read_loss(top.get("loss"))?;
     let optimiser = objective::read_optimiser(top.get_either("optimiser", "optimizer"))?;
     let batch = top.get("batch").map(|field| field.size()).transpose()?;
@@ -161,6 +167,7 @@ fn parse_text(text: &str) -> Result<Specification> {
         name: name.map(str::to_owned),
         input,
         layers,
+        blocks,
         loss,
         optimiser,
         batch: batch.unwrap_or(DEFAULT_BATCH),
