@@ -470,8 +470,8 @@ mod tests {
         assert_eq!(slice(-1, i64::MIN, -2), [4.0, 2.0, 0.0]);
         assert_eq!(slice(3, 0, -1), [3.0, 2.0, 1.0]);
         assert_eq!(slice(i64::MIN, i64::MAX, i64::MAX), [0.0]);
-        assert_eq!(slice(3, 3, 1), []);
-        assert_eq!(slice(4, 1, 1), []);
+        assert!(slice(3, 3, 1).is_empty());
+        assert!(slice(4, 1, 1).is_empty());
     }
 
     #[test]

@@ -50,13 +50,13 @@ fn a_block_is_its_layers_each_time_with_weights_of_their_own() {
 fn a_block_that_cannot_be_written_out_is_refused() {
     let (message, piece) =
         blamed("input = [4]\nlayers = [{ block = \"basik\" }]\nblocks.basic = [\"tanh\"]");
-    assert!(message.contains("there is no block \"basik\""), "{message}");
+    assert!(message.contains("there is no block `basik`"), "{message}");
     assert_eq!(piece, "{ block = \"basik\" }");
     let (message, piece) = blamed(
         "input = [4]\nlayers = [{ block = \"a\" }]\n[blocks]\na = [{ block = \"b\" }]\nb = [{ residual = [{ block = \"a\" }] }]",
     );
     assert!(
-        message.contains("block \"a\" is used within itself"),
+        message.contains("block `a` is used within itself"),
         "{message}"
     );
     assert_eq!(piece, "{ block = \"a\" }");
