@@ -11,7 +11,9 @@ use gradprobe::num::random::Stream;
 use gradprobe::num::{Shape, Tensor};
 use gradprobe::ops::activation::{self, ActivationOp};
 use gradprobe::ops::{
-    Add, CrossEntropy, Linear, LogSoftmax, Mul, Reduction, Reshape, Role, Softmax,
+    Add, ConvTranspose, CrossEntropy, Einsum, GatherElements, GroupNorm, Interpolation, Linear,
+    LogSoftmax, Max, Mul, Reduce, ReduceKind, Reduction, Reshape, Resize, Role, Softmax, Split,
+    TopK, Unsqueeze,
 };
 use gradprobe::run::{Executor, Options, RunElement, RunOutput};
 use std::sync::Arc;
@@ -110,11 +112,90 @@ fn run<T: RunElement>(graph: &Graph, inputs: &[Tensor<T>], threads: usize) -> Ru
     Executor::new(graph, options).unwrap().run(inputs).unwrap()
 }
 
+/// A network of ops with several outputs, indices, and values that are rearranged.
+fn rearranged(rows: usize) -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [rows, 6].into()).unwrap();
+    let target = b.input("target", [rows].into()).unwrap();
+    b.begin_layer("first", "linear", here()).unwrap();
+    let h = linear(&mut b, "first", x, 8, 0.8);
+    let split = Split {
+        axis: 1,
+        split: vec![3, 5],
+        ..Split::default()
+    };
+    let halves = b.node_with("split", Arc::new(split), &[h], None, here());
+    let [left, right] = halves.unwrap()[..] else {
+        panic!("two pieces")
+    };
+    let top = TopK {
+        k: 3,
+        ..TopK::default()
+    };
+    let top = b.node_with("top", Arc::new(top), &[right], None, here());
+    let [largest, indices] = top.unwrap()[..] else {
+        panic!("values and indices")
+    };
+    let gather = GatherElements { axis: 1 };
+    let gathered = b.node("gather", gather, &[right, indices], here()).unwrap();
+    let sum = b.node("sum", Add, &[left, largest], here()).unwrap();
+    let gated = b.node("gate", Mul, &[sum, gathered], here()).unwrap();
+    b.begin_layer("mixed", "einsum", here()).unwrap();
+    let w = parameter(&mut b, "mixed.weight", &[4, 3], 0.5);
+    let equation = "bi,ji->bj".to_string();
+    let mixed = b
+        .node("mix", Einsum { equation }, &[gated, w], here())
+        .unwrap();
+    let axes = vec![-1];
+    let column = b
+        .node("column", Unsqueeze { axes }, &[mixed], here())
+        .unwrap();
+    b.begin_layer("grown", "conv-transpose", here()).unwrap();
+    let w = parameter(&mut b, "grown.weight", &[4, 2, 3], 0.5);
+    let grown = b.node("grow", ConvTranspose::default(), &[column, w], here());
+    let scale = parameter(&mut b, "grown.scale", &[2], 1.0);
+    let shift = parameter(&mut b, "grown.shift", &[2], 1.0);
+    let norm = GroupNorm {
+        groups: 1,
+        epsilon: 0.1,
+    };
+    let normal = b.node("norm", norm, &[grown.unwrap(), scale, shift], here());
+    let resize = Resize {
+        interpolation: Interpolation::Linear,
+        scales: vec![1.0, 1.0, 2.0],
+        ..Resize::default()
+    };
+    let wide = b.node("widen", resize, &[normal.unwrap()], here()).unwrap();
+    let floor = parameter(&mut b, "grown.floor", &[1, 2, 1], 0.5);
+    let wide = b.node("floor", Max, &[wide, floor], here()).unwrap();
+    let log_sum = Reduce {
+        kind: ReduceKind::LogSumExp,
+        axes: vec![2],
+        keep_dims: false,
+    };
+    let reduced = b.node("log-sum", log_sum, &[wide], here()).unwrap();
+    b.begin_layer("head", "linear", here()).unwrap();
+    let logits = linear(&mut b, "head", reduced, 3, 0.4);
+    b.end_layer();
+    let loss = CrossEntropy {
+        reduction: Reduction::Mean,
+    };
+    let loss = b.node("loss", loss, &[logits, target], here()).unwrap();
+    b.finish(logits, Objective::Loss(loss)).unwrap()
+}
+
+#[test]
+fn gradients_through_several_outputs_and_indices_agree_with_central_differences() {
+    assert_central_differences(&rearranged(70), &branched_inputs::<f64>(70));
+}
+
 #[test]
 fn gradients_through_branches_and_shared_parameters_agree_with_central_differences() {
-    let graph = branched(70);
-    let inputs = branched_inputs::<f64>(70);
-    let output = run(&graph, &inputs, 2);
+    assert_central_differences(&branched(70), &branched_inputs::<f64>(70));
+}
+
+fn assert_central_differences(graph: &Graph, inputs: &[Tensor<f64>]) {
+    let output = run(graph, inputs, 2);
     for (index, parameter) in graph.parameters().iter().enumerate() {
         let gradient = output.gradients[index].as_ref().unwrap();
         let ParameterData::F64(values) = &parameter.data else {
@@ -127,7 +208,7 @@ fn gradients_through_branches_and_shared_parameters_agree_with_central_differenc
                 let mut data = values.as_ref().clone();
                 data.data_mut()[element] += sign * step;
                 moved.set_parameter(index, ParameterData::F64(Arc::new(data)));
-                run(&moved, &inputs, 1).trace.loss.unwrap()
+                run(&moved, inputs, 1).trace.loss.unwrap()
             };
             let expected = (loss(1.0) - loss(-1.0)) / (2.0 * step);
             let got = gradient.tensor.data()[element] * 2f64.powi(gradient.exponent as i32);
@@ -143,11 +224,15 @@ fn gradients_through_branches_and_shared_parameters_agree_with_central_differenc
 
 #[test]
 fn the_result_is_the_same_bits_on_any_number_of_threads() {
-    let graph = branched(97);
-    let inputs = branched_inputs::<f32>(97);
-    let one = run(&graph, &inputs, 1);
+    for graph in [branched(97), rearranged(97)] {
+        assert_same_bits(&graph, &branched_inputs(97));
+    }
+}
+
+fn assert_same_bits(graph: &Graph, inputs: &[Tensor<f32>]) {
+    let one = run(graph, inputs, 1);
     for threads in [2, 3, 7] {
-        let other = run(&graph, &inputs, threads);
+        let other = run(graph, inputs, threads);
         assert_eq!(one.trace.loss, other.trace.loss);
         assert_eq!(one.gradients, other.gradients);
         assert_eq!(one.input_gradients, other.input_gradients);

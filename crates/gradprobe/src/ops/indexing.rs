@@ -43,9 +43,9 @@ fn along_axis<T: Element>(
     indices: View<'_, T>,
     axis: usize,
 ) -> Result<Blocks, OpError> {
-    let mut strides = vec![1; data.len()];
+    let mut strides = vec![1usize; data.len()];
     for axis in (1..data.len()).rev() {
-        strides[axis - 1] = strides[axis] * data[axis];
+        strides[axis - 1] = data[axis].saturating_mul(strides[axis]);
     }
     let mut position = vec![0; data.len()];
     let mut starts = Vec::with_capacity(indices.data.len());
@@ -77,9 +77,10 @@ fn tuples<T: Element>(
 ) -> Result<Blocks, OpError> {
     let (&count, leading) = indices.shape.split_last().unwrap_or((&1, &[]));
     let inner = &data[batch..];
-    let len: usize = inner[count..].iter().product();
-    let sample: usize = inner.iter().product();
-    let per_sample: usize = leading[batch..].iter().product();
+    // Saturates where another extent is 0 and there is nothing to be indexed.
+    let product = |extents: &[usize]| Shape::new(extents).element_count();
+    let (len, sample) = (product(&inner[count..]), product(inner));
+    let per_sample = product(&leading[batch..]);
     let mut starts = Vec::with_capacity(indices.data.len() / count.max(1));
     for (row, tuple) in indices.data.chunks_exact(count).enumerate() {
         let mut start = 0;

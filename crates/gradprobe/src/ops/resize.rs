@@ -159,10 +159,6 @@ impl Resize {
                 });
             }
         }
-        if let Some(axis) = (0..input.len()).find(|&axis| input[axis] == 0 && extents[axis].0 > 0) {
-            let expected = format!("something to resize along axis {axis}");
-            return Err(misfit("input", expected, Shape::new(input)));
-        }
         Ok(extents)
     }
 
@@ -278,7 +274,12 @@ impl Op for Resize {
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         expect_inputs(inputs, 1..=1)?;
-        let extents = self.extents(inputs[0])?;
+        let input = inputs[0];
+        let extents = self.extents(input)?;
+        if let Some(axis) = (0..input.len()).find(|&axis| input[axis] == 0 && extents[axis].0 > 0) {
+            let expected = format!("something to resize along axis {axis}");
+            return Err(misfit("input", expected, input));
+        }
         Ok(vec![in_memory(
             extents.iter().map(|extent| extent.0).collect(),
         )?])

@@ -1,5 +1,6 @@
 //! Functions of one operand, element by element, that are not activations: Abs, Cos, Exp, Log,
-//! Reciprocal, Sqrt, and Clip. (Sin, Erf and Atan are: see [`activation`](super::activation).)
+//! Reciprocal, Sqrt, Clip, and the steps Ceil, Floor, Round and Sign. (Sin, Erf and Atan are: see
+//! [`activation`](super::activation).)
 //!
 //! | op | y | ∂x |
 //! |---|---|---|
@@ -9,6 +10,7 @@
 //! | Log | ln x | g/x |
 //! | Reciprocal | 1/x | −g·y² |
 //! | Sqrt | √x | g/(2y), infinite at 0 |
+//! | Ceil, Floor, Round, Sign | | 0 |
 //! | Clip | x within \[min, max\] | g where min < x < max, else 0 |
 //!
 //! At kinks and poles they are what PyTorch computes.
@@ -183,6 +185,43 @@ unary!(
     pull: |g, y| g / (y + y)
 );
 
+unary!(
+    /// The least whole number that is not below x. Its derivative is 0, as in PyTorch.
+    Ceil,
+    value: |x| T::from_f64(x.to_f64().ceil()),
+    reads: Output,
+    pull: flat
+);
+unary!(
+    /// The largest whole number that is not above x. Its derivative is 0, as in PyTorch.
+    Floor,
+    value: |x| T::from_f64(x.to_f64().floor()),
+    reads: Output,
+    pull: flat
+);
+unary!(
+    /// The nearest whole number, of two as near the even one. Its derivative is 0, as in PyTorch.
+    Round,
+    value: |x| T::from_f64(x.to_f64().round_ties_even()),
+    reads: Output,
+    pull: flat
+);
+unary!(
+    /// −1, 0 or 1. Its derivative is 0, as in PyTorch.
+    Sign,
+    value: |x| {
+        let one = T::one().copysign(x);
+        T::select(x == T::zero() || x.is_nan(), x, one)
+    },
+    reads: Output,
+    pull: flat
+);
+
+/// 0, but for a NaN, which stays one.
+fn flat<T: Element>(_g: T, y: T) -> T {
+    T::select(y.is_nan(), y, T::zero())
+}
+
 /// x, but no less than `min` and no more than `max`; `max` where they cross, as in ONNX. The
 /// cotangent passes where min < x < max, the ends excluded, as through PyTorch's `clamp` (2.15)
 /// and `hardtanh`.
@@ -261,6 +300,14 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_taken_where_pytorch_takes_it() {
+        assert_eq!([0.5, 1.5, -2.5].map(|x| Round.value(x)), [0.0, 2.0, -2.0]);
+        assert_eq!([-0.5, 1.0].map(|x| Ceil.value(x)), [0.0, 1.0]);
+        assert_eq!([-0.5, 1.0].map(|x| Floor.value(x)), [-1.0, 1.0]);
+        assert_eq!([-7.0, 0.0, 2.0].map(|x| Sign.value(x)), [-1.0, 0.0, 1.0]);
+    }
+
+    #[test]
     fn a_nan_stays_a_nan_both_ways() {
         fn check(op: &impl Unary) {
             assert!(op.value(f64::NAN).is_nan());
@@ -272,6 +319,10 @@ mod tests {
         check(&Log);
         check(&Reciprocal);
         check(&Sqrt);
+        check(&Ceil);
+        check(&Floor);
+        check(&Round);
+        check(&Sign);
         check(&Clip::default());
     }
 }

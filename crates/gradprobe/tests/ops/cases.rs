@@ -1,8 +1,7 @@
 //! A generator of random cases for every op: the table that every promise is tested on.
 
 use crate::draw::{Case, Draw};
-use crate::sequences;
-use crate::{elementwise, rearranging, windowed};
+use crate::{elementwise, indexed, rearranging, sequences, windowed};
 use gradprobe::num::Tensor;
 use gradprobe::ops::*;
 
@@ -14,6 +13,7 @@ pub fn cases() -> impl Iterator<Item = &'static Row> {
     [
         CASES,
         elementwise::CASES,
+        indexed::CASES,
         rearranging::CASES,
         windowed::CASES,
     ]
@@ -284,7 +284,7 @@ fn matmul(draw: &mut Draw) -> Case {
     Case::new(MatMul, vec![draw.tensor(&a), draw.tensor(&b)])
 }
 
-fn reduce(draw: &mut Draw, kind: ReduceKind) -> Case {
+pub fn reduce(draw: &mut Draw, kind: ReduceKind) -> Case {
     let shape = draw.shape(0, 4);
     let rank = shape.len() as i64;
     let axes = (0..rank)
@@ -296,7 +296,7 @@ fn reduce(draw: &mut Draw, kind: ReduceKind) -> Case {
         .collect();
     let x = match kind {
         ReduceKind::Max | ReduceKind::Min => draw.distinct(&shape),
-        ReduceKind::L2 => draw.away_from_zero(&shape),
+        ReduceKind::L1 | ReduceKind::L2 => draw.away_from_zero(&shape),
         _ => draw.tensor(&shape),
     };
     Case::new(

@@ -8,14 +8,27 @@ use gradprobe::ops::*;
 #[rustfmt::skip]
 pub const CASES: &[Row] = &[
     ("Abs", |draw| unary(draw, Abs, signed)),
+    ("And", |draw| logic(draw, And)),
+    ("Ceil", |draw| unary(draw, Ceil, between_steps)),
     ("Clip", clip),
     ("Cos", |draw| unary(draw, Cos, signed)),
+    ("Equal", |draw| logic(draw, Equal)),
     ("Exp", |draw| unary(draw, Exp, signed)),
+    ("Floor", |draw| unary(draw, Floor, between_steps)),
+    ("Greater", |draw| logic(draw, Greater)),
+    ("GreaterOrEqual", |draw| logic(draw, GreaterOrEqual)),
+    ("IsNaN", |draw| unary(draw, IsNaN, signed)),
+    ("Less", |draw| logic(draw, Less)),
+    ("LessOrEqual", |draw| logic(draw, LessOrEqual)),
     ("Log", |draw| unary(draw, Log, positive)),
     ("Max", |draw| { let inputs = operands(draw); Case::new(Max, inputs) }),
     ("Min", |draw| { let inputs = operands(draw); Case::new(Min, inputs) }),
+    ("Not", |draw| unary(draw, Not, signed)),
+    ("Or", |draw| logic(draw, Or)),
     ("Pow", pow),
     ("Reciprocal", |draw| unary(draw, Reciprocal, signed)),
+    ("Round", |draw| unary(draw, Round, between_steps)),
+    ("Sign", |draw| unary(draw, Sign, signed)),
     ("Sqrt", |draw| unary(draw, Sqrt, positive)),
     ("Where", choose),
 ];
@@ -39,13 +52,27 @@ fn positive(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
     x
 }
 
-fn clip(draw: &mut Draw) -> Case {
-    let shape = draw.shape(0, 3);
-    let mut x = draw.tensor(&shape);
-    // Away from the bounds, which are whole numbers.
+/// Away from whole numbers and halves.
+fn between_steps(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
+    let mut x = draw.tensor(shape);
     for x in x.data_mut() {
         *x = (*x * 8.0).floor() / 4.0 + 0.125;
     }
+    x
+}
+
+/// Small whole numbers, so that equal ones come up.
+fn logic(draw: &mut Draw, op: impl Op + 'static) -> Case {
+    let mut operands = broadcast_pair(draw);
+    for x in operands.iter_mut().flat_map(|operand| operand.data_mut()) {
+        *x = x.round();
+    }
+    Case::new(op, operands.to_vec())
+}
+
+fn clip(draw: &mut Draw) -> Case {
+    let shape = draw.shape(0, 3);
+    let x = between_steps(draw, &shape);
     let min = [f64::NEG_INFINITY, -2.0, -1.0, 0.0][draw.size(0, 3)];
     let max = [f64::INFINITY, 3.0, 1.0, 0.0][draw.size(0, 3)];
     Case::new(Clip { min, max }, vec![x])

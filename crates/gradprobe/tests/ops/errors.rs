@@ -86,6 +86,79 @@ fn what_does_not_fit_is_named_with_what_would() {
 }
 
 #[test]
+fn what_rearranges_or_indexes_says_what_would_fit() {
+    let transposed = ConvTranspose::default();
+    assert_eq!(
+        refusal(&transposed, &[&[1, 16, 8, 8], &[4, 3, 3, 3]]),
+        "kernel has 4 input channels, input has 16"
+    );
+    let cut = ConvTranspose {
+        padding: vec![2, 2].into(),
+        ..ConvTranspose::default()
+    };
+    assert_eq!(
+        refusal(&cut, &[&[1, 2, 2], &[2, 2, 3]]),
+        "axis 2 of the output without padding: expected more than 2 + 2 positions, got 4"
+    );
+    let stretched = ConvTranspose {
+        strides: vec![usize::MAX / 2],
+        ..ConvTranspose::default()
+    };
+    assert_eq!(
+        refusal(&stretched, &[&[1, 2, 9], &[2, 2, 3]]),
+        "output: expected a tensor that fits in memory, got a larger one"
+    );
+    assert_eq!(
+        refusal(
+            &GroupNorm {
+                groups: 4,
+                epsilon: 0.1
+            },
+            &[&[2, 6], &[6], &[6]]
+        ),
+        "num_groups is 4, expected a divisor of the 6 channels"
+    );
+    assert_eq!(
+        refusal(&GatherElements { axis: 1 }, &[&[2, 3], &[3, 3]]),
+        "shape of the indices: expected extents of at most those of [2, 3] but for axis 1, got \
+         [3, 3]"
+    );
+    let top = TopK {
+        k: 4,
+        ..TopK::default()
+    };
+    assert_eq!(
+        refusal(&top, &[&[2, 3]]),
+        "k is 4, expected at most the 3 elements of axis 1"
+    );
+    let equation = "ij,jk->ik".to_string();
+    assert_eq!(
+        refusal(&Einsum { equation }, &[&[2, 3], &[4, 2]]),
+        "axis 0 of operand 1: expected 3 positions, as elsewhere in the equation, got 4"
+    );
+    let whole = Split {
+        axis: 1,
+        split: vec![2, 2],
+        ..Split::default()
+    };
+    assert_eq!(
+        refusal(&whole, &[&[2, 3]]),
+        "split is [2, 2], expected extents that add up to the 3 of the axis"
+    );
+    let expand = Expand {
+        shape: vec![1 << 40, 1 << 40],
+    };
+    assert_eq!(
+        refusal(&expand, &[&[1]]),
+        "output: expected a tensor that fits in memory, got [1099511627776, 1099511627776]"
+    );
+    assert_eq!(
+        refusal(&Squeeze { axes: vec![1] }, &[&[2, 3]]),
+        "extent of axis 1: expected 1, to be dropped, got 3"
+    );
+}
+
+#[test]
 fn batch_norm_refuses_to_train_on_one_value_per_channel() {
     let x = gradprobe::num::Tensor::<f64>::zeros([1, 3]);
     let row = gradprobe::num::Tensor::<f64>::zeros([3]);

@@ -137,9 +137,93 @@ fn large_operands_give_the_same_bits_in_parallel() {
             vec![draw.tensor(&[300, 400])],
         ),
     ];
-    for case in &cases {
+    for case in cases.iter().chain(&further_cases(draw)) {
         assert_same_bits_in_parallel(case, 11);
     }
+}
+
+/// Of the elementwise functions, the normalisations, and what is resampled, transposed or
+/// contracted.
+fn further_cases(draw: &mut Draw) -> Vec<Case> {
+    let images = [8, 16, 40, 40];
+    let wide = [300, 400];
+    let equation = "bij,bjk,bk->bi".to_string();
+    let upsample = Resize {
+        interpolation: Interpolation::Linear,
+        scales: vec![1.0, 1.0, 1.5, 2.0],
+        ..Resize::default()
+    };
+    let transposed = ConvTranspose {
+        strides: vec![2, 2],
+        ..ConvTranspose::default()
+    };
+    let pool = LpPool {
+        kernel: vec![3, 3],
+        strides: vec![2, 2],
+        padding: Padding::default(),
+        dilations: vec![],
+        ceil_mode: true,
+        p: 2,
+    };
+    let output_size = vec![7, 9];
+    let average = AdaptiveAveragePool {
+        output_size: output_size.clone(),
+    };
+    let log_sum = Reduce {
+        kind: ReduceKind::LogSumExp,
+        axes: vec![1],
+        keep_dims: true,
+    };
+    let norm = LocalResponseNorm {
+        size: 5,
+        ..LocalResponseNorm::default()
+    };
+    let groups = GroupNorm {
+        groups: 4,
+        epsilon: 1e-5,
+    };
+    vec![
+        Case::new(Exp, vec![draw.tensor(&wide)]),
+        Case::new(Max, vec![draw.tensor(&wide), draw.tensor(&[400])]),
+        Case::new(
+            Where,
+            vec![
+                draw.tensor(&[400]),
+                draw.tensor(&wide),
+                draw.tensor(&[300, 1]),
+            ],
+        ),
+        Case::new(
+            RmsNorm::default(),
+            vec![draw.tensor(&wide), draw.tensor(&[400])],
+        ),
+        Case::new(
+            groups,
+            vec![draw.tensor(&images), draw.tensor(&[16]), draw.tensor(&[16])],
+        ),
+        Case::new(norm, vec![draw.tensor(&images)]),
+        Case::new(
+            transposed,
+            vec![
+                draw.tensor(&images),
+                draw.tensor(&[16, 8, 3, 3]),
+                draw.tensor(&[8]),
+            ],
+        ),
+        Case::new(pool, vec![draw.tensor(&images)]),
+        Case::new(average, vec![draw.tensor(&images)]),
+        Case::new(AdaptiveMaxPool { output_size }, vec![draw.tensor(&images)]),
+        Case::new(upsample, vec![draw.tensor(&images)]),
+        Case::new(log_sum, vec![draw.tensor(&wide)]),
+        Case::new(
+            Einsum { equation },
+            vec![
+                draw.tensor(&[4, 200, 300]),
+                draw.tensor(&[4, 300, 250]),
+                draw.tensor(&[4, 250]),
+            ],
+        ),
+    ]
 }
 
 /// The definition, term by term.

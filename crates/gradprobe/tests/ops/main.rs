@@ -6,6 +6,7 @@ mod cases;
 mod draw;
 mod elementwise;
 mod errors;
+mod indexed;
 mod large;
 mod promises;
 mod pytorch;

@@ -199,6 +199,49 @@ fn a_chunk_of_the_batch_gives_a_chunk_of_the_whole() {
     }
 }
 
+#[test]
+fn an_empty_batch_passes_through_what_treats_each_sample_by_itself() {
+    on_every_op(|_, case, _| {
+        let op = &*case.op;
+        let shapes: Vec<&Shape> = case.inputs.iter().map(Tensor::shape).collect();
+        for sampled in samplings(case.inputs.len()) {
+            let scalar = |(&sampled, shape): (&bool, &&Shape)| sampled && shape.is_empty();
+            let scalars = sampled.iter().zip(&shapes).any(scalar);
+            if scalars || !op.per_sample(&sampled, &shapes) {
+                continue;
+            }
+            let inputs: Vec<Tensor<f64>> = case
+                .inputs
+                .iter()
+                .zip(&sampled)
+                .map(|(input, &sampled)| {
+                    if sampled {
+                        rows(input, 0, 0)
+                    } else {
+                        input.clone()
+                    }
+                })
+                .collect();
+            let mut shapes = op.infer(&shapes).unwrap();
+            shapes.iter_mut().for_each(|shape| shape.0[0] = 0);
+            let mut outputs: Vec<Tensor<f64>> = shapes.into_iter().map(Tensor::zeros).collect();
+            let views: Vec<_> = inputs.iter().map(Tensor::view).collect();
+            let mut writes: Vec<_> = outputs.iter_mut().map(Tensor::view_mut).collect();
+            Kernel::<f64>::forward(op, &case.context, &views, &mut writes).unwrap();
+            let cotangents: Vec<_> = outputs[..outputs.len() - op.kept_outputs()].to_vec();
+            let wanted = differentiable(case);
+            let pulled = apply_vjp(op, &case.context, &inputs, &outputs, &cotangents, &wanted);
+            for gradient in pulled.unwrap().0.iter().flatten() {
+                assert!(
+                    gradient.data().iter().all(|&x| x == 0.0),
+                    "{}",
+                    case.describe()
+                );
+            }
+        }
+    });
+}
+
 /// Equal but for the order of a sum: a matrix product of other extents is blocked otherwise.
 fn assert_near(one: &Tensor<f64>, other: &Tensor<f64>, what: &str) {
     assert_eq!(one.shape(), other.shape());

@@ -20,6 +20,7 @@
 //! and size and lists what is to be built; `network.rs` draws the weights and the batch of a seed.
 //! `-` and `_` mean the same in keys and names.
 
+mod blocks;
 mod error;
 mod memory;
 mod names;
@@ -38,7 +39,8 @@ pub use error::{Mistake, SpecError, SpecErrorKind};
 pub use network::Network;
 pub use sequence::{Embedding, RecurrentCell, RecurrentLayers, SelfAttention};
 pub use specification::{
-    Common, Conv, Dtype, FileValues, Input, Layer, LayerKind, Linear, Loss, LossKind, Norm,
-    NormKind, Optimiser, OptimiserKind, Padding, Pool, PoolKind, Repeat, Residual, RowChoice,
-    Shortcut, Source, Specification, TargetColumn, Targets, Values,
+    Common, Conv, ConvTranspose, Dtype, FileValues, Input, Interpolation, Layer, LayerKind, Linear,
+    LocalResponseNorm, Loss, LossKind, Norm, NormKind, Optimiser, OptimiserKind, Padding, Pool,
+    PoolKind, Repeat, Residual, RowChoice, Shortcut, Source, Specification, TargetColumn, Targets,
+    Upsample, Values,
 };

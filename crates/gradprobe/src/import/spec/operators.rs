@@ -1,7 +1,10 @@
 //! The ops that layers are made of, by what the specification says.
 
 use super::names::SOFTMAXES;
-use super::specification::{LossKind, Norm, NormKind, Pool, PoolKind};
+use super::specification::{
+    ConvTranspose, Interpolation, LocalResponseNorm, LossKind, Norm, NormKind, Pool, PoolKind,
+    Upsample,
+};
 use crate::ops::activation::{self, ActivationOp};
 use crate::ops::{Attribute, Attributes, Op, OpError, find_op};
 use std::sync::Arc;
@@ -80,6 +83,57 @@ pub(super) fn pool_op(pool: &Pool) -> MadeOp {
     )
 }
 
+/// A transposed convolution.
+pub(super) fn conv_transpose_op(conv: &ConvTranspose) -> MadeOp {
+    make(
+        "ConvTranspose",
+        [
+            ("strides", ints(conv.stride)),
+            ("pads", pads(conv.padding)),
+            ("output_padding", ints(conv.output_padding)),
+            ("dilations", ints(conv.dilation)),
+            ("group", Attribute::Int(conv.groups as i64)),
+        ],
+    )
+}
+
+pub(super) fn upsample_op(upsample: &Upsample) -> MadeOp {
+    let text = |text: &str| Attribute::Text(text.into());
+    let [height, width] = upsample.factor.map(|factor| factor as f64);
+    let scales = ("scales", Attribute::Floats(vec![1.0, 1.0, height, width]));
+    let mode = match upsample.mode {
+        Interpolation::Nearest => {
+            return make(
+                "Resize",
+                [
+                    ("mode", text("nearest")),
+                    ("coordinate_transformation_mode", text("asymmetric")),
+                    ("nearest_mode", text("floor")),
+                    scales,
+                ],
+            );
+        }
+        Interpolation::Bilinear => "linear",
+        Interpolation::Bicubic => "cubic",
+    };
+    make("Resize", [("mode", text(mode)), scales])
+}
+
+pub(super) fn lrn_op(norm: &LocalResponseNorm) -> MadeOp {
+    make(
+        "LRN",
+        [
+            (
+                "size",
+                Attribute::Int(norm.size.min(i64::MAX as usize) as i64),
+            ),
+            ("alpha", Attribute::Float(norm.alpha)),
+            ("beta", Attribute::Float(norm.beta)),
+            ("bias", Attribute::Float(norm.k)),
+        ],
+    )
+}
+
 /// A normalisation; a layer norm is taken over the axes from `axis` on.
 pub(super) fn norm_op(norm: &Norm, axis: i64) -> MadeOp {
     let epsilon = Attribute::Float(norm.eps);
@@ -89,6 +143,21 @@ pub(super) fn norm_op(norm: &Norm, axis: i64) -> MadeOp {
             "LayerNormalization",
             [("axis", Attribute::Int(axis)), ("epsilon", epsilon)],
         ),
+        NormKind::Rms => make(
+            "RMSNormalization",
+            [("axis", Attribute::Int(axis)), ("epsilon", epsilon)],
+        ),
+        NormKind::Group(groups) => make(
+            "GroupNormalization",
+            [
+                (
+                    "num_groups",
+                    Attribute::Int(groups.min(i64::MAX as usize) as i64),
+                ),
+                ("epsilon", epsilon),
+            ],
+        ),
+        NormKind::Instance => make("InstanceNormalization", [("epsilon", epsilon)]),
     }
 }
 

@@ -4,21 +4,25 @@
 mod sequence;
 mod unrolled;
 
+use super::blocks::{self, Sizes};
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory;
 use super::names::Namer;
 use super::operators::{self, MadeOp};
 use super::reader::Result;
 use super::specification::{
-    Common, Conv, Layer, LayerKind, Linear, Norm, NormKind, Padding, Residual, Shortcut,
+    Common, Conv, Layer, LayerKind, Linear, NormKind, Padding, Residual, Shortcut,
     Specification, Values,
 };
 use crate::graph::Origin;
 use crate::init::{Initialiser, Target};
 use crate::num::Shape;
 use crate::ops::{Op, OpError, Role};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+mod images;
+mod norms;
 
 /// The most layers a network may have.
 const MOST_LAYERS: u64 = 200_000;
@@ -89,6 +93,7 @@ pub(super) fn plan(specification: &Specification, row: &[usize]) -> Result<Plan>
         .max_memory
         .unwrap_or_else(memory::default_limit);
     let mut planner = Planner {
+        blocks: &specification.blocks,
         steps: Vec::new(),
         layers: Vec::new(),
         parameters: Vec::new(),
@@ -103,9 +108,10 @@ pub(super) fn plan(specification: &Specification, row: &[usize]) -> Result<Plan>
         limit,
     };
     let input = planner.add_slot(Shape(extents.clone()), &specification.input.origin)?;
-    let layers = count(&specification.layers);
+    let blocks = blocks::sizes(&specification.blocks);
+    let layers = blocks::count(&specification.layers, &blocks);
     if layers > MOST_LAYERS {
-        return Err(too_many_layers(&specification.layers, layers));
+        return Err(too_many_layers(&specification.layers, &blocks, layers));
     }
     let output = planner.list(&specification.layers, input, false)?;
     Ok(Plan {
@@ -119,19 +125,9 @@ pub(super) fn plan(specification: &Specification, row: &[usize]) -> Result<Plan>
     })
 }
 
-/// How many entries there are once every repetition is written out; saturates.
-fn count(layers: &[Layer]) -> u64 {
-    let each = layers.iter().map(|layer| match &layer.kind {
-        LayerKind::Repeat(repeat) => repeat.times.saturating_mul(count(&repeat.layers)),
-        LayerKind::Residual(residual) => count(&residual.layers).saturating_add(1),
-        _ => 1,
-    });
-    each.fold(0, u64::saturating_add)
-}
-
 /// Blames the repetition that makes the most layers.
-fn too_many_layers(layers: &[Layer], total: u64) -> SpecError {
-    let size = |layer: &&Layer| count(std::slice::from_ref(layer));
+fn too_many_layers(layers: &[Layer], blocks: &Sizes<'_>, total: u64) -> SpecError {
+    let size = |layer: &&Layer| blocks::count(std::slice::from_ref(layer), blocks);
     let worst = layers.iter().max_by_key(size);
     let message = format!("the network has {total} layers, more than the limit of {MOST_LAYERS}");
     let error = SpecError::new(Kind::TooLarge, message);
@@ -141,7 +137,8 @@ fn too_many_layers(layers: &[Layer], total: u64) -> SpecError {
     }
 }
 
-struct Planner {
+struct Planner<'a> {
+    blocks: &'a BTreeMap<String, Vec<Layer>>,
     steps: Vec<Step>,
     layers: Vec<PlannedLayer>,
     parameters: Vec<PlannedParameter>,
@@ -160,7 +157,7 @@ struct Planner {
     limit: u64,
 }
 
-impl Planner {
+impl<'a> Planner<'a> {
     fn shape(&self, slot: Slot) -> &Shape {
         &self.shapes[slot.0]
     }
@@ -207,6 +204,10 @@ impl Planner {
                 self.begin(layer, "conv", "conv", repeated)?;
                 self.conv(conv, value, origin)
             }
+            LayerKind::ConvTranspose(conv) => {
+                self.begin(layer, "deconv", "conv-transpose", repeated)?;
+                self.conv_transpose(conv, value, origin)
+            }
             LayerKind::Pool(pool) => {
                 let word = match pool.kind {
                     super::PoolKind::Max => "max-pool",
@@ -214,6 +215,17 @@ impl Planner {
                 };
                 self.begin(layer, "pool", word, repeated)?;
                 self.node("pool", operators::pool_op(pool), &[value], None, origin)
+            }
+            LayerKind::AdaptiveAveragePool(extents) => {
+                self.begin(layer, "pool", "adaptive-average-pool", repeated)?;
+                let extents = extents.map(|extent| extent as i64).to_vec();
+                let size = crate::ops::Attribute::Ints(extents);
+                let pool = operators::make("AdaptiveAveragePool", [("output_size", size)]);
+                self.node("pool", pool, &[value], None, origin)
+            }
+            LayerKind::Upsample(upsample) => {
+                self.begin(layer, "up", "upsample", repeated)?;
+                self.upsample(upsample, value, origin)
             }
             LayerKind::GlobalAveragePool => {
                 self.begin(layer, "pool", "global-average-pool", repeated)?;
@@ -245,6 +257,10 @@ impl Planner {
                 self.continue_with(layer, stem, word, repeated)?;
                 self.norm(norm, value, origin)
             }
+            LayerKind::LocalResponseNorm(norm) => {
+                self.continue_with(layer, "lrn", "lrn", repeated)?;
+                self.node("lrn", operators::lrn_op(norm), &[value], None, origin)
+            }
             LayerKind::Activation(name) => {
                 self.continue_with(layer, "act", name, repeated)?;
                 self.activation(name, value, origin)
@@ -257,6 +273,19 @@ impl Planner {
             | LayerKind::Glu(_)
             | LayerKind::LastStep
             | LayerKind::Transpose(_) => self.sequence_layer(layer, value, repeated),
+            LayerKind::Block(block) => {
+                let name = self.name(layer, block, repeated)?;
+                let Some(layers) = self.blocks.get(block) else {
+                    // Parsing refused it already.
+                    let message = format!("there is no block `{block}`");
+                    return Err(at(SpecError::new(Kind::Value, message), origin));
+                };
+                self.names.enter(&name);
+                self.open = None;
+                let value = self.list(layers, value, false)?;
+                self.names.leave();
+                Ok(value)
+            }
             LayerKind::Repeat(repeat) => {
                 let many = repeated || repeat.times > 1;
                 let mut value = value;
@@ -485,56 +514,6 @@ impl Planner {
         self.rest_of(&linear.common, value, origin)
     }
 
-    fn conv(&mut self, conv: &Conv, value: Slot, origin: &Origin) -> Result<Slot> {
-        let name = self.prefix().to_owned();
-        let wrong = |message: String| {
-            at(
-                SpecError::new(Kind::Shape, format!("conv layer `{name}`: {message}")),
-                origin,
-            )
-        };
-        let shape = self.shape(value).clone();
-        let &[_, channels, ..] = &shape[..] else {
-            return Err(wrong(
-                "expected rows of shape [channels, height, width]".into(),
-            ));
-        };
-        if shape.len() != 4 {
-            let got = row_of(&shape);
-            return Err(wrong(format!(
-                "expected rows of shape [channels, height, width], got {got}"
-            ))
-            .help("give [input] a shape of three extents, or add a reshape before it"));
-        }
-        let groups = conv.groups;
-        if !channels.is_multiple_of(groups) || !conv.channels.is_multiple_of(groups) {
-            let out = conv.channels;
-            return Err(wrong(format!(
-                "groups = {groups} does not divide {channels} input and {out} output channels"
-            )));
-        }
-        let padding = match conv.padding {
-            Padding::Each(padding) => padding,
-            Padding::Same => {
-                let whole = [0, 1].map(|axis| conv.dilation[axis] * (conv.kernel[axis] - 1));
-                if conv.stride != [1, 1] || whole.iter().any(|around| around % 2 != 0) {
-                    return Err(wrong(
-                        "padding = \"same\" needs stride 1 and an odd kernel".into(),
-                    )
-                    .help("give the padding as a number"));
-                }
-                whole.map(|around| around / 2)
-            }
-        };
-        let [height, width] = conv.kernel;
-        let weight = [conv.channels, channels / groups, height, width];
-        let mut inputs = vec![value];
-        inputs.extend(self.weights(&weight, groups, &conv.common, origin)?);
-        let op = operators::conv_op(conv.stride, padding, conv.dilation, groups);
-        let value = self.node("conv", op, &inputs, None, origin)?;
-        self.rest_of(&conv.common, value, origin)
-    }
-
     /// The normalisation and the activation of a layer.
     fn rest_of(&mut self, common: &Common, mut value: Slot, origin: &Origin) -> Result<Slot> {
         if let Some(norm) = &common.norm {
@@ -575,44 +554,6 @@ impl Planner {
     fn flatten(&mut self, value: Slot, origin: &Origin) -> Result<Slot> {
         let op = operators::make("Flatten", [("axis", crate::ops::Attribute::Int(1))]);
         self.node("flatten", op, &[value], None, origin)
-    }
-
-    fn norm(&mut self, norm: &Norm, value: Slot, origin: &Origin) -> Result<Slot> {
-        let shape = self.shape(value).clone();
-        // Layer norm: vectors and sequences by their last axis, images whole.
-        let axis = if shape.len() == 3 { 2 } else { 1 };
-        let extents = match norm.kind {
-            NormKind::Batch => shape.get(1..2),
-            NormKind::Layer => shape.get(axis..),
-        };
-        let extents = extents.unwrap_or_default().to_vec();
-        let target = || Target {
-            fans: crate::init::Fans::of(&extents),
-            shape: extents.clone(),
-            groups: 1,
-        };
-        let mut inputs = vec![value];
-        let ones = Initialiser::ONES;
-        let zeros = Initialiser::ZEROS;
-        let mut parameters = vec![("weight", ones, norm.affine), ("bias", zeros, norm.affine)];
-        if norm.kind == NormKind::Batch {
-            parameters.push(("running_mean", zeros, false));
-            parameters.push(("running_var", ones, false));
-        }
-        let scope = self.names.first_free(&format!("{}.norm", self.prefix()));
-        let scope = scope[self.prefix().len() + 1..].to_owned();
-        for (word, initialiser, trainable) in parameters {
-            let word = format!("{scope}.{word}");
-            inputs.push(self.parameter(&word, target(), initialiser, trainable, origin)?);
-        }
-        let word = norm_words(norm.kind).1;
-        self.node(
-            word,
-            operators::norm_op(norm, axis as i64),
-            &inputs,
-            None,
-            origin,
-        )
     }
 
     fn residual(
@@ -712,6 +653,9 @@ fn norm_words(kind: NormKind) -> (&'static str, &'static str) {
     match kind {
         NormKind::Batch => ("bn", "batch-norm"),
         NormKind::Layer => ("ln", "layer-norm"),
+        NormKind::Rms => ("rms", "rms-norm"),
+        NormKind::Group(_) => ("gn", "group-norm"),
+        NormKind::Instance => ("in", "instance-norm"),
     }
 }
 

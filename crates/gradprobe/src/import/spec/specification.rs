@@ -6,6 +6,7 @@ use crate::graph::Origin;
 use crate::init::Initialiser;
 use crate::ops::Mode;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ pub struct Specification {
     pub input: Input,
     /// The layers in order.
     pub layers: Vec<Layer>,
+    /// Layers that are used by the name of their block.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub blocks: BTreeMap<String, Vec<Layer>>,
     /// What is differentiated.
     pub loss: Loss,
     /// Whose step is compared with the weights.
@@ -160,10 +164,16 @@ pub enum LayerKind {
     Linear(Linear),
     /// A two-dimensional convolution.
     Conv(Conv),
+    /// A two-dimensional transposed convolution.
+    ConvTranspose(ConvTranspose),
     /// Pooling over windows.
     Pool(Pool),
+    /// The means over as many windows as give these extents.
+    AdaptiveAveragePool([usize; 2]),
     /// The mean over all places of each channel.
     GlobalAveragePool,
+    /// A larger image.
+    Upsample(Upsample),
     /// All axes but the batch become one.
     Flatten,
     /// Rows of another shape; at most one extent may be −1.
@@ -172,6 +182,9 @@ pub enum LayerKind {
     Dropout(f64),
     /// A normalisation by itself.
     Norm(Norm),
+    /// Normalisation by the squares in the channels around.
+    #[serde(rename = "lrn")]
+    LocalResponseNorm(LocalResponseNorm),
     /// An activation by itself.
     Activation(String),
     /// Token ids to vectors.
@@ -192,6 +205,8 @@ pub enum LayerKind {
     Residual(Residual),
     /// Layers several times over.
     Repeat(Repeat),
+    /// The layers of the block of this name.
+    Block(String),
 }
 
 /// A linear layer.
@@ -238,6 +253,50 @@ pub struct Conv {
     /// What follows the convolution.
     #[serde(flatten)]
     pub common: Common,
+}
+
+/// A transposed convolution over `[channels, height, width]`. Pairs are height, then width.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConvTranspose {
+    /// Output channels.
+    pub channels: usize,
+    /// The kernel's extents.
+    pub kernel: [usize; 2],
+    /// Places between what two neighbouring inputs are written to.
+    pub stride: [usize; 2],
+    /// Places cut off all around.
+    pub padding: [usize; 2],
+    /// Places added below and to the right.
+    pub output_padding: [usize; 2],
+    /// Places between two entries of the kernel.
+    pub dilation: [usize; 2],
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
+    /// What follows the convolution.
+    #[serde(flatten)]
+    pub common: Common,
+}
+
+/// A larger image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Upsample {
+    /// How many times as high and as wide.
+    pub factor: [usize; 2],
+    /// What comes between the pixels.
+    pub mode: Interpolation,
+}
+
+/// What comes between the pixels, as PyTorch's `interpolate` has it without aligned corners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Interpolation {
+    /// The pixel again.
+    #[default]
+    Nearest,
+    /// On a line between neighbours, both ways.
+    Bilinear,
+    /// On a cubic between four neighbours, both ways.
+    Bicubic,
 }
 
 /// Zeros around an image.
@@ -292,6 +351,26 @@ pub enum NormKind {
     Batch,
     /// Each row: the last axis of vectors and sequences, channels and places of an image.
     Layer,
+    /// The same, by the root mean square alone: there is no mean and no shift.
+    Rms,
+    /// Each row in so many groups of channels.
+    Group(usize),
+    /// Each channel of each row.
+    Instance,
+}
+
+/// Normalisation by the squares at the same place in the channels around, PyTorch's
+/// `LocalResponseNorm`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LocalResponseNorm {
+    /// How many channels a sum is over.
+    pub size: usize,
+    /// What the mean square is multiplied by.
+    pub alpha: f64,
+    /// The power of the divisor.
+    pub beta: f64,
+    /// What is added to the mean square.
+    pub k: f64,
 }
 
 /// x + scale · branch(x).

@@ -94,7 +94,10 @@ fn operand(labels: &[Label], shape: &[usize], extents: &Extents) -> Operand {
     for (&label, &extent) in labels.iter().zip(shape).rev() {
         if extent == extents[&label] {
             match operand.labels.iter().position(|&own| own == label) {
-                Some(own) => operand.axes[own].stride += stride,
+                Some(own) => {
+                    let walked = &mut operand.axes[own].stride;
+                    *walked = walked.saturating_add(stride);
+                }
                 None => {
                     operand.labels.push(label);
                     operand.axes.push(Axis { extent, stride });

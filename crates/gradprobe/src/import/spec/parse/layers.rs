@@ -2,36 +2,46 @@
 
 use super::activation;
 use super::initialiser::{self, WeightInit};
+use super::norm::{norm_options, plain_norm, read_lrn, read_norm, read_norm_option};
 use super::sequence;
+use super::windows::{
+    read_adaptive_pool, read_conv, read_conv_transpose, read_pool, read_upsample,
+};
 use super::{hint_for_table, origin};
 use crate::import::spec::error::{SpecError, SpecErrorKind as Kind};
 use crate::import::spec::reader::{Field, Fields, Result, listed, nearest, normalised, quoted};
 use crate::import::spec::specification::{
-    Common, Conv, Layer, LayerKind, Linear, Norm, NormKind, Padding, Pool, PoolKind, Repeat,
-    Residual, Shortcut,
+    Common, Layer, LayerKind, Linear, Norm, NormKind, PoolKind, Repeat, Residual, Shortcut,
 };
 use crate::init::Initialiser;
+use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 /// How deep blocks may be nested.
 const DEEPEST: usize = 16;
-/// The largest extent of a kernel, a stride or a padding.
-const MOST_PLACES: u64 = 1 << 16;
 
 /// The keys that say what a layer is. `activation` says it where no other does.
 const KINDS: &[&str] = &[
     "linear",
     "conv",
+    "conv-transpose",
     "max-pool",
     "average-pool",
+    "adaptive-average-pool",
     "global-average-pool",
+    "upsample",
     "flatten",
     "reshape",
     "dropout",
     "batch-norm",
     "layer-norm",
+    "rms-norm",
+    "group-norm",
+    "instance-norm",
+    "lrn",
     "residual",
     "repeat",
+    "block",
 ];
 
 fn kinds() -> impl Iterator<Item = &'static str> + Clone {
@@ -39,7 +49,14 @@ fn kinds() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 /// Layers that a word alone can stand for.
-const WORDS: &[&str] = &["flatten", "global-average-pool", "batch-norm", "layer-norm"];
+const WORDS: &[&str] = &[
+    "flatten",
+    "global-average-pool",
+    "batch-norm",
+    "layer-norm",
+    "rms-norm",
+    "instance-norm",
+];
 
 /// What a layer has that does not say otherwise.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +118,7 @@ impl Defaults {
     }
 
     /// These, but for what the fields say.
-    fn overridden(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
+    pub(super) fn overridden(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
         let mut own = self.with_weights(fields)?;
         if let Some(field) = fields.get("norm") {
             own.norm = read_norm_option(field)?;
@@ -112,7 +129,7 @@ impl Defaults {
         Ok(own)
     }
 
-    fn common(self) -> Common {
+    pub(super) fn common(self) -> Common {
         Common {
             init: self.init.weight,
             bias: match self.bias {
@@ -146,6 +163,36 @@ pub(super) fn read_list(
         return Err(field.wrong_value("at least one layer"));
     }
     Ok(layers)
+}
+
+/// `[blocks]`: lists of layers by name, as `name = [ … ]` or as `[blocks.name]` with `layers`.
+pub(super) fn read_blocks(
+    field: Option<Field<'_, '_>>,
+    defaults: &Defaults,
+) -> Result<BTreeMap<String, Vec<Layer>>> {
+    let mut blocks = BTreeMap::new();
+    let Some(field) = field else {
+        return Ok(blocks);
+    };
+    let Some(table) = field.table() else {
+        return Err(field.wrong_type("a table of blocks such as [blocks.basic]"));
+    };
+    for (key, value) in table.iter() {
+        let key: &str = key.get_ref();
+        let place = format!("blocks.{key}");
+        let field = Field { key, value };
+        let layers = match field.table() {
+            None => read_list(field, &place, defaults, 0)?,
+            Some(_) => {
+                let mut fields = Fields::of(field, format!("[{place}]"), "a list of layers")?;
+                let listed = fields.need("layers", "the list of layers of the block")?;
+                fields.finish_with(hint_for_table)?;
+                read_list(listed, &format!("{place}.layers"), defaults, 0)?
+            }
+        };
+        blocks.insert(key.to_owned(), layers);
+    }
+    Ok(blocks)
 }
 
 fn read(field: Field<'_, '_>, place: &str, defaults: &Defaults, depth: usize) -> Result<Layer> {
@@ -221,6 +268,8 @@ fn read_word(word: &str, field: Field<'_, '_>) -> Result<LayerKind> {
         "global-average-pool" => return Ok(LayerKind::GlobalAveragePool),
         "batch-norm" => return Ok(LayerKind::Norm(plain_norm(NormKind::Batch))),
         "layer-norm" => return Ok(LayerKind::Norm(plain_norm(NormKind::Layer))),
+        "rms-norm" => return Ok(LayerKind::Norm(plain_norm(NormKind::Rms))),
+        "instance-norm" => return Ok(LayerKind::Norm(plain_norm(NormKind::Instance))),
         _ => {}
     }
     if let Some(layer) = sequence::read_word(&normalised(word.trim()).to_lowercase()) {
@@ -326,6 +375,9 @@ fn read_kind(
             common: defaults.overridden(fields)?.common(),
         }),
         "conv" => LayerKind::Conv(read_conv(field, fields, defaults)?),
+        "conv-transpose" => LayerKind::ConvTranspose(read_conv_transpose(field, fields, defaults)?),
+        "adaptive-average-pool" => LayerKind::AdaptiveAveragePool(read_adaptive_pool(field)?),
+        "upsample" => LayerKind::Upsample(read_upsample(field, fields)?),
         "max-pool" => LayerKind::Pool(read_pool(PoolKind::Max, field, fields)?),
         "average-pool" => LayerKind::Pool(read_pool(PoolKind::Average, field, fields)?),
         "global-average-pool" => {
@@ -343,6 +395,14 @@ fn read_kind(
         }
         "batch-norm" => LayerKind::Norm(read_norm(NormKind::Batch, field, fields)?),
         "layer-norm" => LayerKind::Norm(read_norm(NormKind::Layer, field, fields)?),
+        "rms-norm" => LayerKind::Norm(read_norm(NormKind::Rms, field, fields)?),
+        "group-norm" => {
+            let groups = field.size()?;
+            LayerKind::Norm(norm_options(NormKind::Group(groups), fields)?)
+        }
+        "instance-norm" => LayerKind::Norm(read_norm(NormKind::Instance, field, fields)?),
+        "lrn" => LayerKind::LocalResponseNorm(read_lrn(field, fields)?),
+        "block" => LayerKind::Block(field.text("the name of a block under [blocks]")?.into()),
         "residual" => LayerKind::Residual(read_residual(field, fields, place, defaults, depth)?),
         "repeat" => LayerKind::Repeat(Repeat {
             times: read_times(field)?,
@@ -369,65 +429,6 @@ pub(super) fn only_true(field: Field<'_, '_>) -> Result<()> {
     }
 }
 
-/// A pair of places around or between entries of a kernel.
-fn places(field: Field<'_, '_>, least: u64) -> Result<[usize; 2]> {
-    let pair = field.pair(least)?;
-    if pair.iter().any(|&extent| extent as u64 > MOST_PLACES) {
-        return Err(field.wrong_value(&format!("at most {MOST_PLACES}")));
-    }
-    Ok(pair)
-}
-
-fn read_conv(
-    field: Field<'_, '_>,
-    fields: &mut Fields<'_, '_>,
-    defaults: &Defaults,
-) -> Result<Conv> {
-    let channels = field.size()?;
-    let kernel = places(fields.need("kernel", "its extents, e.g. kernel = 3")?, 1)?;
-    let pair = |field: Option<Field<'_, '_>>| field.map(|field| places(field, 1)).transpose();
-    let stride = pair(fields.get("stride"))?;
-    let dilation = pair(fields.get("dilation"))?;
-    let padding = fields.get("padding").map(read_padding).transpose()?;
-    let groups = fields.get("groups").map(|field| field.size()).transpose()?;
-    Ok(Conv {
-        channels,
-        kernel,
-        stride: stride.unwrap_or([1, 1]),
-        padding: padding.unwrap_or(Padding::Each([0, 0])),
-        dilation: dilation.unwrap_or([1, 1]),
-        groups: groups.unwrap_or(1),
-        common: defaults.overridden(fields)?.common(),
-    })
-}
-
-fn read_padding(field: Field<'_, '_>) -> Result<Padding> {
-    match field.value.get_ref() {
-        DeValue::String(_) => {
-            field.word(&[("same", Padding::Same), ("valid", Padding::Each([0, 0]))])
-        }
-        _ => places(field, 0).map(Padding::Each),
-    }
-}
-
-fn read_pool(kind: PoolKind, field: Field<'_, '_>, fields: &mut Fields<'_, '_>) -> Result<Pool> {
-    let kernel = places(field, 1)?;
-    let stride = fields
-        .get("stride")
-        .map(|field| places(field, 1))
-        .transpose()?;
-    let padding = fields
-        .get("padding")
-        .map(|field| places(field, 0))
-        .transpose()?;
-    Ok(Pool {
-        kind,
-        kernel,
-        stride: stride.unwrap_or(kernel),
-        padding: padding.unwrap_or([0, 0]),
-    })
-}
-
 fn read_reshape(field: Field<'_, '_>) -> Result<Vec<i64>> {
     const EXPECTED: &str = "a list of extents without the batch, one of which may be -1";
     let extent = |element: Field<'_, '_>| match element.number()? {
@@ -443,55 +444,6 @@ fn read_reshape(field: Field<'_, '_>) -> Result<Vec<i64>> {
         return Err(field.wrong_value(EXPECTED));
     }
     Ok(shape)
-}
-
-/// PyTorch's defaults.
-fn plain_norm(kind: NormKind) -> Norm {
-    Norm {
-        kind,
-        eps: 1e-5,
-        affine: true,
-    }
-}
-
-/// The options of a normalisation.
-fn norm_options(kind: NormKind, fields: &mut Fields<'_, '_>) -> Result<Norm> {
-    let plain = plain_norm(kind);
-    let eps = fields.get("eps");
-    let eps = eps.map(|field| field.number_that("a number of at least 0", |eps| eps >= 0.0));
-    let affine = fields.get("affine").map(|field| field.flag()).transpose()?;
-    Ok(Norm {
-        eps: eps.transpose()?.unwrap_or(plain.eps),
-        affine: affine.unwrap_or(plain.affine),
-        ..plain
-    })
-}
-
-/// `batch-norm = true, eps = 1e-3`.
-fn read_norm(kind: NormKind, field: Field<'_, '_>, fields: &mut Fields<'_, '_>) -> Result<Norm> {
-    only_true(field)?;
-    norm_options(kind, fields)
-}
-
-/// `norm = "batch"`, `norm = { name = "layer", affine = false }`.
-fn read_norm_option(field: Field<'_, '_>) -> Result<Option<Norm>> {
-    const NAMES: &[(&str, Option<NormKind>)] = &[
-        ("batch", Some(NormKind::Batch)),
-        ("layer", Some(NormKind::Layer)),
-        ("batch-norm", Some(NormKind::Batch)),
-        ("layer-norm", Some(NormKind::Layer)),
-        ("none", None),
-    ];
-    if field.value.get_ref().is_str() {
-        return Ok(field.word(NAMES)?.map(plain_norm));
-    }
-    let mut fields = Fields::of(field, "`norm`", "`batch`, `layer` or `none`")?;
-    let kind = fields.need("name", "`batch` or `layer`")?.word(NAMES)?;
-    let norm = kind
-        .map(|kind| norm_options(kind, &mut fields))
-        .transpose()?;
-    fields.finish()?;
-    Ok(norm)
 }
 
 fn read_residual(

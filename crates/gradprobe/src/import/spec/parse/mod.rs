@@ -4,9 +4,12 @@ mod activation;
 mod initialiser;
 mod input;
 mod layers;
+mod norm;
 mod objective;
 mod sequence;
+mod windows;
 
+use super::blocks;
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory::parse_bytes;
 use super::reader::{Field, Fields, Result};
@@ -35,6 +38,7 @@ const TOP_KEYS: &[&str] = &[
     "layers",
     "input",
     "defaults",
+    "blocks",
     "loss",
     "optimiser",
     "batch",
@@ -148,6 +152,8 @@ fn parse_text(text: &str) -> Result<Specification> {
     })?;
     let layers = layers::read_list(listed, "layers", &defaults, 0)?;
     let input = input::with_vocabulary(input, &layers)?;
+    let blocks = layers::read_blocks(top.get("blocks"), &defaults)?;
+    blocks::check(&layers, &blocks)?;
     let loss = objective::read_loss(top.get("loss"))?;
     let optimiser = objective::read_optimiser(top.get_either("optimiser", "optimizer"))?;
     let batch = top.get("batch").map(|field| field.size()).transpose()?;
@@ -163,6 +169,7 @@ fn parse_text(text: &str) -> Result<Specification> {
         name: name.map(str::to_owned),
         input,
         layers,
+        blocks,
         loss,
         optimiser,
         batch: batch.unwrap_or(DEFAULT_BATCH),

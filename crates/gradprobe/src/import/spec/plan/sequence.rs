@@ -15,7 +15,7 @@ use crate::ops::{Attribute, Role};
 /// The forget gate's place among ONNX's gates i, o, f, c.
 const FORGET_GATE: usize = 2;
 
-impl Planner {
+impl Planner<'_> {
     /// A layer of sequence models.
     pub(super) fn sequence_layer(
         &mut self,

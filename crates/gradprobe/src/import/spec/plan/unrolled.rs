@@ -25,7 +25,7 @@ struct Unrolled<'a> {
     origin: &'a Origin,
 }
 
-impl Planner {
+impl Planner<'_> {
     /// The last state \[batch, hidden\] of a layer that walks over rows \[time, features\].
     pub(super) fn unrolled(
         &mut self,

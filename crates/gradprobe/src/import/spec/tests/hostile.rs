@@ -34,6 +34,15 @@ classes = 3
 name = "adamw"
 lr = 1e-3
 "#,
+    r#"max_memory = 10000000
+input = [2, 4, 4]
+layers = [{ conv-transpose = 4, kernel = 3, stride = 2, output-padding = 1 }, { lrn = 3 },
+  { upsample = 2, mode = "bilinear" }, { group-norm = 2 }, { repeat = 2, block = "a" },
+  { adaptive-average-pool = [2, 3] }, "instance-norm", "flatten", { linear = 3, norm = "rms" }]
+[blocks]
+a = [{ block = "b" }, "relu"]
+b = [{ residual = [{ conv = 4, kernel = 1 }] }]
+"#,
 ];
 
 /// Pieces that mean something to the parser.

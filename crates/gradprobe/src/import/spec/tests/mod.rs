@@ -1,5 +1,6 @@
 //! The promises of a specification.
 
+mod blocks;
 mod hostile;
 mod images;
 mod mistakes;
