@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use gradprobe::graph::ParameterData;
+use gradprobe::graph::{Graph, ParameterData};
 use gradprobe::import::spec::{Network, Specification};
 use gradprobe::num::{Shape, Tensor};
 use gradprobe::run::{Executor, Options};
@@ -91,5 +91,69 @@ fn sequence_networks_have_the_loss_and_the_gradients_of_pytorch() {
                 );
             }
         }
+    }
+}
+
+fn network(text: &str) -> Network {
+    let network = Specification::parse(text).and_then(Network::new);
+    network.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn numbers(graph: &Graph, name: &str) -> Vec<f64> {
+    let mut parameters = graph.parameters().iter();
+    let found = parameters.find(|parameter| parameter.name == name);
+    match &found.unwrap_or_else(|| panic!("no {name}")).data {
+        ParameterData::F64(tensor) => tensor.data().to_vec(),
+        ParameterData::F32(_) => panic!("{name} is single"),
+    }
+}
+
+#[test]
+fn an_unrolled_layer_has_the_last_state_of_the_layer_in_one_piece() {
+    for cell in [
+        "rnn = 3",
+        "rnn = 3, activation = \"relu\"",
+        "lstm = 3",
+        "gru = 3",
+    ] {
+        let text = |more: &str, after: &str| {
+            let layers = format!("{{ embedding = 4, vocabulary = 9 }}, {{ {cell}{more} }}{after}");
+            let head = "dtype = \"f64\"\nloss = \"mse\"\nbatch = 3";
+            format!("{head}\nlayers = [{layers}]\n[input]\nshape = [6]\nvalues = \"ids\"")
+        };
+        let loss_of = |text: &str, change: &dyn Fn(&Graph, &mut Graph)| {
+            let network = network(text);
+            let mut graph = network.build(0).expect("builds");
+            let untouched = graph.clone();
+            change(&untouched, &mut graph);
+            let batch = network.batch(0).expect("drawn");
+            let mut executor = Executor::<f64>::new(&graph, Options::default()).expect("planned");
+            executor.run(&batch).expect("runs").trace.loss
+        };
+        let whole_text = text("", ", \"last-step\"");
+        let whole = loss_of(&whole_text, &|_, _| {});
+        let fused = network(&whole_text).build(0).unwrap();
+        // The same numbers in both.
+        let unrolled = loss_of(&text(", unroll = true", ""), &|before, graph| {
+            let scope = fused.layers()[1].name.clone();
+            let bias = numbers(&fused, &format!("{scope}.bias"));
+            let (of_input, of_state) = bias.split_at(bias.len() / 2);
+            for (index, parameter) in before.parameters().iter().enumerate() {
+                let data = match parameter.name.rsplit('.').next() {
+                    Some("bias_ih") => of_input.to_vec(),
+                    Some("bias_hh") => of_state.to_vec(),
+                    _ if parameter.name.contains("weight") => numbers(&fused, &parameter.name),
+                    _ => continue,
+                };
+                let shape = before.value(parameter.value).shape.clone();
+                let data = ParameterData::F64(Arc::new(Tensor::new(shape, data)));
+                graph.set_parameter(index, data);
+            }
+        });
+        let (whole, unrolled) = (whole.expect("a loss"), unrolled.expect("a loss"));
+        assert!(
+            (whole - unrolled).abs() < 1e-12,
+            "{cell}: {whole}, {unrolled}"
+        );
     }
 }

@@ -198,6 +198,13 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
         0
     }
 
+    /// Do the gradients of all inputs come out of one walk that costs more than they do
+    /// (back-propagation through time)? Then they are asked for in one call, where the batch is
+    /// not split.
+    fn pulls_back_at_once(&self) -> bool {
+        false
+    }
+
     /// Is a gradient defined with respect to this input? (Not for class indices or running
     /// statistics.)
     fn differentiable(&self, _input: usize) -> bool {

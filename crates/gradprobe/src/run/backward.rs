@@ -168,6 +168,11 @@ fn is_shared(plan: &Plan, stage: usize, value: usize) -> bool {
     }
 }
 
+/// Are the gradients of all of a node's inputs left to [`shared_gradients`]?
+fn is_at_once(plan: &Plan, stage: usize, node: &Node) -> bool {
+    node.op.pulls_back_at_once() && !plan.stages[stage].chunked
+}
+
 /// What a chunk's pull-back through a stage gives.
 struct Pulled {
     /// By node: the cotangent at its first output, and what it handed on to its first input where
@@ -223,8 +228,9 @@ fn pull_back<T: RunElement>(
             .iter()
             .enumerate()
             .map(|(input, value)| {
-                let wanted =
-                    node.op.differentiable(input) && !is_shared(plan, stage, value.index());
+                let wanted = node.op.differentiable(input)
+                    && !is_shared(plan, stage, value.index())
+                    && !is_at_once(plan, stage, node);
                 wanted
                     .then(|| index.get(&plan.slots[value.index()]).copied())
                     .flatten()
@@ -398,6 +404,8 @@ struct Contribution<T> {
     slot: usize,
     exponent: i64,
     gradient: Gradient<T>,
+    /// The node, and what it hands on to its first input where that has other readers.
+    handed_on: Option<(usize, Statistics)>,
 }
 
 /// A gradient, or what is left of it where nobody asked for more.
@@ -457,29 +465,36 @@ impl Due<'_> {
             .vjp(&context, saved, &cotangents, &mut targets)
             .map_err(|source| RunError::node(node, source))?;
         let exponent = scaled::exponent_of_product(self.exponent, shift);
-        let contributions = node
-            .inputs
-            .iter()
-            .zip(buffers)
-            .filter_map(|(value, buffer)| {
-                let data = buffer?;
-                let slot = plan.slots[value.index()];
-                let is_parameter = matches!(plan.sources[slot], Source::Parameter(_));
-                let gradient = if is_parameter && plan.uses[slot] == 1 && !options.keep_gradients {
-                    let statistics = options
-                        .statistics
-                        .then(|| Statistics::of(&data, exponent, None));
-                    scratch.give(data);
-                    Gradient::Statistics(statistics)
-                } else {
-                    Gradient::Elements(data)
-                };
-                Some(Contribution {
-                    slot,
-                    exponent,
-                    gradient,
-                })
-            });
+        let contributions =
+            node.inputs
+                .iter()
+                .zip(buffers)
+                .enumerate()
+                .filter_map(|(input, (value, buffer))| {
+                    let data = buffer?;
+                    let slot = plan.slots[value.index()];
+                    let first = input == 0 && plan.readers[slot] > 1 && options.statistics;
+                    let at_once = is_at_once(plan, plan.stage_of(self.position), node);
+                    let handed_on = (first && at_once)
+                        .then(|| (self.position, Statistics::of(&data, exponent, None)));
+                    let is_parameter = matches!(plan.sources[slot], Source::Parameter(_));
+                    let gradient =
+                        if is_parameter && plan.uses[slot] == 1 && !options.keep_gradients {
+                            let statistics = options
+                                .statistics
+                                .then(|| Statistics::of(&data, exponent, None));
+                            scratch.give(data);
+                            Gradient::Statistics(statistics)
+                        } else {
+                            Gradient::Elements(data)
+                        };
+                    Some(Contribution {
+                        slot,
+                        exponent,
+                        gradient,
+                        handed_on,
+                    })
+                });
         Ok(contributions.collect())
     }
 }
@@ -509,7 +524,7 @@ fn shared_gradients<T: RunElement>(
             .map(|(input, value)| {
                 node.op.differentiable(input)
                     && plan.needs[plan.slots[value.index()]]
-                    && is_shared(plan, stage, value.index())
+                    && (is_shared(plan, stage, value.index()) || is_at_once(plan, stage, node))
             })
             .collect();
         if node.op.is_view(options.mode) || !wanted.contains(&true) {
@@ -552,7 +567,11 @@ fn shared_gradients<T: RunElement>(
             slot,
             exponent,
             gradient,
+            handed_on,
         } = contribution;
+        if let Some((node, statistics)) = handed_on {
+            trace.nodes[node].handed_on = Some(statistics);
+        }
         match (plan.sources[slot], gradient) {
             (Source::Parameter(parameter), Gradient::Statistics(statistics)) => {
                 trace.parameters[parameter].gradient = statistics;

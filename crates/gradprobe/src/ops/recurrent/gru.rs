@@ -1,8 +1,8 @@
 //! The gated recurrent unit.
 
+use super::units::over_units;
 use super::{Cell, CellAttributes, Factor, LastGate, Step, StepBack, Weights};
 use crate::num::linalg::{Matrix, MatrixMut};
-use crate::num::simd::vectorised;
 use crate::ops::{OpElement, OpError};
 
 /// With the gates in ONNX's order z, r, h:
@@ -72,20 +72,16 @@ impl Cell for GruCell {
             T::matmul(aside, before, candidate.transposed(), biased);
             for (u, q) in pairs(step.u, step.aside, hidden) {
                 let (r, u_h) = u[hidden..].split_at_mut(hidden);
-                vectorised(|| {
-                    for k in 0..hidden {
-                        u_h[k] += r[k].sigmoid() * q[k];
-                    }
+                over_units!(hidden, [q, r], [u_h], |k| {
+                    u_h[k] += r[k].sigmoid() * q[k];
                 });
             }
         } else {
             let states = step.h_before.chunks_exact(hidden);
             for ((u, a), h_before) in pairs(step.u, step.aside, hidden).zip(states) {
                 let r = &u[hidden..][..hidden];
-                vectorised(|| {
-                    for k in 0..hidden {
-                        a[k] = r[k].sigmoid() * h_before[k];
-                    }
+                over_units!(hidden, [h_before, r], [a], |k| {
+                    a[k] = r[k].sigmoid() * h_before[k];
                 });
             }
             T::matmul(
@@ -98,11 +94,9 @@ impl Cell for GruCell {
         let states = step.h_before.chunks_exact(hidden);
         for ((u, h), h_before) in pairs(step.u, step.h, hidden).zip(states) {
             let (z, u_h) = (&u[..hidden], &u[2 * hidden..][..hidden]);
-            vectorised(|| {
-                for k in 0..hidden {
-                    let new = (-z[k]).sigmoid() * u_h[k].tanh();
-                    h[k] = new + z[k].sigmoid() * h_before[k];
-                }
+            over_units!(hidden, [h_before, u_h, z], [h], |k| {
+                let new = (-z[k]).sigmoid() * u_h[k].tanh();
+                h[k] = new + z[k].sigmoid() * h_before[k];
             });
         }
     }
@@ -118,14 +112,12 @@ impl Cell for GruCell {
             let du_h = &mut rest[hidden..][..hidden];
             let dh = &mut step.dh[row * hidden..][..hidden];
             let h_before = &step.h_before[row * hidden..][..hidden];
-            vectorised(|| {
-                for k in 0..hidden {
-                    let (new, slope) = u_h[k].tanh_sech_squared();
-                    let (kept, renewed) = (z[k].sigmoid(), (-z[k]).sigmoid());
-                    du_h[k] = dh[k] * renewed * slope;
-                    du_z[k] = dh[k] * (h_before[k] - new) * (kept * renewed);
-                    dh[k] *= kept;
-                }
+            over_units!(hidden, [h_before, u_h, z], [dh, du_h, du_z], |k| {
+                let (new, slope) = u_h[k].tanh_sech_squared();
+                let (kept, renewed) = (z[k].sigmoid(), (-z[k]).sigmoid());
+                du_h[k] = dh[k] * renewed * slope;
+                du_z[k] = dh[k] * (h_before[k] - new) * (kept * renewed);
+                dh[k] *= kept;
             });
         }
         if !self.linear_before_reset {
@@ -145,20 +137,16 @@ impl Cell for GruCell {
             let dh = &mut step.dh[at..][..hidden];
             let (aside, h_before) = (&step.aside[at..][..hidden], &step.h_before[at..][..hidden]);
             if self.linear_before_reset {
-                vectorised(|| {
-                    for k in 0..hidden {
-                        let open = r[k].sigmoid();
-                        du_r[k] = du_h[k] * aside[k] * (open * (-r[k]).sigmoid());
-                        d_aside[k] = du_h[k] * open;
-                    }
+                over_units!(hidden, [aside, du_h, r], [d_aside, du_r], |k| {
+                    let open = r[k].sigmoid();
+                    du_r[k] = du_h[k] * aside[k] * (open * (-r[k]).sigmoid());
+                    d_aside[k] = du_h[k] * open;
                 });
             } else {
-                vectorised(|| {
-                    for k in 0..hidden {
-                        let open = r[k].sigmoid();
-                        du_r[k] = d_aside[k] * h_before[k] * (open * (-r[k]).sigmoid());
-                        dh[k] += d_aside[k] * open;
-                    }
+                over_units!(hidden, [d_aside, h_before, r], [dh, du_r], |k| {
+                    let open = r[k].sigmoid();
+                    du_r[k] = d_aside[k] * h_before[k] * (open * (-r[k]).sigmoid());
+                    dh[k] += d_aside[k] * open;
                 });
             }
         }

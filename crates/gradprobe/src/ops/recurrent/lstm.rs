@@ -1,8 +1,8 @@
 //! Long short-term memory.
 
+use super::units::over_units;
 use super::{Cell, CellAttributes, Step, StepBack, Weights};
 use crate::num::linalg::{Matrix, MatrixMut};
-use crate::num::simd::vectorised;
 use crate::ops::{OpElement, OpError};
 
 /// With the gates in ONNX's order i, o, f, c:
@@ -38,17 +38,13 @@ impl Cell for LstmCell {
             .zip(step.c_before.chunks_exact(hidden));
         for (u, ((h, c), c_before)) in step.u.chunks_exact(4 * hidden).zip(states) {
             let [i, o, f, g] = gates(u, hidden);
-            vectorised(|| {
-                for k in 0..hidden {
-                    let kept = f[k].sigmoid() * c_before[k];
-                    c[k] = kept + i[k].sigmoid() * g[k].tanh();
-                }
+            over_units!(hidden, [c_before, f, g, i], [c], |k| {
+                let kept = f[k].sigmoid() * c_before[k];
+                c[k] = kept + i[k].sigmoid() * g[k].tanh();
             });
             let c = &*c;
-            vectorised(|| {
-                for k in 0..hidden {
-                    h[k] = o[k].sigmoid() * c[k].tanh();
-                }
+            over_units!(hidden, [c, o], [h], |k| {
+                h[k] = o[k].sigmoid() * c[k].tanh();
             });
         }
     }
@@ -66,28 +62,22 @@ impl Cell for LstmCell {
             let dh = &step.dh[at..][..hidden];
             let dc = &mut step.dc[at..][..hidden];
             let (c, c_before) = (&step.c[at..][..hidden], &step.c_before[at..][..hidden]);
-            vectorised(|| {
-                for k in 0..hidden {
-                    let (t, slope) = c[k].tanh_sech_squared();
-                    let open = o[k].sigmoid();
-                    du_o[k] = dh[k] * t * (open * (-o[k]).sigmoid());
-                    dc[k] += dh[k] * open * slope;
-                }
+            over_units!(hidden, [c, dh, o], [dc, du_o], |k| {
+                let (t, slope) = c[k].tanh_sech_squared();
+                let open = o[k].sigmoid();
+                du_o[k] = dh[k] * t * (open * (-o[k]).sigmoid());
+                dc[k] += dh[k] * open * slope;
             });
-            vectorised(|| {
-                for k in 0..hidden {
-                    let (t, slope) = g[k].tanh_sech_squared();
-                    let into = i[k].sigmoid();
-                    du_i[k] = dc[k] * t * (into * (-i[k]).sigmoid());
-                    du_g[k] = dc[k] * into * slope;
-                }
+            over_units!(hidden, [dc, g, i], [du_g, du_i], |k| {
+                let (t, slope) = g[k].tanh_sech_squared();
+                let into = i[k].sigmoid();
+                du_i[k] = dc[k] * t * (into * (-i[k]).sigmoid());
+                du_g[k] = dc[k] * into * slope;
             });
-            vectorised(|| {
-                for k in 0..hidden {
-                    let kept = f[k].sigmoid();
-                    du_f[k] = dc[k] * c_before[k] * (kept * (-f[k]).sigmoid());
-                    dc[k] *= kept;
-                }
+            over_units!(hidden, [c_before, f], [dc, du_f], |k| {
+                let kept = f[k].sigmoid();
+                du_f[k] = dc[k] * c_before[k] * (kept * (-f[k]).sigmoid());
+                dc[k] *= kept;
             });
         }
         T::matmul(

@@ -6,6 +6,7 @@
 //! | `options.rs` | direction, layout, which inputs there are; attributes and shapes |
 //! | `order.rs` | the order in which a pass walks samples and steps |
 //! | `kernel.rs` | forward and pull-back of any cell |
+//! | `units.rs` | loops over hidden units as vector code |
 //! | `through_time.rs` | back-propagation through time |
 //! | `gradients.rs` | the gradients of the inputs from it |
 //! | `rnn.rs`, `lstm.rs`, `gru.rs` | one cell each: a step forward and a step back, side by side |
@@ -18,6 +19,7 @@ mod options;
 mod order;
 mod rnn;
 mod through_time;
+mod units;
 
 pub use gru::GruCell;
 pub use lstm::LstmCell;

@@ -244,6 +244,10 @@ impl<C: Cell> Op for Recurrent<C> {
         input < 3
     }
 
+    fn pulls_back_at_once(&self) -> bool {
+        true
+    }
+
     fn reads_outputs(&self) -> bool {
         false
     }

@@ -1,9 +1,8 @@
 //! The plain recurrent cell.
 
+use super::units::over_units;
 use super::{Cell, CellAttributes, Step, StepBack, Weights};
-use crate::num::Element;
 use crate::num::linalg::{Matrix, MatrixMut};
-use crate::num::simd::vectorised;
 use crate::ops::{OpElement, OpError};
 
 /// The nonlinearity of a plain recurrent cell.
@@ -53,16 +52,13 @@ impl Cell for RnnCell {
             true,
         );
         let (u, h) = (&*step.u, step.h);
+        let units = step.rows * hidden;
         match self.activation {
-            RnnActivation::Tanh => vectorised(|| {
-                for (h, &u) in h.iter_mut().zip(u) {
-                    *h = u.tanh();
-                }
+            RnnActivation::Tanh => over_units!(units, [u], [h], |k| {
+                h[k] = u[k].tanh();
             }),
-            RnnActivation::Relu => vectorised(|| {
-                for (h, &u) in h.iter_mut().zip(u) {
-                    *h = Element::maximum(u, T::zero());
-                }
+            RnnActivation::Relu => over_units!(units, [u], [h], |k| {
+                h[k] = u[k].maximum(T::zero());
             }),
         }
     }
@@ -70,17 +66,14 @@ impl Cell for RnnCell {
     fn pull_back<T: OpElement>(&self, weights: Weights<'_, T>, step: StepBack<'_, T>) {
         let hidden = weights.hidden;
         let StepBack { u, dh, du, .. } = step;
+        let (units, arrived) = (step.rows * hidden, &*dh);
         match self.activation {
-            RnnActivation::Tanh => vectorised(|| {
-                for ((du, &dh), &u) in du.iter_mut().zip(&*dh).zip(u) {
-                    *du = dh * u.sech_squared();
-                }
+            RnnActivation::Tanh => over_units!(units, [arrived, u], [du], |k| {
+                du[k] = arrived[k] * u[k].sech_squared();
             }),
-            RnnActivation::Relu => vectorised(|| {
-                for ((du, &dh), &u) in du.iter_mut().zip(&*dh).zip(u) {
-                    // A NaN is no number below zero: it goes on.
-                    *du = dh * T::select(u <= T::zero(), T::zero(), T::one());
-                }
+            RnnActivation::Relu => over_units!(units, [arrived, u], [du], |k| {
+                // A NaN is no number below zero: it goes on.
+                du[k] = arrived[k] * T::select(u[k] <= T::zero(), T::zero(), T::one());
             }),
         }
         T::matmul(

@@ -1,0 +1,38 @@
+//! The engine's side of a benchmark of any specification: for every line on stdin one forward and
+//! backward run with all statistics, whose seconds are printed.
+//!
+//! `bench_network FILE [--no-statistics]`
+
+use gradprobe::import::spec::Network;
+use gradprobe::num::Tensor;
+use gradprobe::run::{Executor, Options};
+use std::error::Error;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments
+        .next()
+        .ok_or("usage: bench_network FILE [--no-statistics]")?;
+    let statistics = arguments.next().as_deref() != Some("--no-statistics");
+    let network = Network::read(Path::new(&file))?;
+    let graph = network.build(0)?;
+    let inputs: Vec<Tensor<f32>> = network.batch(0)?.iter().map(Tensor::cast).collect();
+    let options = Options {
+        statistics,
+        threads: 2,
+        ..Options::default()
+    };
+    let mut executor = Executor::<f32>::new(&graph, options)?;
+    let mut stdout = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        let start = Instant::now();
+        executor.run(&inputs)?;
+        writeln!(stdout, "{}", start.elapsed().as_secs_f64())?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
