@@ -11,8 +11,8 @@ use super::names::Namer;
 use super::operators::{self, MadeOp};
 use super::reader::Result;
 use super::specification::{
-    Common, Conv, Layer, LayerKind, Linear, NormKind, Padding, Residual, Shortcut,
-    Specification, Values,
+    Common, Conv, Layer, LayerKind, Linear, NormKind, Padding, Residual, Shortcut, Specification,
+    Values,
 };
 use crate::graph::Origin;
 use crate::init::{Initialiser, Target};
