@@ -159,6 +159,36 @@ fn what_rearranges_or_indexes_says_what_would_fit() {
 }
 
 #[test]
+fn operands_of_sequence_ops_that_do_not_fit_are_named() {
+    let lstm = Lstm::default();
+    assert_eq!(
+        refusal(&lstm, &[&[5, 2, 3], &[1, 16, 3], &[1, 15, 4]]),
+        "recurrent weight: expected 4 times as many rows as columns, at least one, got [1, 15, 4]"
+    );
+    assert_eq!(
+        refusal(&lstm, &[&[5, 2, 3], &[1, 16, 2], &[1, 16, 4]]),
+        "shape of the weight: expected [1, 16, 3], got [1, 16, 2]"
+    );
+    let attention = Attention {
+        query_heads: Some(3),
+        ..Attention::default()
+    };
+    assert_eq!(
+        refusal(&attention, &[&[1, 4, 8], &[1, 4, 8], &[1, 4, 8]]),
+        "q_num_heads is 3, expected a divisor of the 8 features of the query"
+    );
+    assert_eq!(
+        refusal(&Gather { axis: 2 }, &[&[5, 3], &[4]]),
+        "axis is 2, expected between -2 and 1"
+    );
+    let rotary = RotaryEmbedding::default();
+    assert_eq!(
+        refusal(&rotary, &[&[1, 2, 4, 3]]),
+        "rotary_embedding_dim is 3, expected an even number up to the 3 features of a head"
+    );
+}
+
+#[test]
 fn batch_norm_refuses_to_train_on_one_value_per_channel() {
     let x = gradprobe::num::Tensor::<f64>::zeros([1, 3]);
     let row = gradprobe::num::Tensor::<f64>::zeros([3]);

@@ -24,8 +24,10 @@ impl Heads {
         heads: Option<usize>,
         attribute: &'static str,
     ) -> Result<Self, OpError> {
-        if shape.contains(&0) || shape.checked_len().is_none() {
-            return Err(misfit(what, "axes that are not empty", shape));
+        let empty = shape.iter().skip(1).any(|&extent| extent == 0);
+        if empty || shape.checked_len().is_none() {
+            let expected = "axes after the batch that are not empty";
+            return Err(misfit(what, expected, shape));
         }
         match (&shape[..], heads) {
             (&[batch, own, time, dim], None) => Ok(Self {
