@@ -5,6 +5,7 @@ use crate::num::linalg::MatrixElement;
 use crate::num::scratch::Scratch;
 use crate::num::{Element, Shape, View, ViewMut};
 use std::fmt::Debug;
+use std::ops::Range;
 
 /// Whether the network is run as in training or as in inference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -157,6 +158,22 @@ pub trait Kernel<T: Element>: Debug + Send + Sync {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError>;
+
+    /// Writes the given rows (of axis 0) of the gradient of one input, where an op can compute
+    /// them alone: a large weight's gradient that is only to be reduced then never leaves the
+    /// cache. Returns the exponent as [`vjp`](Self::vjp) does, or `None` if the op cannot; it
+    /// can for all rows of an input or for none.
+    fn vjp_rows(
+        &self,
+        _context: &Context,
+        _saved: Saved<'_, T>,
+        _cotangents: &[Option<View<'_, T>>],
+        _input: usize,
+        _rows: Range<usize>,
+        _gradient: &mut [T],
+    ) -> Result<Option<i64>, OpError> {
+        Ok(None)
+    }
 }
 
 /// What a node computes.

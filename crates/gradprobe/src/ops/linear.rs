@@ -6,6 +6,7 @@ use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::sum::column_sums;
 use crate::num::{Shape, View, ViewMut};
+use std::ops::Range;
 
 /// y\[…, out\] = x\[…, in\] · W\[out, in\]ᵀ + b\[out\]; inputs x, W and, with `bias`, b.
 ///
@@ -85,6 +86,32 @@ impl<T: OpElement> Kernel<T> for Linear {
             column_sums(gradient.data, g.data);
         }
         Ok(0)
+    }
+
+    fn vjp_rows(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        input: usize,
+        rows: Range<usize>,
+        gradient: &mut [T],
+    ) -> Result<Option<i64>, OpError> {
+        let (Some(g), 1) = (cotangents[0], input) else {
+            return Ok(None);
+        };
+        let (x, w) = (saved.inputs[0], saved.inputs[1]);
+        let (fan_out, fan_in) = (w.shape[0], w.shape[1]);
+        let samples = g.data.len() / fan_out;
+        let part = &g.data[rows.start.min(g.data.len())..];
+        T::matmul_tiled(
+            MatrixMut::new(gradient, rows.len(), fan_in),
+            Matrix::with_row_stride(part, samples, rows.len(), fan_out).transposed(),
+            Matrix::new(x.data, samples, fan_in),
+            false,
+            context.parallel,
+        );
+        Ok(Some(0))
     }
 }
 

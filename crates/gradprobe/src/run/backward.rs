@@ -1,63 +1,13 @@
 //! The backward pass: cotangents pulled back through a stage, scaled by powers of two.
 
-use super::executor::{Cotangent, Environment, Gradients, RunElement, RunError, split};
-use super::plan::{Plan, Source};
+use super::cotangent::{Cotangent, Scratch, align};
+use super::executor::{Environment, RunElement, RunError, split};
+use super::plan::{is_at_once, is_shared};
 use super::trace::Trace;
-use crate::graph::Node;
-use crate::num::{Scaled, Statistics, Tensor, View, ViewMut, scaled};
+use crate::num::{Statistics, View, ViewMut, scaled};
 use crate::ops::Saved;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
-
-/// Buffers that are used again: a fresh one costs more in page faults than the product that
-/// fills it.
-#[derive(Debug)]
-pub(super) struct Scratch<T> {
-    free: Mutex<Vec<Vec<T>>>,
-    /// By parameter: the gradient so far, where several nodes read it.
-    partial: BTreeMap<usize, (Vec<T>, i64)>,
-}
-
-impl<T> Default for Scratch<T> {
-    fn default() -> Self {
-        Self {
-            free: Mutex::default(),
-            partial: BTreeMap::new(),
-        }
-    }
-}
-
-impl<T: RunElement> Scratch<T> {
-    /// A buffer of `len` elements; what they hold is unspecified.
-    fn take(&self, len: usize) -> Vec<T> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = free.iter().position(|buffer| buffer.capacity() >= len);
-        let mut buffer = match fitting {
-            Some(index) => free.swap_remove(index),
-            None => free.pop().unwrap_or_default(),
-        };
-        drop(free);
-        buffer.resize(len, T::default());
-        buffer
-    }
-
-    fn give(&self, buffer: Vec<T>) {
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(buffer);
-    }
-
-    fn accumulate(&mut self, parameter: usize, data: Vec<T>, exponent: i64) {
-        if let Some((total, total_exponent)) = self.partial.get_mut(&parameter) {
-            scaled::add(total, total_exponent, &data, exponent);
-            self.give(data);
-        } else {
-            self.partial.insert(parameter, (data, exponent));
-        }
-    }
-}
+use std::collections::{HashMap, HashSet};
 
 /// A cotangent as a chunk sees it.
 struct Part<'a, T> {
@@ -65,15 +15,13 @@ struct Part<'a, T> {
     exponent: Option<i64>,
 }
 
-/// Pulls the cotangents back through a stage, then computes the gradients of what all samples
-/// share.
+/// Pulls the cotangents back through a stage, chunk by chunk.
 pub(super) fn run_stage<T: RunElement>(
     environment: &Environment<'_, T>,
     stage: usize,
     cotangents: &mut [Cotangent<T>],
-    scratch: &mut Scratch<T>,
+    scratch: &Scratch<T>,
     trace: &mut Trace,
-    gradients: &mut Gradients<T>,
 ) -> Result<(), RunError> {
     let Environment { graph, plan, .. } = *environment;
     let slots = touched_slots(environment, stage);
@@ -126,7 +74,7 @@ pub(super) fn run_stage<T: RunElement>(
             merge(&mut trace.nodes[node].handed_on, handed_on);
         }
     }
-    shared_gradients(environment, stage, cotangents, scratch, trace, gradients)
+    Ok(())
 }
 
 fn merge(total: &mut Option<Statistics>, part: Option<Statistics>) {
@@ -157,20 +105,6 @@ fn touched_slots<T: RunElement>(environment: &Environment<'_, T>, stage: usize) 
         }
     }
     slots
-}
-
-/// Is this input of a node of this stage the same for every sample, so that its gradient is a sum
-/// over the batch?
-fn is_shared(plan: &Plan, stage: usize, value: usize) -> bool {
-    match plan.sources[plan.slots[value]] {
-        Source::Parameter(_) => true,
-        _ => plan.stages[stage].chunked && !plan.sampled[value],
-    }
-}
-
-/// Are the gradients of all of a node's inputs left to [`shared_gradients`]?
-fn is_at_once(plan: &Plan, stage: usize, node: &Node) -> bool {
-    node.op.pulls_back_at_once() && !plan.stages[stage].chunked
 }
 
 /// What a chunk's pull-back through a stage gives.
@@ -353,282 +287,4 @@ fn common_exponent<T: RunElement>(parts: &mut [Part<'_, T>], outputs: &[Option<u
         }
     }
     common
-}
-
-/// Brings the chunks of a cotangent to one exponent and returns it; `None` if nothing was written.
-pub(super) fn align<T: RunElement>(cotangent: &mut Cotangent<T>, plan: &Plan) -> Option<i64> {
-    let first = (*cotangent.exponents.first()?)?;
-    if cotangent
-        .exponents
-        .iter()
-        .all(|&exponent| exponent == Some(first))
-    {
-        return Some(first);
-    }
-    let len = cotangent.data.len();
-    let sizes: Vec<f64> = (0..plan.chunks.len())
-        .map(|chunk| scaled::max_abs(&cotangent.data[plan.elements(len, chunk)]))
-        .collect();
-    let common = cotangent
-        .exponents
-        .iter()
-        .zip(&sizes)
-        .filter(|&(_, &size)| size != 0.0)
-        .filter_map(|(&exponent, _)| exponent)
-        .max()
-        .unwrap_or(first);
-    for (chunk, exponent) in cotangent.exponents.iter_mut().enumerate() {
-        if let Some(old) = exponent.replace(common)
-            && old != common
-            && sizes[chunk] != 0.0
-        {
-            scaled::scale(&mut cotangent.data[plan.elements(len, chunk)], old - common);
-        }
-    }
-    Some(common)
-}
-
-/// A node of which the gradients of shared inputs are due.
-struct Due<'a> {
-    node: &'a Node,
-    position: usize,
-    /// By input: is its gradient wanted?
-    wanted: Vec<bool>,
-    /// By (not kept) output: has a cotangent arrived?
-    arrived: Vec<bool>,
-    exponent: i64,
-}
-
-/// What one node contributes to the gradient of a shared slot.
-struct Contribution<T> {
-    slot: usize,
-    exponent: i64,
-    gradient: Gradient<T>,
-    /// The node, and what it hands on to its first input where that has other readers.
-    handed_on: Option<(usize, Statistics)>,
-}
-
-/// A gradient, or what is left of it where nobody asked for more.
-enum Gradient<T> {
-    Elements(Vec<T>),
-    Statistics(Option<Statistics>),
-}
-
-impl Due<'_> {
-    fn compute<T: RunElement>(
-        &self,
-        environment: &Environment<'_, T>,
-        cotangents: &[Cotangent<T>],
-        scratch: &Scratch<T>,
-    ) -> Result<Vec<Contribution<T>>, RunError> {
-        let Environment { plan, options, .. } = *environment;
-        let node = self.node;
-        let saved_inputs = environment.finished(&node.inputs, None);
-        let saved_outputs = environment.finished(&node.outputs, None);
-        let cotangents: Vec<Option<View<'_, T>>> = self
-            .arrived
-            .iter()
-            .zip(&saved_outputs)
-            .zip(&node.outputs)
-            .map(|((&arrived, output), value)| {
-                let data = &cotangents[value.index()].data[..];
-                arrived.then_some(View {
-                    shape: output.shape,
-                    data,
-                })
-            })
-            .collect();
-        let mut buffers: Vec<Option<Vec<T>>> = self
-            .wanted
-            .iter()
-            .zip(&saved_inputs)
-            .map(|(&wanted, input)| wanted.then(|| scratch.take(input.data.len())))
-            .collect();
-        let mut targets: Vec<Option<ViewMut<'_, T>>> = buffers
-            .iter_mut()
-            .zip(&saved_inputs)
-            .map(|(buffer, input)| {
-                Some(ViewMut {
-                    shape: input.shape,
-                    data: buffer.as_mut()?,
-                })
-            })
-            .collect();
-        let mut context = environment.context(self.position, None);
-        // Other nodes fill the other threads; a node that stands alone may use them itself.
-        context.parallel &= plan.stages[plan.stage_of(self.position)].nodes.len() == 1;
-        let saved = Saved {
-            inputs: &saved_inputs,
-            outputs: &saved_outputs,
-        };
-        let shift = T::kernel(&*node.op)
-            .vjp(&context, saved, &cotangents, &mut targets)
-            .map_err(|source| RunError::node(node, source))?;
-        let exponent = scaled::exponent_of_product(self.exponent, shift);
-        let contributions =
-            node.inputs
-                .iter()
-                .zip(buffers)
-                .enumerate()
-                .filter_map(|(input, (value, buffer))| {
-                    let data = buffer?;
-                    let slot = plan.slots[value.index()];
-                    let first = input == 0 && plan.readers[slot] > 1 && options.statistics;
-                    let at_once = is_at_once(plan, plan.stage_of(self.position), node);
-                    let handed_on = (first && at_once)
-                        .then(|| (self.position, Statistics::of(&data, exponent, None)));
-                    let is_parameter = matches!(plan.sources[slot], Source::Parameter(_));
-                    let gradient =
-                        if is_parameter && plan.uses[slot] == 1 && !options.keep_gradients {
-                            let statistics = options
-                                .statistics
-                                .then(|| Statistics::of(&data, exponent, None));
-                            scratch.give(data);
-                            Gradient::Statistics(statistics)
-                        } else {
-                            Gradient::Elements(data)
-                        };
-                    Some(Contribution {
-                        slot,
-                        exponent,
-                        gradient,
-                        handed_on,
-                    })
-                });
-        Ok(contributions.collect())
-    }
-}
-
-/// The gradients of what all samples share, over the whole batch, several nodes at a time.
-fn shared_gradients<T: RunElement>(
-    environment: &Environment<'_, T>,
-    stage: usize,
-    cotangents: &mut [Cotangent<T>],
-    scratch: &mut Scratch<T>,
-    trace: &mut Trace,
-    gradients: &mut Gradients<T>,
-) -> Result<(), RunError> {
-    let Environment {
-        graph,
-        plan,
-        options,
-        ..
-    } = *environment;
-    let mut due = Vec::new();
-    for position in plan.stages[stage].nodes.clone().rev() {
-        let node = &graph.nodes()[position];
-        let wanted: Vec<bool> = node
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(input, value)| {
-                node.op.differentiable(input)
-                    && plan.needs[plan.slots[value.index()]]
-                    && (is_shared(plan, stage, value.index()) || is_at_once(plan, stage, node))
-            })
-            .collect();
-        if node.op.is_view(options.mode) || !wanted.contains(&true) {
-            continue;
-        }
-        let visible = &node.outputs[..node.outputs.len() - node.op.kept_outputs()];
-        let mut exponents = Vec::with_capacity(visible.len());
-        for value in visible {
-            let slot = value.index();
-            exponents.push(align(&mut cotangents[slot], plan));
-        }
-        let Some(common) = exponents.iter().flatten().copied().max() else {
-            continue;
-        };
-        for (value, exponent) in visible.iter().zip(&mut exponents) {
-            if let Some(exponent) = exponent.filter(|&exponent| exponent != common) {
-                let cotangent = &mut cotangents[value.index()];
-                scaled::scale(&mut cotangent.data, exponent - common);
-                cotangent.exponents.fill(Some(common));
-            }
-        }
-        let arrived = exponents.iter().map(Option::is_some).collect();
-        due.push(Due {
-            node,
-            position,
-            wanted,
-            arrived,
-            exponent: common,
-        });
-    }
-
-    let compute = |due: &Due<'_>| due.compute(environment, cotangents, scratch);
-    let computed: Result<Vec<Vec<Contribution<T>>>, RunError> = if due.len() > 1 {
-        due.par_iter().with_max_len(1).map(compute).collect()
-    } else {
-        due.iter().map(compute).collect()
-    };
-    for contribution in computed?.into_iter().flatten() {
-        let Contribution {
-            slot,
-            exponent,
-            gradient,
-            handed_on,
-        } = contribution;
-        if let Some((node, statistics)) = handed_on {
-            trace.nodes[node].handed_on = Some(statistics);
-        }
-        match (plan.sources[slot], gradient) {
-            (Source::Parameter(parameter), Gradient::Statistics(statistics)) => {
-                trace.parameters[parameter].gradient = statistics;
-            }
-            (Source::Parameter(parameter), Gradient::Elements(data)) if plan.uses[slot] == 1 => {
-                finish_parameter(environment, parameter, data, exponent, trace, gradients);
-            }
-            (Source::Parameter(parameter), Gradient::Elements(data)) => {
-                scratch.accumulate(parameter, data, exponent);
-            }
-            (_, Gradient::Elements(data)) => {
-                let cotangent = &mut cotangents[slot];
-                if let Some(mut mine) = align(cotangent, plan) {
-                    scaled::add(&mut cotangent.data, &mut mine, &data, exponent);
-                    cotangent.exponents.fill(Some(mine));
-                    scratch.give(data);
-                } else {
-                    cotangent.data = data;
-                    cotangent.exponents.fill(Some(exponent));
-                }
-            }
-            (_, Gradient::Statistics(_)) => {}
-        }
-    }
-    Ok(())
-}
-
-/// Finishes the gradients of parameters that several nodes read.
-pub(super) fn finish_shared<T: RunElement>(
-    environment: &Environment<'_, T>,
-    scratch: &mut Scratch<T>,
-    trace: &mut Trace,
-    gradients: &mut Gradients<T>,
-) {
-    for (parameter, (data, exponent)) in std::mem::take(&mut scratch.partial) {
-        finish_parameter(environment, parameter, data, exponent, trace, gradients);
-    }
-}
-
-fn finish_parameter<T: RunElement>(
-    environment: &Environment<'_, T>,
-    parameter: usize,
-    data: Vec<T>,
-    exponent: i64,
-    trace: &mut Trace,
-    gradients: &mut Gradients<T>,
-) {
-    let Environment { graph, options, .. } = *environment;
-    if options.statistics {
-        trace.parameters[parameter].gradient = Some(Statistics::of(&data, exponent, None));
-    }
-    if options.keep_gradients {
-        let value = graph.parameters()[parameter].value;
-        let shape = graph.value(value).shape.clone();
-        gradients[parameter] = Some(Scaled {
-            tensor: Tensor::new(shape, data),
-            exponent,
-        });
-    }
 }

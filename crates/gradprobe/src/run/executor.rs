@@ -1,8 +1,10 @@
 //! The executor: buffers, threads and the order of things.
 
 use super::backward;
+use super::cotangent::{self, Cotangent};
 use super::forward::{self, ForwardTap};
 use super::plan::{Plan, Source};
+use super::shared;
 use super::trace::{ParameterTrace, Trace};
 use crate::graph::{CotangentKind, Graph, Node, Objective, Origin, ParameterData, ValueId};
 use crate::num::random::Stream;
@@ -115,14 +117,6 @@ impl RunElement for f64 {
     }
 }
 
-/// The cotangent of a slot: its elements, and by chunk of the batch the exponent that they are to
-/// be multiplied by 2 to the power of (`None` while nothing was written).
-#[derive(Debug)]
-pub(super) struct Cotangent<T> {
-    pub data: Vec<T>,
-    pub exponents: Vec<Option<i64>>,
-}
-
 /// What a stage may read while it runs.
 #[derive(Debug)]
 pub(super) struct Environment<'a, T> {
@@ -209,9 +203,11 @@ pub struct Executor<'g, T> {
     options: Options,
     plan: Plan,
     parameters: Vec<Arc<Tensor<T>>>,
+    /// Taken in the first run: parameters do not change.
+    parameter_statistics: Vec<Statistics>,
     values: Vec<Vec<T>>,
     cotangents: Vec<Cotangent<T>>,
-    scratch: backward::Scratch<T>,
+    scratch: cotangent::Scratch<T>,
     threads: Threads,
 }
 
@@ -227,6 +223,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
         let data = graph.parameters().iter().map(|parameter| &parameter.data);
         Ok(Self {
             parameters: data.map(T::parameter).collect(),
+            parameter_statistics: Vec::new(),
             values: graph.values().iter().map(|_| Vec::new()).collect(),
             cotangents: graph
                 .values()
@@ -236,7 +233,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
                     exponents: Vec::new(),
                 })
                 .collect(),
-            scratch: backward::Scratch::default(),
+            scratch: cotangent::Scratch::default(),
             graph,
             options,
             plan,
@@ -303,7 +300,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let environment = self.environment(inputs);
-        backward::finish_shared(&environment, &mut scratch, &mut trace, &mut gradients);
+        shared::finish(&environment, &mut scratch, &mut trace, &mut gradients);
         self.scratch = scratch;
         let input_gradients = self.finish_inputs(&mut trace);
         Ok(RunOutput {
@@ -313,20 +310,22 @@ impl<'g, T: RunElement> Executor<'g, T> {
         })
     }
 
-    fn parameter_traces(&self) -> Vec<ParameterTrace> {
-        let record = self.options.statistics;
-        let trace = |tensor: &Arc<Tensor<T>>| ParameterTrace {
-            value: if record {
-                Statistics::of(tensor.data(), 0, None)
+    fn parameter_traces(&mut self) -> Vec<ParameterTrace> {
+        if self.parameter_statistics.len() < self.parameters.len() {
+            let all = |tensor: &Arc<Tensor<T>>| Statistics::of(tensor.data(), 0, None);
+            self.parameter_statistics = if self.options.statistics {
+                let parameters = self.parameters.par_iter().with_min_len(4);
+                parameters.map(all).collect()
             } else {
-                Default::default()
-            },
-            gradient: None,
-        };
-        self.parameters
-            .par_iter()
-            .with_min_len(4)
-            .map(trace)
+                vec![Statistics::default(); self.parameters.len()]
+            };
+        }
+        let statistics = self.parameter_statistics.iter();
+        statistics
+            .map(|&value| ParameterTrace {
+                value,
+                gradient: None,
+            })
             .collect()
     }
 
@@ -420,14 +419,17 @@ impl<'g, T: RunElement> Executor<'g, T> {
         let mut cotangents = std::mem::take(&mut self.cotangents);
         let mut scratch = std::mem::take(&mut self.scratch);
         let environment = self.environment(inputs);
-        let result = backward::run_stage(
-            &environment,
-            stage,
-            &mut cotangents,
-            &mut scratch,
-            trace,
-            gradients,
-        );
+        let pulled = backward::run_stage(&environment, stage, &mut cotangents, &scratch, trace);
+        let result = pulled.and_then(|()| {
+            shared::run_stage(
+                &environment,
+                stage,
+                &mut cotangents,
+                &mut scratch,
+                trace,
+                gradients,
+            )
+        });
         self.cotangents = cotangents;
         self.scratch = scratch;
         result
@@ -437,7 +439,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
         let mut gradients = Vec::new();
         for (position, &value) in self.graph.inputs().iter().enumerate() {
             let cotangent = &mut self.cotangents[value.index()];
-            let exponent = backward::align(cotangent, &self.plan);
+            let exponent = cotangent::align(cotangent, &self.plan);
             gradients.push(
                 exponent
                     .filter(|_| self.options.input_gradients)

@@ -11,9 +11,11 @@
 //! product is split by the number of threads: the result is the same bits on any number of them.
 
 mod backward;
+mod cotangent;
 mod executor;
 mod forward;
 mod plan;
+mod shared;
 mod trace;
 
 pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};

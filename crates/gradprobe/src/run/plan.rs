@@ -1,6 +1,6 @@
 //! Which nodes run together, and where the batch is cut.
 
-use crate::graph::{Graph, ValueKind};
+use crate::graph::{Graph, Node, ValueKind};
 use crate::num::Shape;
 use crate::ops::Mode;
 use std::ops::Range;
@@ -215,4 +215,18 @@ impl Plan {
         let rows = &self.chunks[chunk];
         rows.start * row..rows.end * row
     }
+}
+
+/// Is this input of a node of this stage the same for every sample, so that its gradient is a sum
+/// over the batch?
+pub(super) fn is_shared(plan: &Plan, stage: usize, value: usize) -> bool {
+    match plan.sources[plan.slots[value]] {
+        Source::Parameter(_) => true,
+        _ => plan.stages[stage].chunked && !plan.sampled[value],
+    }
+}
+
+/// Are the gradients of all of a node's inputs left to [`shared`](super::shared)?
+pub(super) fn is_at_once(plan: &Plan, stage: usize, node: &Node) -> bool {
+    node.op.pulls_back_at_once() && !plan.stages[stage].chunked
 }

@@ -1,0 +1,319 @@
+//! The gradients of what all samples share (weights), over the whole batch, several nodes at a time.
+
+use super::cotangent::{Cotangent, Scratch, align};
+use super::executor::{Environment, Gradients, Options, RunElement, RunError};
+use super::plan::{Source, is_at_once, is_shared};
+use super::trace::Trace;
+use crate::graph::Node;
+use crate::num::{Scaled, Statistics, Tensor, View, ViewMut, scaled};
+use crate::ops::{Context, Saved};
+use rayon::prelude::*;
+
+/// Elements of a gradient that is reduced in parts: 1 MiB of f32, about a second-level cache.
+const PART_LEN: usize = 1 << 18;
+
+/// A node of which the gradients of shared inputs are due.
+struct Due<'a> {
+    node: &'a Node,
+    position: usize,
+    /// By input: is its gradient wanted?
+    wanted: Vec<bool>,
+    /// By (not kept) output: has a cotangent arrived?
+    arrived: Vec<bool>,
+    exponent: i64,
+}
+
+/// What one node contributes to the gradient of a shared slot.
+struct Contribution<T> {
+    slot: usize,
+    exponent: i64,
+    gradient: Gradient<T>,
+    /// The node, and what it hands on to its first input where that has other readers.
+    handed_on: Option<(usize, Statistics)>,
+}
+
+/// A gradient, or what is left of it where nobody asked for more.
+enum Gradient<T> {
+    Elements(Vec<T>),
+    Statistics(Option<Statistics>),
+}
+
+impl Due<'_> {
+    fn compute<T: RunElement>(
+        &self,
+        environment: &Environment<'_, T>,
+        cotangents: &[Cotangent<T>],
+        scratch: &Scratch<T>,
+    ) -> Result<Vec<Contribution<T>>, RunError> {
+        let Environment { plan, options, .. } = *environment;
+        let node = self.node;
+        let saved_inputs = environment.finished(&node.inputs, None);
+        let saved_outputs = environment.finished(&node.outputs, None);
+        let cotangents: Vec<Option<View<'_, T>>> = self
+            .arrived
+            .iter()
+            .zip(&saved_outputs)
+            .zip(&node.outputs)
+            .map(|((&arrived, output), value)| {
+                let data = &cotangents[value.index()].data[..];
+                arrived.then_some(View {
+                    shape: output.shape,
+                    data,
+                })
+            })
+            .collect();
+        let mut context = environment.context(self.position, None);
+        // Other nodes fill the other threads; a node that stands alone may use them itself.
+        context.parallel &= plan.stages[plan.stage_of(self.position)].nodes.len() == 1;
+        let saved = Saved {
+            inputs: &saved_inputs,
+            outputs: &saved_outputs,
+        };
+        let mut contributions = Vec::with_capacity(self.wanted.len());
+        let mut wanted = self.wanted.clone();
+        for (input, wanted) in wanted.iter_mut().enumerate() {
+            if *wanted && self.is_only_reduced(environment, input) {
+                let rows = self.by_rows(&context, options, scratch, saved, &cotangents, input)?;
+                *wanted = rows.is_none();
+                contributions.extend(rows.map(|statistics| Contribution {
+                    slot: plan.slots[node.inputs[input].index()],
+                    exponent: self.exponent,
+                    gradient: Gradient::Statistics(statistics),
+                    handed_on: None,
+                }));
+            }
+        }
+        if !wanted.contains(&true) {
+            return Ok(contributions);
+        }
+        let mut buffers: Vec<Option<Vec<T>>> = wanted
+            .iter()
+            .zip(&saved_inputs)
+            .map(|(&wanted, input)| wanted.then(|| scratch.take(input.data.len())))
+            .collect();
+        let mut targets: Vec<Option<ViewMut<'_, T>>> = buffers
+            .iter_mut()
+            .zip(&saved_inputs)
+            .map(|(buffer, input)| {
+                Some(ViewMut {
+                    shape: input.shape,
+                    data: buffer.as_mut()?,
+                })
+            })
+            .collect();
+        let shift = T::kernel(&*node.op)
+            .vjp(&context, saved, &cotangents, &mut targets)
+            .map_err(|source| RunError::node(node, source))?;
+        let exponent = scaled::exponent_of_product(self.exponent, shift);
+        for (input, buffer) in buffers.into_iter().enumerate() {
+            let Some(data) = buffer else { continue };
+            let slot = plan.slots[node.inputs[input].index()];
+            let first = input == 0 && plan.readers[slot] > 1 && options.statistics;
+            let at_once = is_at_once(plan, plan.stage_of(self.position), node);
+            let handed_on =
+                (first && at_once).then(|| (self.position, Statistics::of(&data, exponent, None)));
+            let gradient = if self.is_only_reduced(environment, input) {
+                let reduced = || Statistics::of(&data, exponent, None);
+                let statistics = options.statistics.then(reduced);
+                scratch.give(data);
+                Gradient::Statistics(statistics)
+            } else {
+                Gradient::Elements(data)
+            };
+            contributions.push(Contribution {
+                slot,
+                exponent,
+                gradient,
+                handed_on,
+            });
+        }
+        Ok(contributions)
+    }
+
+    /// Is nothing wanted of the gradient of this input but its statistics?
+    fn is_only_reduced<T: RunElement>(
+        &self,
+        environment: &Environment<'_, T>,
+        input: usize,
+    ) -> bool {
+        let Environment { plan, options, .. } = *environment;
+        let slot = plan.slots[self.node.inputs[input].index()];
+        let is_parameter = matches!(plan.sources[slot], Source::Parameter(_));
+        is_parameter && plan.uses[slot] == 1 && !options.keep_gradients
+    }
+
+    /// Computes the gradient of an input some rows at a time, and reduces each part while it is in
+    /// cache; `None` if the op cannot.
+    fn by_rows<T: RunElement>(
+        &self,
+        context: &Context,
+        options: &Options,
+        scratch: &Scratch<T>,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        input: usize,
+    ) -> Result<Option<Option<Statistics>>, RunError> {
+        let of = saved.inputs[input];
+        let Some(&rows) = of.shape.first() else {
+            return Ok(None);
+        };
+        let row_len = of.data.len() / rows.max(1);
+        if of.data.len() <= PART_LEN || row_len == 0 {
+            return Ok(None);
+        }
+        let rows_per_part = (PART_LEN / row_len).max(1);
+        let mut total = Statistics::default();
+        let mut buffer = scratch.take(rows_per_part.min(rows) * row_len);
+        for start in (0..rows).step_by(rows_per_part) {
+            let part = start..(start + rows_per_part).min(rows);
+            let data = &mut buffer[..part.len() * row_len];
+            let shift = T::kernel(&*self.node.op)
+                .vjp_rows(context, saved, cotangents, input, part, data)
+                .map_err(|source| RunError::node(self.node, source))?;
+            let Some(shift) = shift else {
+                scratch.give(buffer);
+                return Ok(None);
+            };
+            if options.statistics {
+                let exponent = scaled::exponent_of_product(self.exponent, shift);
+                total.merge(&Statistics::of(data, exponent, None));
+            }
+        }
+        scratch.give(buffer);
+        Ok(Some(options.statistics.then_some(total)))
+    }
+}
+
+/// The gradients of what all samples share, over the whole batch, several nodes at a time.
+pub(super) fn run_stage<T: RunElement>(
+    environment: &Environment<'_, T>,
+    stage: usize,
+    cotangents: &mut [Cotangent<T>],
+    scratch: &mut Scratch<T>,
+    trace: &mut Trace,
+    gradients: &mut Gradients<T>,
+) -> Result<(), RunError> {
+    let Environment {
+        graph,
+        plan,
+        options,
+        ..
+    } = *environment;
+    let mut due = Vec::new();
+    for position in plan.stages[stage].nodes.clone().rev() {
+        let node = &graph.nodes()[position];
+        let wanted: Vec<bool> = node
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(input, value)| {
+                node.op.differentiable(input)
+                    && plan.needs[plan.slots[value.index()]]
+                    && (is_shared(plan, stage, value.index()) || is_at_once(plan, stage, node))
+            })
+            .collect();
+        if node.op.is_view(options.mode) || !wanted.contains(&true) {
+            continue;
+        }
+        let visible = &node.outputs[..node.outputs.len() - node.op.kept_outputs()];
+        let mut exponents = Vec::with_capacity(visible.len());
+        for value in visible {
+            let slot = value.index();
+            exponents.push(align(&mut cotangents[slot], plan));
+        }
+        let Some(common) = exponents.iter().flatten().copied().max() else {
+            continue;
+        };
+        for (value, exponent) in visible.iter().zip(&mut exponents) {
+            if let Some(exponent) = exponent.filter(|&exponent| exponent != common) {
+                let cotangent = &mut cotangents[value.index()];
+                scaled::scale(&mut cotangent.data, exponent - common);
+                cotangent.exponents.fill(Some(common));
+            }
+        }
+        let arrived = exponents.iter().map(Option::is_some).collect();
+        due.push(Due {
+            node,
+            position,
+            wanted,
+            arrived,
+            exponent: common,
+        });
+    }
+
+    let compute = |due: &Due<'_>| due.compute(environment, cotangents, scratch);
+    let computed: Result<Vec<Vec<Contribution<T>>>, RunError> = if due.len() > 1 {
+        due.par_iter().with_max_len(1).map(compute).collect()
+    } else {
+        due.iter().map(compute).collect()
+    };
+    for contribution in computed?.into_iter().flatten() {
+        let Contribution {
+            slot,
+            exponent,
+            gradient,
+            handed_on,
+        } = contribution;
+        if let Some((node, statistics)) = handed_on {
+            trace.nodes[node].handed_on = Some(statistics);
+        }
+        match (plan.sources[slot], gradient) {
+            (Source::Parameter(parameter), Gradient::Statistics(statistics)) => {
+                trace.parameters[parameter].gradient = statistics;
+            }
+            (Source::Parameter(parameter), Gradient::Elements(data)) if plan.uses[slot] == 1 => {
+                finish_parameter(environment, parameter, data, exponent, trace, gradients);
+            }
+            (Source::Parameter(parameter), Gradient::Elements(data)) => {
+                scratch.accumulate(parameter, data, exponent);
+            }
+            (_, Gradient::Elements(data)) => {
+                let cotangent = &mut cotangents[slot];
+                if let Some(mut mine) = align(cotangent, plan) {
+                    scaled::add(&mut cotangent.data, &mut mine, &data, exponent);
+                    cotangent.exponents.fill(Some(mine));
+                    scratch.give(data);
+                } else {
+                    cotangent.data = data;
+                    cotangent.exponents.fill(Some(exponent));
+                }
+            }
+            (_, Gradient::Statistics(_)) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Finishes the gradients of parameters that several nodes read.
+pub(super) fn finish<T: RunElement>(
+    environment: &Environment<'_, T>,
+    scratch: &mut Scratch<T>,
+    trace: &mut Trace,
+    gradients: &mut Gradients<T>,
+) {
+    for (parameter, (data, exponent)) in std::mem::take(&mut scratch.partial) {
+        finish_parameter(environment, parameter, data, exponent, trace, gradients);
+    }
+}
+
+fn finish_parameter<T: RunElement>(
+    environment: &Environment<'_, T>,
+    parameter: usize,
+    data: Vec<T>,
+    exponent: i64,
+    trace: &mut Trace,
+    gradients: &mut Gradients<T>,
+) {
+    let Environment { graph, options, .. } = *environment;
+    if options.statistics {
+        trace.parameters[parameter].gradient = Some(Statistics::of(&data, exponent, None));
+    }
+    if options.keep_gradients {
+        let value = graph.parameters()[parameter].value;
+        let shape = graph.value(value).shape.clone();
+        gradients[parameter] = Some(Scaled {
+            tensor: Tensor::new(shape, data),
+            exponent,
+        });
+    }
+}
