@@ -77,6 +77,19 @@ def cases():
         "",
         0.0,
     )
+    for dtype in ("f32", "f64"):
+        for program, module, times in (("PyTorch", "torch", 5), ("NumPy", "numpy", 3)):
+            yield Case(
+                f"chain-batch-{dtype}-{program.lower()}",
+                f"a million chains of four tanh, output and every gradient, {dtype}, against "
+                + ("its batched autograd" if module == "torch" else "a chain rule in chunks"),
+                example("chain_batch", "--dtype", dtype, "--repeat", 0),
+                peer("chain_batch_peer.py", "--dtype", dtype, "--only", program.lower(), "--serve"),
+                module,
+                1 / times,
+                work=4e6,
+                unit="layer-gradients",
+            )
     yield Case(
         "chain-cold",
         "gradprobe chain (tanh and ReLU) against the same four layers in micrograd (ReLU), whole processes",
@@ -181,7 +194,7 @@ def main():
             print(f"{case.name}: skipped, {case.needs} is not installed for {PYTHON}")
             continue
         ours, theirs, ratio, low, high = measure(case, arguments.pairs)
-        bar = f"≤ {case.bar:g}" if case.bar else ""
+        bar = f"≤ {case.bar:.3g}" if case.bar else ""
         verdict = "" if not case.bar else (" met" if ratio <= case.bar else " MISSED")
         rate = (
             f", {case.work / ours / 1e6:,.0f} M {case.unit} a second against "

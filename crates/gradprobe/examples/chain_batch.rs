@@ -1,12 +1,15 @@
 //! Times the batch call on many chains: prints one line of JSON.
 //!
 //! `chain_batch --dtype f32 --depth 4 --count 1000000 --repeat 20 --activation tanh`
+//!
+//! With `--repeat 0` it does one run a line of stdin and prints its seconds (see `bench/run.py`).
 
 use gradprobe::num::Threads;
 use gradprobe::ops::activation::{ActivationElement, parse};
 use gradprobe::theory::{BatchWeights, chain_batch};
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io::BufRead;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -50,16 +53,24 @@ fn time<T: ActivationElement>(
         .collect();
     let mut output = vec![T::one(); count];
     let mut gradients = vec![T::one(); depth * count];
-    let mut seconds = Vec::new();
-    for run in 0..repeat + 3 {
+    let mut run = || -> Result<f64, Box<dyn Error>> {
         let start = Instant::now();
         let weights = BatchWeights::Shared(&weights);
         threads.install(|| chain_batch(&*activation, &x, weights, &mut output, &mut gradients))?;
-        // The first ones touch the memory and start the threads.
-        if run >= 3 {
-            seconds.push(start.elapsed().as_secs_f64());
+        Ok(start.elapsed().as_secs_f64())
+    };
+    if repeat == 0 {
+        for line in std::io::stdin().lock().lines() {
+            line?;
+            println!("{}", run()?);
         }
+        return Ok(());
     }
+    // The first ones touch the memory and start the threads.
+    for _ in 0..3 {
+        run()?;
+    }
+    let mut seconds = (0..repeat).map(|_| run()).collect::<Result<Vec<_>, _>>()?;
     seconds.sort_by(f64::total_cmp);
     let least = seconds.first().copied().unwrap_or(f64::NAN);
     let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);

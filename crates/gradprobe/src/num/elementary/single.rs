@@ -137,7 +137,8 @@ pub(super) fn inner(x: f32) -> (f32, f32) {
     let tanh = x + rest;
     let lost = (x - tanh) + rest;
     let square = (-tanh).mul_add(tanh, 1.0);
-    (tanh, (-2.0 * tanh).mul_add(lost, square))
+    // x + rest has lost the sign of a negative zero.
+    (tanh.copysign(x), (-2.0 * tanh).mul_add(lost, square))
 }
 
 #[inline(always)]

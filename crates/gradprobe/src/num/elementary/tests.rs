@@ -297,3 +297,30 @@ fn vector_and_scalar_code_agree_to_the_bit() {
         }
     }
 }
+
+/// The largest errors of the way that tanh and sech² are computed for |x| ≤ 1, in ulp.
+#[test]
+fn tanh_without_an_exponential_is_within_the_same_bounds() {
+    let (mut tanh, mut sech_squared) = (0.0f64, 0.0f64);
+    for x in points().into_iter().filter(|x| x.abs() <= 1.0) {
+        let got = x.inner_tanh_sech_squared();
+        let exact = Extended::from_f64(x);
+        tanh = tanh.max(ulps(got.0, Real::tanh(exact)));
+        sech_squared = sech_squared.max(ulps(got.1, Real::sech_squared(exact)));
+        assert_eq!(got.0.is_sign_negative(), x.is_sign_negative(), "{x}");
+    }
+    println!("inner f64: tanh {tanh:.3}, sech² {sech_squared:.3} ulp");
+    assert!(tanh <= 1.5 && sech_squared <= 2.0, "{tanh}, {sech_squared}");
+
+    let (mut tanh, mut sech_squared) = (0.0f64, 0.0f64);
+    for_each_f32_block(|block| {
+        for &x in block.iter().filter(|x| x.abs() <= 1.0) {
+            let got = x.inner_tanh_sech_squared();
+            let exact = f64::from(x).inner_tanh_sech_squared();
+            tanh = tanh.max(single_ulps(got.0, exact.0));
+            sech_squared = sech_squared.max(single_ulps(got.1, exact.1));
+        }
+    });
+    println!("inner f32: tanh {tanh:.3}, sech² {sech_squared:.3} ulp");
+    assert!(tanh <= 3.5 && sech_squared <= 4.0, "{tanh}, {sech_squared}");
+}
