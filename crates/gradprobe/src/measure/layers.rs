@@ -28,15 +28,15 @@ pub fn measure(
             continue;
         };
         run.on_spine = layer.nodes.iter().any(|node| on_spine.contains(node));
-        let trained = |value: &ValueId| match graph.value(*value).kind {
-            ValueKind::Parameter(id) => graph.parameter(id).trainable,
-            _ => false,
-        };
-        let mut inputs = layer
-            .nodes
-            .iter()
-            .flat_map(|&node| &graph.node(node).inputs);
-        run.weighted = inputs.any(trained);
+        run.weighted = layer.nodes.iter().any(|&node| {
+            let is_sum = graph.node(node).role == Role::Residual;
+            reads_weights(graph, node)
+                || is_sum
+                    && chains
+                        .between(graph, node)
+                        .into_iter()
+                        .any(|node| reads_weights(graph, node))
+        });
         run.gains = gains(graph, trace, layer, &chains);
         let own = parameters.get(&index).into_iter().flatten();
         run.parameters = own
@@ -50,6 +50,14 @@ pub fn measure(
         loss: trace.loss,
         layers,
     }
+}
+
+fn reads_weights(graph: &Graph, node: NodeId) -> bool {
+    let trained = |value: &ValueId| match graph.value(*value).kind {
+        ValueKind::Parameter(id) => graph.parameter(id).trainable,
+        _ => false,
+    };
+    graph.node(node).inputs.iter().any(trained)
 }
 
 fn set_decades(layers: &mut [LayerRun]) {

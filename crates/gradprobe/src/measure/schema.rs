@@ -116,7 +116,8 @@ pub struct LayerRun {
     /// Does it lie on the chain from the network's input to its output (and not in a branch
     /// that a skip connection goes round)?
     pub on_spine: bool,
-    /// Does it read a trained parameter, its own or one that a layer before it has?
+    /// Does it read a trained parameter, its own or one that a layer before it has? Of a skip
+    /// connection: does anything that it goes round?
     #[serde(default)]
     pub weighted: bool,
     /// The layer's output h.
@@ -144,7 +145,7 @@ pub struct LayerRun {
 }
 
 impl LayerRun {
-    /// Is it one that a verdict on depth is given on: on the chain, with weights?
+    /// Is it one that a verdict on depth is given on: on the chain, with weights or round some?
     pub fn is_judged(&self) -> bool {
         self.on_spine && self.weighted
     }

@@ -34,7 +34,10 @@ const MOST_ROWS: usize = 60;
 const ROWS_AT_EITHER_END: usize = 15;
 /// The longest name of a layer that is shown whole.
 const NAME_WIDTH: usize = 16;
+/// What layers are indented by in a branch that a skip connection goes round.
+const INDENT: &str = " ";
 const BAR_WIDTH: usize = 8;
+const GAIN_WIDTH: usize = 6;
 
 /// Writes a check as text.
 ///
@@ -127,6 +130,11 @@ fn table(
         }
         writeln!(out)?;
     }
+    if layers.iter().any(|layer| !layer.median.on_spine) {
+        let text = "Indented layers are in branches; the signal is followed along the others.";
+        writeln!(out)?;
+        paragraph(out, text, options.width)?;
+    }
     writeln!(out)
 }
 
@@ -185,21 +193,31 @@ fn columns(measurement: &Measurement, width: usize) -> Vec<Column> {
         }));
     }
     let used: usize = columns.iter().map(|column| column.width + 1).sum();
-    let mut left = width.saturating_sub(used);
-    let titles = [
-        (Role::Weight, ["gain:", "weight"]),
-        (Role::Activation, ["gain:", "activ."]),
-        (Role::Normalisation, ["gain:", "norm."]),
-        (Role::Residual, ["gain:", "skip"]),
-        (Role::Other, ["gain:", "other"]),
-    ];
-    for (role, heading) in titles {
-        let present = any(&|layer| layer.median.gains.of(role).abs() >= 0.005);
-        if present && left >= 7 {
-            left -= 7;
-            let cell = move |layer: &LayerMeasurement| gain(&layer.median.gains, role);
-            columns.push(column(heading[0], heading[1], 6, cell));
-        }
+    // Where there is no room for all, the causes that change the signal most.
+    let room = width.saturating_sub(used) / (GAIN_WIDTH + 1);
+    let chain = measurement.chain_gains();
+    let largest = |role: Role| {
+        let of_layers = layers.iter().map(|layer| layer.median.gains.of(role).abs());
+        of_layers.fold(0.0, f64::max)
+    };
+    let mut shown = Gains::ROLES.map(|role| (role, chain.of(role).abs(), largest(role)));
+    shown.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shown: Vec<Role> = shown
+        .iter()
+        .filter(|(_, _, largest)| *largest >= 0.005)
+        .map(|&(role, ..)| role)
+        .take(room)
+        .collect();
+    for role in Gains::ROLES.into_iter().filter(|role| shown.contains(role)) {
+        let heading = match role {
+            Role::Weight => "weight",
+            Role::Activation => "activ.",
+            Role::Normalisation => "norm.",
+            Role::Residual => "skip",
+            Role::Other => "other",
+        };
+        let cell = move |layer: &LayerMeasurement| gain(&layer.median.gains, role);
+        columns.push(column("gain:", heading, GAIN_WIDTH, cell));
     }
     columns
 }
@@ -219,11 +237,13 @@ fn column(
 
 fn display_name(layer: &LayerMeasurement) -> String {
     let name = escape(&layer.median.name);
-    if name.chars().count() <= NAME_WIDTH {
-        return name.into_owned();
+    let indent = if layer.median.on_spine { "" } else { INDENT };
+    let room = NAME_WIDTH - indent.len();
+    if name.chars().count() <= room {
+        return format!("{indent}{name}");
     }
-    let tail: Vec<char> = name.chars().rev().take(NAME_WIDTH - 1).collect();
-    format!("…{}", tail.into_iter().rev().collect::<String>())
+    let tail: Vec<char> = name.chars().rev().take(room - 1).collect();
+    format!("{indent}…{}", tail.into_iter().rev().collect::<String>())
 }
 
 fn decades(decades: Option<f64>) -> String {

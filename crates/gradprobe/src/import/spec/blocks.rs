@@ -42,7 +42,10 @@ impl<'a> Check<'a> {
         for layer in layers {
             let own = match &layer.kind {
                 LayerKind::Repeat(repeat) => self.height(&repeat.layers)?,
-                LayerKind::Residual(residual) => self.height(&residual.layers)?,
+                LayerKind::Residual(residual) => {
+                    let branch = self.height(&residual.layers)?;
+                    branch.max(self.height(residual.shortcut.layers())?)
+                }
                 LayerKind::Block(name) => 1 + self.block(name, layer)?,
                 _ => 0,
             };
@@ -111,7 +114,9 @@ pub(super) fn sizes(blocks: &Blocks) -> Sizes<'_> {
 pub(super) fn count(layers: &[Layer], blocks: &Sizes<'_>) -> u64 {
     let each = layers.iter().map(|layer| match &layer.kind {
         LayerKind::Repeat(repeat) => repeat.times.saturating_mul(count(&repeat.layers, blocks)),
-        LayerKind::Residual(residual) => count(&residual.layers, blocks).saturating_add(1),
+        LayerKind::Residual(residual) => count(&residual.layers, blocks)
+            .saturating_add(count(residual.shortcut.layers(), blocks))
+            .saturating_add(1),
         LayerKind::Block(name) => blocks.get(name.as_str()).copied().unwrap_or(1).max(1),
         _ => 1,
     });

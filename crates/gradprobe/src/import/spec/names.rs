@@ -48,7 +48,13 @@ impl Namer {
             };
             let count = scope.counts.entry(stem.to_owned()).or_default();
             *count += 1;
-            let name = format!("{}{stem}{count}", scope.prefix);
+            // `layer1` the second time is no `layer12`.
+            let point = if stem.ends_with(|c: char| c.is_ascii_digit()) {
+                "."
+            } else {
+                ""
+            };
+            let name = format!("{}{stem}{point}{count}", scope.prefix);
             if !self.taken.contains_key(&name) {
                 self.taken.insert(name.clone(), place.to_owned());
                 return name;

@@ -1,6 +1,9 @@
 //! From a specification to the list of what is to be built: every shape checked, every size
 //! counted, every name given, before a number is drawn.
 
+mod images;
+mod norms;
+mod residual;
 mod sequence;
 mod unrolled;
 
@@ -10,19 +13,13 @@ use super::memory;
 use super::names::Namer;
 use super::operators::{self, MadeOp};
 use super::reader::Result;
-use super::specification::{
-    Common, Conv, Layer, LayerKind, Linear, NormKind, Padding, Residual, Shortcut, Specification,
-    Values,
-};
+use super::specification::{Common, Layer, LayerKind, Linear, NormKind, Specification, Values};
 use crate::graph::Origin;
 use crate::init::{Initialiser, Target};
 use crate::num::Shape;
 use crate::ops::{Op, OpError, Role};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-
-mod images;
-mod norms;
 
 /// The most layers a network may have.
 const MOST_LAYERS: u64 = 200_000;
@@ -294,7 +291,11 @@ impl<'a> Planner<'a> {
                         value = self.list(&repeat.layers, value, many)?;
                         continue;
                     };
-                    let scope = self.names.numbered(name, &origin.place);
+                    let scope = if many {
+                        self.names.numbered(name, &origin.place)
+                    } else {
+                        self.name(layer, name, false)?
+                    };
                     self.names.enter(&scope);
                     self.open = None;
                     value = self.list(&repeat.layers, value, false)?;
@@ -554,97 +555,6 @@ impl<'a> Planner<'a> {
     fn flatten(&mut self, value: Slot, origin: &Origin) -> Result<Slot> {
         let op = operators::make("Flatten", [("axis", crate::ops::Attribute::Int(1))]);
         self.node("flatten", op, &[value], None, origin)
-    }
-
-    fn residual(
-        &mut self,
-        layer: &Layer,
-        residual: &Residual,
-        value: Slot,
-        repeated: bool,
-    ) -> Result<Slot> {
-        let origin = &layer.origin;
-        let name = self.name(layer, "block", repeated)?;
-        self.names.enter(&name);
-        self.open = None;
-        let mut branch = self.list(&residual.layers, value, false)?;
-        let skip = self.shortcut(residual, &name, value, branch, origin)?;
-        self.names.leave();
-        self.begin_named(name, "residual", origin);
-        if residual.scale != 1.0 {
-            let target = Target::weight(&[], 1);
-            let constant = Initialiser::Constant {
-                value: residual.scale,
-            };
-            let factor = self.parameter("scale", target, constant, false, origin)?;
-            let op = operators::make("Mul", []);
-            branch = self.node("scaled", op, &[branch, factor], None, origin)?;
-        }
-        let op = operators::make("Add", []);
-        self.node("add", op, &[skip, branch], Some(Role::Residual), origin)
-    }
-
-    /// How the block's input gets to the sum.
-    fn shortcut(
-        &mut self,
-        residual: &Residual,
-        block: &str,
-        from: Slot,
-        to: Slot,
-        origin: &Origin,
-    ) -> Result<Slot> {
-        let (before, after) = (self.shape(from).clone(), self.shape(to).clone());
-        if before == after {
-            return Ok(from);
-        }
-        let misfit = |help: &str| {
-            let (before, after) = (row_of(&before), row_of(&after));
-            let message = format!(
-                "residual block `{block}` begins with rows of shape {before}, its branch ends \
-                 with {after}: they cannot be added"
-            );
-            at(SpecError::new(Kind::Shape, message), origin).help(help)
-        };
-        if residual.shortcut == Shortcut::Identity {
-            return Err(misfit("make them alike, or add shortcut = \"projection\""));
-        }
-        let common = Common {
-            init: residual.init,
-            bias: None,
-            norm: None,
-            activation: None,
-        };
-        let begin = |planner: &mut Self, part: &str| {
-            let name = planner.names.numbered_once("shortcut");
-            planner.begin_named(name, part, origin);
-        };
-        match (&before[..], &after[..]) {
-            ([_, _], &[_, units]) => {
-                begin(self, "linear");
-                let linear = Linear {
-                    units,
-                    tied: None,
-                    common,
-                };
-                self.linear(&linear, from, origin)
-            }
-            (&[_, _, height, width], &[_, channels, out_height, out_width])
-                if height.is_multiple_of(out_height) && width.is_multiple_of(out_width) =>
-            {
-                begin(self, "conv");
-                let conv = Conv {
-                    channels,
-                    kernel: [1, 1],
-                    stride: [height / out_height, width / out_width],
-                    padding: Padding::Each([0, 0]),
-                    dilation: [1, 1],
-                    groups: 1,
-                    common,
-                };
-                self.conv(&conv, from, origin)
-            }
-            _ => Err(misfit("a projection cannot bridge these shapes")),
-        }
     }
 }
 

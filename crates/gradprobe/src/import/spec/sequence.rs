@@ -106,6 +106,8 @@ pub struct SelfAttention {
     pub rotary: Option<f64>,
     /// How the projections are drawn.
     pub init: Initialiser,
+    /// How the projection of the heads' outputs is drawn.
+    pub output_init: Initialiser,
     /// How their biases are drawn; `None`: there are none.
     pub bias: Option<Initialiser>,
 }
@@ -114,7 +116,9 @@ pub struct SelfAttention {
 pub(super) fn vocabulary(layers: &[Layer]) -> Option<usize> {
     layers.iter().find_map(|layer| match &layer.kind {
         LayerKind::Embedding(embedding) => Some(embedding.vocabulary),
-        LayerKind::Residual(residual) => vocabulary(&residual.layers),
+        LayerKind::Residual(residual) => {
+            vocabulary(&residual.layers).or_else(|| vocabulary(residual.shortcut.layers()))
+        }
         LayerKind::Repeat(repeat) => vocabulary(&repeat.layers),
         _ => None,
     })

@@ -209,6 +209,13 @@ pub enum LayerKind {
     Block(String),
 }
 
+impl LayerKind {
+    /// Is it one layer, rather than a list of them?
+    pub fn is_one_layer(&self) -> bool {
+        !matches!(self, Self::Residual(_) | Self::Repeat(_) | Self::Block(_))
+    }
+}
+
 /// A linear layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Linear {
@@ -387,7 +394,7 @@ pub struct Residual {
 }
 
 /// How the input of a residual block gets to its sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shortcut {
     /// As it is.
@@ -395,6 +402,21 @@ pub enum Shortcut {
     Identity,
     /// By a linear layer or a 1 × 1 convolution without bias, where the shapes differ.
     Projection,
+    /// Every so many pixels, with channels of zeros added, where the shapes differ: option A of
+    /// He et al. 2016.
+    Pad,
+    /// Through these layers.
+    Layers(Vec<Layer>),
+}
+
+impl Shortcut {
+    /// The layers on it that the user wrote.
+    pub fn layers(&self) -> &[Layer] {
+        match self {
+            Self::Layers(layers) => layers,
+            _ => &[],
+        }
+    }
 }
 
 /// Layers several times over, each time with weights of their own.

@@ -208,7 +208,7 @@ fn read(field: Field<'_, '_>, place: &str, defaults: &Defaults, depth: usize) ->
     let name = fields.get("name").map(read_name).transpose()?;
     // { repeat = 3, linear = 64 } is short for { repeat = 3, layers = [{ linear = 64 }] }.
     let repeat = if fields.has("layers") {
-        None
+        None // `read_kind` takes it
     } else {
         fields.get("repeat")
     };
@@ -317,6 +317,7 @@ fn kind_of(fields: &Fields<'_, '_>, repeated: bool, place: &str) -> Result<&'sta
                 .help("write two layers"))
         }
         (None, _) if fields.has("activation") => Ok("activation"),
+        (None, _) if fields.has("layers") && !repeated => Ok("layers"),
         (None, _) if repeated => Err(SpecError::new(
             Kind::Missing,
             format!("{place} does not say what to repeat"),
@@ -404,6 +405,11 @@ fn read_kind(
         "lrn" => LayerKind::LocalResponseNorm(read_lrn(field, fields)?),
         "block" => LayerKind::Block(field.text("the name of a block under [blocks]")?.into()),
         "residual" => LayerKind::Residual(read_residual(field, fields, place, defaults, depth)?),
+        // A group: its layers once, under its name.
+        "layers" => LayerKind::Repeat(Repeat {
+            times: 1,
+            layers: read_list(field, &format!("{place}.layers"), defaults, depth + 1)?,
+        }),
         "repeat" => LayerKind::Repeat(Repeat {
             times: read_times(field)?,
             layers: read_list(
@@ -446,6 +452,42 @@ fn read_reshape(field: Field<'_, '_>) -> Result<Vec<i64>> {
     Ok(shape)
 }
 
+/// A word, or a list of layers.
+fn read_shortcut(
+    field: Field<'_, '_>,
+    place: &str,
+    defaults: &Defaults,
+    depth: usize,
+) -> Result<Shortcut> {
+    /// What a word may say.
+    #[derive(Clone, Copy)]
+    enum Word {
+        Identity,
+        Projection,
+        Pad,
+    }
+    const WORDS: &[(&str, Word)] = &[
+        ("identity", Word::Identity),
+        ("projection", Word::Projection),
+        ("pad", Word::Pad),
+    ];
+    match field.value.get_ref() {
+        DeValue::String(_) => Ok(match field.word(WORDS)? {
+            Word::Identity => Shortcut::Identity,
+            Word::Projection => Shortcut::Projection,
+            Word::Pad => Shortcut::Pad,
+        }),
+        DeValue::Array(_) => {
+            let place = format!("{place}.shortcut");
+            read_list(field, &place, defaults, depth + 1).map(Shortcut::Layers)
+        }
+        _ => Err(field.wrong_type(
+            "\"identity\", \"projection\", \"pad\" or a list of layers such as \
+             [{ conv = 64, kernel = 1, stride = 2 }]",
+        )),
+    }
+}
+
 fn read_residual(
     field: Field<'_, '_>,
     fields: &mut Fields<'_, '_>,
@@ -453,14 +495,10 @@ fn read_residual(
     defaults: &Defaults,
     depth: usize,
 ) -> Result<Residual> {
-    const SHORTCUTS: &[(&str, Shortcut)] = &[
-        ("identity", Shortcut::Identity),
-        ("projection", Shortcut::Projection),
-    ];
     let layers = read_list(field, &format!("{place}.residual"), defaults, depth + 1)?;
-    let shortcut = fields
-        .get("shortcut")
-        .map(|field| field.word(SHORTCUTS))
+    let shortcut = fields.get("shortcut");
+    let shortcut = shortcut
+        .map(|field| read_shortcut(field, place, defaults, depth))
         .transpose()?;
     let scale = fields
         .get("scale")

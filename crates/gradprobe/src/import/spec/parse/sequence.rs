@@ -166,12 +166,15 @@ fn read_attention(
         },
     };
     let Common { init, bias, .. } = defaults.weights(fields)?;
+    let output_init = fields.get("output-init");
+    let output_init = output_init.map(initialiser::read).transpose()?;
     Ok(SelfAttention {
         heads,
         kv_heads: kv_heads.unwrap_or(heads),
         causal,
         rotary,
         init,
+        output_init: output_init.map_or(init, |init| init.weight),
         bias,
     })
 }

@@ -287,7 +287,12 @@ impl Planner<'_> {
         }
         let kv_width = width / heads * kv_heads;
         let project = |planner: &mut Self, name: &str, units: usize, value: Slot| {
-            planner.projection(name, attention, units, value, origin)
+            let init = if name == "o" {
+                attention.output_init
+            } else {
+                attention.init
+            };
+            planner.projection(name, (init, attention.bias), units, value, origin)
         };
         let mut q = project(self, "q", width, value)?;
         let mut k = project(self, "k", kv_width, value)?;
@@ -316,7 +321,7 @@ impl Planner<'_> {
     fn projection(
         &mut self,
         name: &str,
-        attention: &SelfAttention,
+        (init, bias): (Initialiser, Option<Initialiser>),
         units: usize,
         value: Slot,
         origin: &Origin,
@@ -326,8 +331,8 @@ impl Planner<'_> {
         let fans = target.fans;
         let word = format!("{name}.weight");
         let mut inputs = vec![value];
-        inputs.push(self.parameter(&word, target, attention.init, true, origin)?);
-        if let Some(init) = attention.bias {
+        inputs.push(self.parameter(&word, target, init, true, origin)?);
+        if let Some(init) = bias {
             let target = Target {
                 shape: vec![units],
                 fans,
@@ -336,8 +341,8 @@ impl Planner<'_> {
             let word = format!("{name}.bias");
             inputs.push(self.parameter(&word, target, init, true, origin)?);
         }
-        let bias = i64::from(attention.bias.is_some());
-        let op = make("Linear", [("bias", Attribute::Int(bias))]);
+        let has_bias = i64::from(bias.is_some());
+        let op = make("Linear", [("bias", Attribute::Int(has_bias))]);
         self.node(name, op, &inputs, Some(Role::Weight), origin)
     }
 

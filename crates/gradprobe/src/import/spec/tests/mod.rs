@@ -5,6 +5,7 @@ mod hostile;
 mod images;
 mod mistakes;
 mod sequences;
+mod shortcuts;
 
 use super::*;
 use crate::graph::{CotangentKind, Graph, Objective, ParameterData};
