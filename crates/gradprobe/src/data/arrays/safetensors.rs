@@ -12,7 +12,7 @@ enum Entry {
         shape: Vec<usize>,
         data_offsets: [usize; 2],
     },
-    Metadata(BTreeMap<String, String>),
+    Metadata(serde::de::IgnoredAny),
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Array>, String> {
@@ -31,7 +31,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Array>, String> {
                 shape,
                 data_offsets,
             } => (dtype, shape, data_offsets),
-            Entry::Metadata(_) => continue,
+            Entry::Metadata(_) if name == "__metadata__" => continue,
+            Entry::Metadata(_) => return Err(NONE_OF_THEM.into()),
         };
         let what = format!("`{}`", name.escape_debug());
         let element = element(&dtype)

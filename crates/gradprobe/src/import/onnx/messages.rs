@@ -7,9 +7,6 @@ use prost::Message;
 /// A whole file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
-    /// The program that wrote it.
-    #[prost(string, tag = "2")]
-    pub producer_name: String,
     /// The network.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,

@@ -50,8 +50,6 @@ fn is_standard(domain: &str) -> bool {
 pub(super) struct Flat {
     pub nodes: Vec<Node>,
     pub graph: Graph,
-    pub producer: String,
-    pub versions: HashMap<String, i64>,
 }
 
 /// Puts the functions in.
@@ -73,12 +71,7 @@ pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
         inliner.add(node, &versions, position, 0)?;
     }
     let nodes = inliner.out;
-    Ok(Flat {
-        nodes,
-        graph,
-        producer: model.producer_name,
-        versions,
-    })
+    Ok(Flat { nodes, graph })
 }
 
 fn versions(sets: &[OperatorSet]) -> HashMap<String, i64> {

@@ -57,8 +57,4 @@ impl Operand {
         self.kind = kind;
         self
     }
-
-    pub fn is_known(&self) -> bool {
-        matches!(self.source, Source::Known(_))
-    }
 }
