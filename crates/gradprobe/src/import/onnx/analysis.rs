@@ -13,6 +13,8 @@ pub(super) struct Analysis {
     pub live: Vec<bool>,
     /// The node that makes a value.
     pub made_by: HashMap<String, usize>,
+    /// How many live nodes read a value.
+    pub readers: HashMap<String, usize>,
     /// Initialisers and constants that are trained.
     pub trained: HashSet<String>,
     /// By node: does it read nothing but weights and constants, and a weight among them? Such
@@ -86,6 +88,9 @@ impl Analysis {
             reads(&model.nodes[index].message, &mut |name| {
                 open.extend(made_by.get(name));
             });
+            for name in &model.nodes[index].message.input {
+                *self.readers.entry(name.clone()).or_default() += 1;
+            }
         }
     }
 

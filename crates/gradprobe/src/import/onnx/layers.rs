@@ -28,6 +28,9 @@ pub(super) struct Layers {
     names: HashSet<String>,
     /// Values computed from weights alone: which weights.
     derived: HashMap<ValueId, Vec<usize>>,
+    /// Values that no weight has touched yet: inputs, and what is made of them alone.
+    of_data: HashSet<ValueId>,
+    from_data: bool,
     current: Option<usize>,
     weights_only: Vec<usize>,
 }
@@ -88,13 +91,14 @@ const MOST_PARTS: usize = 6;
 
 impl Layers {
     /// Begins or resumes the layer of a node that reads `operands`. `weights` are the names of
-    /// the file's tensors by number.
+    /// the file's tensors by number; `is_statistic` says that others read what the node reduces.
     pub fn enter(
         &mut self,
         builder: &mut GraphBuilder,
         node: &Node,
         operands: &[Option<Operand>],
         weights: &dyn Fn(usize) -> String,
+        is_statistic: bool,
     ) -> Result<(), GraphError> {
         let op = &node.message.op_type[..];
         let class = class(op);
@@ -117,7 +121,9 @@ impl Layers {
         } else {
             Vec::new()
         };
-        if signals.is_empty() && read_weights.is_empty() {
+        let untouched = signals.iter().all(|value| self.of_data.contains(value));
+        self.from_data = read_weights.is_empty() && untouched;
+        if self.from_data {
             self.current = None;
             builder.end_layer();
             return Ok(());
@@ -133,7 +139,7 @@ impl Layers {
             _ => None,
         };
         let joined = if read_weights.is_empty() {
-            only.filter(|_| class != Class::Alone)
+            only.filter(|_| class != Class::Alone || is_statistic)
         } else {
             only.filter(|&layer| {
                 let layer = &self.layers[layer];
@@ -143,7 +149,7 @@ impl Layers {
                     || (op == "PRelu" && follows)
             })
         };
-        let path = self.path(&read_weights, weights);
+        let path = path(&read_weights, weights);
         let index = match (joined, path) {
             (Some(layer), _) => layer,
             (None, Some(path)) => match self.by_path.get(&path) {
@@ -188,6 +194,9 @@ impl Layers {
 
     /// A value was made by the node entered last.
     pub fn made(&mut self, value: ValueId) {
+        if self.from_data {
+            self.of_data.insert(value);
+        }
         if !self.weights_only.is_empty() {
             self.derived.insert(value, self.weights_only.clone());
         }
@@ -195,6 +204,11 @@ impl Layers {
             self.of_value.insert(value, index);
             self.layers[index].last = Some(value);
         }
+    }
+
+    /// A value is an input.
+    pub fn is_input(&mut self, value: ValueId) {
+        self.of_data.insert(value);
     }
 
     /// The weights that a value is computed from, where it is from nothing else.
@@ -229,17 +243,29 @@ impl Layers {
         });
         Ok(self.layers.len() - 1)
     }
+}
 
-    /// What the layer of some weights is called.
-    fn path(&self, read: &[usize], names: &dyn Fn(usize) -> String) -> Option<String> {
-        let first = read.first()?;
-        Some(layer_of_weight(&names(*first)))
-    }
+/// What the layer of some weights is called; `None` if their names are made up.
+fn path(read: &[usize], names: &dyn Fn(usize) -> String) -> Option<String> {
+    let known = read.iter().map(|&weight| names(weight));
+    let told = known.filter(|name| !is_made_up(name)).map(|name| layer_of_weight(&name));
+    told.into_iter().next()
+}
+
+/// Is it a name that an exporter numbered, or made of its own inner workings?
+fn is_made_up(name: &str) -> bool {
+    let last = name.rsplit(['/', '.']).next().unwrap_or(name);
+    let last = last.trim_end_matches(":0").to_lowercase();
+    let digits = |text: &str| text.trim_start_matches('_').chars().all(|c| c.is_ascii_digit());
+    let numbered = |stem: &str| last.strip_prefix(stem).is_some_and(digits);
+    name.starts_with("onnx::")
+        || (digits(name) && !name.is_empty())
+        || ["const", "constant", "val", "reshape", "constant_output"].iter().any(|&stem| numbered(stem))
 }
 
 /// The path of a weight without its last part: `layers.0.c1` of `layers.0.c1.weight`.
 pub(super) fn layer_of_weight(name: &str) -> String {
-    const ENDS: [&str; 22] = [
+    const ENDS: [&str; 26] = [
         "_weight_ih_l0",
         ".weight_ih_l0",
         "_weight",
@@ -262,6 +288,10 @@ pub(super) fn layer_of_weight(name: &str) -> String {
         "/b",
         "/gamma",
         "/beta",
+        "_bn_scale_0",
+        "_bn_bias_0",
+        "/bn_scale_0",
+        "/bn_bias_0",
     ];
     // `MatMul/ReadVariableOp:0`, and what optimisers add.
     let bare = name.split(":0").next().unwrap_or(name);

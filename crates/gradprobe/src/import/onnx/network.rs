@@ -128,6 +128,7 @@ fn prepare(
             .builder
             .input(plan.name.clone(), plan.shape.clone())
             .map_err(|error| OnnxError::new(error.to_string()))?;
+        session.layers.is_input(value);
         let operand = Operand {
             kind: plan.kind,
             shape: plan.shape.clone(),

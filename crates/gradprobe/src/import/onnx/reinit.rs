@@ -4,6 +4,7 @@ use super::session::{Use, Weight};
 use crate::graph::{Graph, ParameterData, ValueKind};
 use crate::init::{Fans, Initialiser, Target};
 use crate::num::{Shape, Stream, Tensor};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// How a parameter is drawn.
@@ -86,10 +87,34 @@ fn choose(shape: &[usize], usage: Option<Use>, matrix: Initialiser) -> (Target, 
 /// Draws the weights of a seed.
 pub(super) fn draw(graph: &mut Graph, draws: &[Draw], seed: u64) {
     for draw in draws {
-        let mut tensor = Tensor::<f32>::zeros(Shape(draw.target.shape.clone()));
-        let mut stream = Stream::new(seed, &draw.name);
-        draw.initialiser
-            .fill(&draw.target, &mut stream, tensor.data_mut());
+        let tensor = Tensor::new(Shape(draw.target.shape.clone()), drawn(draw, seed));
         graph.set_parameter(draw.parameter, ParameterData::F32(Arc::new(tensor)));
     }
+}
+
+/// The numbers of a weight. A large one is drawn in blocks, each from a stream of its own, so that
+/// several threads can.
+fn drawn(draw: &Draw, seed: u64) -> Vec<f32> {
+    const BLOCK: usize = 1 << 20;
+    let count = draw.target.shape.iter().product();
+    let mut data = vec![0.0; count];
+    let whole = matches!(
+        draw.initialiser,
+        Initialiser::Orthogonal { .. } | Initialiser::DeltaOrthogonal { .. }
+    );
+    if whole || count <= BLOCK {
+        let mut stream = Stream::new(seed, &draw.name);
+        draw.initialiser.fill(&draw.target, &mut stream, &mut data);
+        return data;
+    }
+    let blocks = data.par_chunks_mut(BLOCK).enumerate();
+    blocks.for_each(|(number, block)| {
+        let target = Target {
+            shape: vec![block.len()],
+            ..draw.target.clone()
+        };
+        let mut stream = Stream::new(seed, &format!("{}[{number}]", draw.name));
+        draw.initialiser.fill(&target, &mut stream, block);
+    });
+    data
 }

@@ -325,8 +325,12 @@ impl<'m> Session<'m> {
         } else {
             let weights = &self.weights;
             let name = |weight: usize| weights[weight].name.clone();
+            let reduced = node.message.input.first();
+            let readers = reduced.and_then(|name| self.analysis.readers.get(name));
+            let is_statistic =
+                node.message.op_type.starts_with("Reduce") && readers.is_some_and(|&n| n > 1);
             self.layers
-                .enter(&mut self.builder, node, &inputs, &name)?;
+                .enter(&mut self.builder, node, &inputs, &name, is_statistic)?;
         }
         let outputs = convert::convert(self, node, inputs)?;
         for (index, name) in node.message.output.iter().enumerate() {

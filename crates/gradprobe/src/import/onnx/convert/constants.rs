@@ -36,7 +36,6 @@ pub(super) fn constant_of_shape(call: &mut Call<'_, '_>) -> Outcome {
         .constant_ints(0, "the shape")?
         .ok_or("lacks its input, the shape")?;
     let shape = crate::import::onnx::tensors::shape(&extents)?;
-    call.session.charge_folded(&shape)?;
     let value = call.tensor("value")?;
     let kind = value.as_ref().map_or(Kind::Float, |value| value.kind);
     let fill = value
@@ -44,13 +43,13 @@ pub(super) fn constant_of_shape(call: &mut Call<'_, '_>) -> Outcome {
         .and_then(|value| value.data().first().copied())
         .unwrap_or(0.0);
     let count = shape.element_count();
+    call.session.charge(count as u128 * 8)?;
     let (name, trained) = output(call);
     if trained && kind == Kind::Float {
         let tensor = Tensor::new(shape, vec![fill as f32; count]);
         let data = ParameterData::F32(Arc::new(tensor));
         return one(call.session.tensor(&name, Stored { kind, data }, true)?);
     }
-    call.session.charge(count as u128 * 8)?;
     one(Operand::known(kind, Tensor::new(shape, vec![fill; count])))
 }
 
