@@ -83,6 +83,7 @@ fn judged<T: RunElement>(gain: f64, scale: f64) -> Diagnosis {
         batch: ROWS,
         trainable: 0,
         objective: String::new(),
+        notes: Vec::new(),
         optimiser: None,
         loss,
         layers,

@@ -1,29 +1,32 @@
 //! `gradprobe check`: runs a network with every signal measured and judges what was measured.
 
+use super::onnx_arguments::OnnxArguments;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::output::OutputArguments;
 use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
 use gradprobe::check::{Check, CheckError};
+use gradprobe::import::Subject;
+use gradprobe::import::onnx::OnnxNetwork;
 use gradprobe::import::spec::{Dtype, Network, Specification};
 use gradprobe::ops::Mode;
-use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
+use gradprobe::report::{CheckTextOptions, escape, write_check_json, write_check_text};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Run a network forward and backward and find where its gradients vanish or explode
 ///
-/// The network is a TOML file (`gradprobe init` writes one to start from). Layer by layer the
-/// table shows the forward and the backward signal in decades (powers of ten, relative to the last
+/// The network is a TOML file (`gradprobe init` writes one to start from) or an ONNX model, for
+/// which inputs and loss are chosen, and said. Layer by layer the table shows the forward and the backward signal in decades (powers of ten, relative to the last
 /// layer), the size of the weight's gradient, the share of saturated outputs and dead units, and
 /// what each layer's weights and activation add to the backward signal.
 ///
 /// Exit status: 0 if no finding reaches `--fail-on`, 1 if one does, 2 on bad input.
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// The network: a TOML file
-    #[arg(value_name = "NETWORK.toml")]
+    /// The network: a TOML file or an ONNX model
+    #[arg(value_name = "NETWORK")]
     network: PathBuf,
     /// How the result is written
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -50,6 +53,8 @@ pub struct CheckArguments {
     /// Samples in a batch (default: the file's)
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
+    #[command(flatten)]
+    onnx: OnnxArguments,
     /// The least severity of a finding that makes the exit status 1
     #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     fail_on: FailOn,
@@ -96,13 +101,12 @@ impl CheckArguments {
     /// Runs the command.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let mut times = Times::new(self.verbose);
-        let specification = self.specification()?;
-        let seeds = specification.seeds.clone();
-        let network = Network::new(specification).map_err(|error| Failure::spec(&error))?;
+        let network = self.network()?;
+        let seeds = network.seeds().to_vec();
         times.step(format_args!("read and planned"));
         let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
         let threads = self.threads.map_or(0, usize::from);
-        let checked = gradprobe::check::check(&network, threads, &mut |done| {
+        let checked = gradprobe::check::check(&*network, threads, &mut |done| {
             progress.show(done);
             times.step(format_args!("built and ran seed {}", seeds[done - 1]));
         });
@@ -113,7 +117,11 @@ impl CheckArguments {
             diagnosis,
         } = checked.map_err(|error| match error {
             CheckError::Spec(error) => Failure::spec(&error),
-            error => Failure::Input(format!("{}: {error}", crate::output::shown(&self.network))),
+            error => Failure::Input(format!(
+                "{}: {}",
+                crate::output::shown(&self.network),
+                escape(&error.to_string())
+            )),
         })?;
         let options = CheckTextOptions {
             colour: self.output.colour(),
@@ -130,6 +138,51 @@ impl CheckArguments {
         Ok(self.fail_on.status(severities))
     }
 
+    /// The network, with what the command line says about it.
+    fn network(&self) -> Result<Box<dyn Subject>, Failure> {
+        let is_onnx = self
+            .network
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+        if is_onnx {
+            return self.model();
+        }
+        if let Some(option) = self.onnx.given() {
+            return Err(Failure::Input(format!(
+                "{option} is for ONNX models; `{}` says such things itself",
+                crate::output::shown(&self.network)
+            )));
+        }
+        let specification = self.specification()?;
+        let network = Network::new(specification).map_err(|error| Failure::spec(&error))?;
+        Ok(Box::new(network))
+    }
+
+    fn model(&self) -> Result<Box<dyn Subject>, Failure> {
+        let mut options = self.onnx.options()?;
+        options.seeds = self.seeds_asked().unwrap_or_default();
+        if let Some(dtype) = self.dtype {
+            options.dtype = dtype.into();
+        }
+        if let Some(mode) = self.mode {
+            options.mode = mode.into();
+        }
+        if let Some(batch) = self.batch {
+            options.dims.push(("batch".into(), count(batch)));
+        }
+        let network = OnnxNetwork::read(&self.network, &options)
+            .map_err(|error| Failure::Input(error.to_string()))?;
+        Ok(Box::new(network))
+    }
+
+    fn seeds_asked(&self) -> Option<Vec<u64>> {
+        if self.seed.is_empty() {
+            self.seeds.map(|count| (0..count).collect())
+        } else {
+            Some(self.seed.clone())
+        }
+    }
+
     /// The file's specification, with what the command line says instead.
     fn specification(&self) -> Result<Specification, Failure> {
         let mut specification = Specification::read(&self.network).map_err(|mut error| {
@@ -138,26 +191,40 @@ impl CheckArguments {
             }
             Failure::spec(&error)
         })?;
-        if !self.seed.is_empty() {
-            specification.seeds.clone_from(&self.seed);
-        } else if let Some(count) = self.seeds {
-            specification.seeds = (0..count).collect();
+        if let Some(seeds) = self.seeds_asked() {
+            specification.seeds = seeds;
         }
         if let Some(dtype) = self.dtype {
-            specification.dtype = match dtype {
-                DtypeArgument::F32 => Dtype::F32,
-                DtypeArgument::F64 => Dtype::F64,
-            };
+            specification.dtype = dtype.into();
         }
         if let Some(mode) = self.mode {
-            specification.mode = match mode {
-                ModeArgument::Train => Mode::Train,
-                ModeArgument::Eval => Mode::Eval,
-            };
+            specification.mode = mode.into();
         }
         if let Some(batch) = self.batch {
-            specification.batch = usize::try_from(batch).unwrap_or(usize::MAX);
+            specification.batch = count(batch);
         }
         Ok(specification)
+    }
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl From<DtypeArgument> for Dtype {
+    fn from(argument: DtypeArgument) -> Self {
+        match argument {
+            DtypeArgument::F32 => Self::F32,
+            DtypeArgument::F64 => Self::F64,
+        }
+    }
+}
+
+impl From<ModeArgument> for Mode {
+    fn from(argument: ModeArgument) -> Self {
+        match argument {
+            ModeArgument::Train => Self::Train,
+            ModeArgument::Eval => Self::Eval,
+        }
     }
 }

@@ -3,6 +3,8 @@
 mod chain;
 mod check;
 mod init;
+mod onnx_arguments;
+mod ops;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -14,6 +16,7 @@ pub enum Command {
     Chain(chain::ChainArguments),
     Check(check::CheckArguments),
     Init(init::InitArguments),
+    Ops(ops::OpsArguments),
 }
 
 impl Command {
@@ -23,6 +26,7 @@ impl Command {
             Self::Chain(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
             Self::Init(arguments) => arguments.run(),
+            Self::Ops(arguments) => arguments.run(),
         }
     }
 }

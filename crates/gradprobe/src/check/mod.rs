@@ -2,7 +2,9 @@
 
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::graph::Graph;
-use crate::import::spec::{Dtype, LossKind, Network, OptimiserKind, SpecError, Specification};
+use crate::import::onnx::OnnxError;
+use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
+use crate::import::{ImportError, Subject};
 use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
 use crate::num::{Tensor, Threads};
 use crate::run::{Executor, Options, RunElement, RunError};
@@ -14,9 +16,21 @@ pub enum CheckError {
     /// The network cannot be built, or its data not read.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// The ONNX file cannot be read, or not converted.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// The network cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+impl From<ImportError> for CheckError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Spec(error) => Self::Spec(error),
+            ImportError::Onnx(error) => Self::Onnx(error),
+        }
+    }
 }
 
 /// What a check found.
@@ -36,42 +50,43 @@ pub struct Check {
 /// # Errors
 /// If the network does not fit its memory, its data do not fit it, or an op cannot compute.
 pub fn check(
-    network: &Network,
+    network: &dyn Subject,
     threads: usize,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
-    let specification = network.specification();
     let pool = Threads::new(threads).map_err(RunError::from)?;
-    let mut runs = Vec::with_capacity(specification.seeds.len());
+    let optimiser = network.optimiser().map(optimiser);
+    let mut runs = Vec::with_capacity(network.seeds().len());
     let mut trainable = 0;
-    for (done, &seed) in specification.seeds.iter().enumerate() {
+    for (done, &seed) in network.seeds().iter().enumerate() {
         let graph = pool.install(|| network.build(seed))?;
         trainable = graph.trainable_count();
         let batch = network.batch(seed)?;
         let options = Options {
-            mode: specification.mode,
+            mode: network.mode(),
             threads,
             seed,
             ..Options::default()
         };
-        runs.push(match specification.dtype {
-            Dtype::F32 => run::<f32>(&graph, &batch, options, specification)?,
-            Dtype::F64 => run::<f64>(&graph, &batch, options, specification)?,
+        runs.push(match network.dtype() {
+            Dtype::F32 => run::<f32>(&graph, &batch, options, optimiser)?,
+            Dtype::F64 => run::<f64>(&graph, &batch, options, optimiser)?,
         });
         progress(done + 1);
     }
     let (loss, layers) = aggregate(&runs);
     let measurement = Measurement {
-        network: title(specification),
-        dtype: match specification.dtype {
+        network: network.title(),
+        dtype: match network.dtype() {
             Dtype::F32 => "f32".into(),
             Dtype::F64 => "f64".into(),
         },
-        mode: specification.mode,
-        batch: specification.batch,
+        mode: network.mode(),
+        batch: network.batch_size(),
         trainable,
-        objective: objective(specification.loss.kind).into(),
-        optimiser: optimiser(specification),
+        objective: network.objective(),
+        notes: network.notes().to_vec(),
+        optimiser,
         loss,
         layers,
         runs,
@@ -87,22 +102,16 @@ fn run<T: RunElement>(
     graph: &Graph,
     batch: &[Tensor<f64>],
     options: Options,
-    specification: &Specification,
+    optimiser: Option<Optimiser>,
 ) -> Result<RunMeasurement, RunError> {
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
     let output = Executor::<T>::new(graph, options)?.run(&inputs)?;
-    Ok(measure(
-        graph,
-        &output.trace,
-        optimiser(specification),
-        options.seed,
-    ))
+    Ok(measure(graph, &output.trace, optimiser, options.seed))
 }
 
-fn optimiser(specification: &Specification) -> Option<Optimiser> {
-    let given = &specification.optimiser;
+fn optimiser(given: &spec::Optimiser) -> Optimiser {
     let learning_rate = given.learning_rate;
-    Some(match given.kind {
+    match given.kind {
         OptimiserKind::Sgd | OptimiserKind::Momentum { .. } => Optimiser::Sgd { learning_rate },
         OptimiserKind::Adam { eps, .. } => Optimiser::Adam {
             learning_rate,
@@ -117,27 +126,5 @@ fn optimiser(specification: &Specification) -> Option<Optimiser> {
                 weight_decay,
             }
         }
-    })
-}
-
-/// What the network is called: its name, else its file's.
-fn title(specification: &Specification) -> String {
-    let file = || specification.source.path.as_ref()?.file_stem();
-    specification
-        .name
-        .clone()
-        .or_else(|| file().map(|stem| stem.to_string_lossy().into_owned()))
-        .unwrap_or_else(|| "network".into())
-}
-
-fn objective(loss: LossKind) -> &'static str {
-    match loss {
-        LossKind::CrossEntropy => "cross-entropy",
-        LossKind::BceWithLogits => "binary cross-entropy",
-        LossKind::Mse => "mean squared error",
-        LossKind::L1 => "mean absolute error",
-        LossKind::Huber { .. } => "Huber",
-        LossKind::Output => "the output itself is differentiated",
-        LossKind::RandomCotangent => "a random cotangent is pulled back from the output",
     }
 }

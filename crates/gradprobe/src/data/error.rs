@@ -99,6 +99,14 @@ pub enum DataError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A file of arrays that is damaged, or of another format.
+    #[error("`{}`: {what}", shown(path))]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A column that is not there.
     #[error("`{}` has no column {column}: {available}", shown(path))]
     NoColumn {

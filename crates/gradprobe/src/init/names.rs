@@ -1,5 +1,7 @@
 //! The names that a user may write for an initialiser.
 
+use super::{FanMode, Initialiser};
+
 /// An initialiser as a user may write it.
 #[derive(Clone, Copy, Debug)]
 pub struct InitialiserEntry {
@@ -18,6 +20,37 @@ pub struct InitialiserEntry {
 /// Every initialiser, in the order that documentation lists them.
 pub fn initialisers() -> &'static [InitialiserEntry] {
     ENTRIES
+}
+
+impl Initialiser {
+    /// The initialiser of this name, or alias, with its usual arguments; `None` if there is none,
+    /// or it has arguments without a default. `-`, `_` and case do not matter.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let wanted = name.trim().to_lowercase().replace('_', "-");
+        let entry = initialisers()
+            .iter()
+            .find(|entry| entry.name == wanted || entry.aliases.contains(&wanted.as_str()))?;
+        let he = std::f64::consts::SQRT_2;
+        let mode = FanMode::FanIn;
+        Some(match entry.name {
+            "pytorch" => Self::PYTORCH,
+            "xavier-uniform" => Self::XavierUniform { gain: 1.0 },
+            "xavier-normal" => Self::XavierNormal { gain: 1.0 },
+            "he-uniform" => Self::HeUniform { gain: he, mode },
+            "he-normal" => Self::HeNormal { gain: he, mode },
+            "lecun-uniform" => Self::LecunUniform { gain: 1.0 },
+            "lecun-normal" => Self::LecunNormal { gain: 1.0 },
+            "orthogonal" => Self::Orthogonal { gain: 1.0 },
+            "delta-orthogonal" => Self::DeltaOrthogonal { gain: 1.0 },
+            "zeros" => Self::ZEROS,
+            "ones" => Self::ONES,
+            "normal" => Self::Normal {
+                mean: 0.0,
+                std: 1.0,
+            },
+            _ => return None,
+        })
+    }
 }
 
 const GAIN: &[&str] = &["gain", "nonlinearity", "slope"];

@@ -221,6 +221,9 @@ pub struct Measurement {
     pub trainable: usize,
     /// What was differentiated, in words, e.g. `cross-entropy`.
     pub objective: String,
+    /// What was chosen for the user and may be chosen otherwise, in sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The optimiser of the update ratios.
     pub optimiser: Option<Optimiser>,
     /// The spread of the loss.

@@ -77,6 +77,9 @@ fn heading(out: &mut dyn Write, measurement: &Measurement, width: usize) -> io::
         None => format!("no loss: {}", measurement.objective),
     };
     paragraph(out, &format!("{seeds}, {objective}"), width)?;
+    for note in &measurement.notes {
+        paragraph(out, &escape(note), width)?;
+    }
     writeln!(out)
 }
 

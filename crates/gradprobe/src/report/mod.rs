@@ -8,6 +8,7 @@ mod check_json;
 mod check_text;
 mod escape;
 mod layout;
+mod ops;
 
 pub use chain_csv::write_chain_csv;
 pub use chain_json::{CHAIN_SCHEMA, ChainJsonOptions, write_chain_json};
@@ -16,3 +17,4 @@ pub use chain_text::{ChainTextOptions, Language, write_chain_text};
 pub use check_json::{CHECK_SCHEMA, write_check_json};
 pub use check_text::{CheckTextOptions, write_check_text};
 pub use escape::escape;
+pub use ops::{write_ops_markdown, write_ops_text};

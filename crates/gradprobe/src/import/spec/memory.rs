@@ -21,7 +21,7 @@ const FALLBACK: u64 = 8 << 30;
 
 /// Half of the memory that this process may have: the machine's, or its control group's if that
 /// is less. 8 GiB where neither is known.
-pub(super) fn default_limit() -> u64 {
+pub(in crate::import) fn default_limit() -> u64 {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text
             .lines()
@@ -55,7 +55,7 @@ pub(super) fn parse_bytes(field: Field<'_, '_>) -> Result<u64> {
 }
 
 /// A number of bytes for people: `512 bytes`, `1.5 GiB`, `3.6e+12 TiB`.
-pub(super) fn shown(bytes: u128) -> String {
+pub(in crate::import) fn shown(bytes: u128) -> String {
     let scaled = |shift: u32| bytes as f64 / 2f64.powi(shift as i32);
     match bytes {
         0..0x400 => format!("{bytes} bytes"),

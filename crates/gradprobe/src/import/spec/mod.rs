@@ -32,8 +32,11 @@ mod plan;
 mod reader;
 mod sequence;
 mod specification;
+mod subject;
 #[cfg(test)]
 mod tests;
+
+pub(super) use memory::{default_limit, shown as shown_bytes};
 
 pub use error::{Mistake, SpecError, SpecErrorKind};
 pub use network::Network;

@@ -1,0 +1,122 @@
+//! The options of `check` that are for ONNX models.
+
+use crate::failure::Failure;
+use clap::{Args, ValueEnum};
+use gradprobe::import::onnx::{OnnxLoss, OnnxOptions, OnnxTarget};
+use gradprobe::init::{Initialiser, initialisers};
+use std::path::PathBuf;
+
+/// What may be chosen about an ONNX model; everything has a default.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "ONNX models")]
+pub struct OnnxArguments {
+    /// Read an input from an NPY file (or from the array of its name in an NPZ or safetensors file)
+    #[arg(long, value_name = "NAME=FILE", value_parser = pair)]
+    input: Vec<(String, String)>,
+    /// Read inputs, and `target`, from the arrays of their names in an NPZ or safetensors file
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Set a free dimension, by its name, or as INPUT.AXIS: batch=8
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
+    dims: Vec<(String, usize)>,
+    /// Compare the output with this number, or the numbers of an NPY file (default: at random)
+    #[arg(long, value_name = "NUMBER|FILE")]
+    target: Option<String>,
+    /// Differentiate this (default: chosen from the output, and said)
+    #[arg(long, value_enum)]
+    loss: Option<LossArgument>,
+    /// Judge this output, or any value between (default: the first output)
+    // `-o` and `--output` name the file that the result is written to.
+    #[arg(long = "output-name", value_name = "NAME")]
+    output_name: Option<String>,
+    /// Draw new weights, to judge the architecture instead of the weights: he, xavier, pytorch, …
+    #[arg(long, value_name = "INITIALISER", value_parser = initialiser)]
+    reinit: Option<Initialiser>,
+    /// The most memory to use, in MiB (default: half of the machine's)
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    max_memory: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LossArgument {
+    /// Cross-entropy of logits against classes
+    CrossEntropy,
+    /// Binary cross-entropy of logits
+    Bce,
+    /// Mean squared error
+    Mse,
+    /// Mean absolute error
+    L1,
+    /// The output itself
+    Output,
+    /// A random cotangent pulled back from the output
+    Random,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    // A name may hold `=`; a file seldom does.
+    let (name, value) = text.rsplit_once('=').ok_or("expected NAME=FILE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn dimension(text: &str) -> Result<(String, usize), String> {
+    let (name, size) = text.rsplit_once('=').ok_or("expected NAME=SIZE")?;
+    match size.trim().parse() {
+        Ok(size) if size > 0 => Ok((name.to_owned(), size)),
+        _ => Err(format!("the size is `{}`, expected a number above 0", size.escape_debug())),
+    }
+}
+
+fn initialiser(text: &str) -> Result<Initialiser, String> {
+    Initialiser::by_name(text).ok_or_else(|| {
+        let names: Vec<&str> = initialisers().iter().map(|entry| entry.name).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+impl OnnxArguments {
+    /// The first option that was given, for a network that has none of them.
+    pub fn given(&self) -> Option<&'static str> {
+        let given = [
+            (!self.input.is_empty(), "--input"),
+            (self.data.is_some(), "--data"),
+            (!self.dims.is_empty(), "--dim"),
+            (self.target.is_some(), "--target"),
+            (self.loss.is_some(), "--loss"),
+            (self.output_name.is_some(), "--output-name"),
+            (self.reinit.is_some(), "--reinit"),
+            (self.max_memory.is_some(), "--max-memory"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+
+    /// As the library takes them.
+    pub fn options(&self) -> Result<OnnxOptions, Failure> {
+        let input = self.input.iter();
+        Ok(OnnxOptions {
+            inputs: input.map(|(name, file)| (name.clone(), file.into())).collect(),
+            data: self.data.clone(),
+            dims: self.dims.clone(),
+            target: match &self.target {
+                None => OnnxTarget::Auto,
+                Some(text) => match text.parse() {
+                    Ok(number) => OnnxTarget::Constant(number),
+                    Err(_) => OnnxTarget::File(text.into()),
+                },
+            },
+            loss: match self.loss {
+                None => OnnxLoss::Auto,
+                Some(LossArgument::CrossEntropy) => OnnxLoss::CrossEntropy,
+                Some(LossArgument::Bce) => OnnxLoss::BceWithLogits,
+                Some(LossArgument::Mse) => OnnxLoss::Mse,
+                Some(LossArgument::L1) => OnnxLoss::L1,
+                Some(LossArgument::Output) => OnnxLoss::Output,
+                Some(LossArgument::Random) => OnnxLoss::RandomCotangent,
+            },
+            output: self.output_name.clone(),
+            reinit: self.reinit,
+            max_memory: self.max_memory.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
+            ..OnnxOptions::default()
+        })
+    }
+}

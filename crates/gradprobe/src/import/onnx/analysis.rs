@@ -1,0 +1,206 @@
+//! What can be said of a model before it is converted: which nodes matter, which tensors are
+//! weights, and which nodes compute with weights alone.
+
+use super::messages::Tensor;
+use super::model::{Flat, Node, reads};
+use super::tensors::{Kind, element_type, kind};
+use std::collections::{HashMap, HashSet};
+
+/// What is known of a model's names.
+#[derive(Debug, Default)]
+pub(super) struct Analysis {
+    /// By node: does the output depend on it?
+    pub live: Vec<bool>,
+    /// The node that makes a value.
+    pub made_by: HashMap<String, usize>,
+    /// How many live nodes read a value.
+    pub readers: HashMap<String, usize>,
+    /// Initialisers and constants that are trained.
+    pub trained: HashSet<String>,
+    /// By node: does it read nothing but weights and constants, and a weight among them? Such
+    /// nodes are converted when somebody needs them.
+    pub weights_only: Vec<bool>,
+}
+
+/// The inputs of an operator that hold weights.
+fn weight_inputs(op: &str) -> &'static [usize] {
+    match op {
+        "Conv" | "ConvTranspose" | "Gemm" => &[1, 2],
+        "MatMul" => &[0, 1],
+        "BatchNormalization" | "InstanceNormalization" | "GroupNormalization"
+        | "LayerNormalization" => &[1, 2],
+        "RMSNormalization" | "PRelu" => &[1],
+        "LSTM" | "GRU" | "RNN" => &[1, 2, 3],
+        "Gather" => &[0],
+        _ => &[],
+    }
+}
+
+/// Operators that hand their first input on in another form.
+fn moves(op: &str) -> bool {
+    matches!(
+        op,
+        "Identity"
+            | "Reshape"
+            | "Unsqueeze"
+            | "Squeeze"
+            | "Transpose"
+            | "Cast"
+            | "CastLike"
+            | "Expand"
+            | "Slice"
+            | "Concat"
+            | "Flatten"
+            | "Split"
+    )
+}
+
+fn is_constant(node: &Node) -> bool {
+    node.is_standard() && matches!(&node.message.op_type[..], "Constant" | "ConstantOfShape")
+}
+
+/// Looks at the part of the model that `outputs` depend on.
+pub(super) fn analyse(model: &Flat, outputs: &[&str]) -> Analysis {
+    let mut analysis = Analysis::default();
+    for (index, node) in model.nodes.iter().enumerate() {
+        for output in node.message.output.iter().filter(|name| !name.is_empty()) {
+            analysis.made_by.entry(output.clone()).or_insert(index);
+        }
+    }
+    analysis.find_live(model, outputs);
+    analysis.find_trained(model);
+    analysis.find_weights_only(model);
+    analysis
+}
+
+impl Analysis {
+    fn find_live(&mut self, model: &Flat, outputs: &[&str]) {
+        self.live = vec![false; model.nodes.len()];
+        let mut open: Vec<usize> = outputs
+            .iter()
+            .filter_map(|&name| self.made_by.get(name).copied())
+            .collect();
+        while let Some(index) = open.pop() {
+            if std::mem::replace(&mut self.live[index], true) {
+                continue;
+            }
+            let made_by = &self.made_by;
+            reads(&model.nodes[index].message, &mut |name| {
+                open.extend(made_by.get(name));
+            });
+            for name in &model.nodes[index].message.input {
+                *self.readers.entry(name.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    fn find_trained(&mut self, model: &Flat) {
+        let is_float = |tensor: &&Tensor| {
+            element_type(tensor.data_type).is_ok_and(|element| kind(element) == Kind::Float)
+        };
+        let floats = model.graph.initializer.iter().filter(is_float);
+        let trained = floats.filter(|tensor| looks_trained(tensor));
+        self.trained = trained.map(|tensor| tensor.name.clone()).collect();
+        // Exporters that write every weight as a Constant node leave nothing else to go by.
+        let all_constants = self.trained.is_empty();
+        let mut wanted: HashSet<&str> = HashSet::new();
+        for (node, _) in model.nodes.iter().zip(&self.live).rev().filter(|(_, live)| **live) {
+            let message = &node.message;
+            let op = &message.op_type[..];
+            let inputs = &message.input;
+            if is_constant(node) {
+                if let Some(output) = message.output.first()
+                    && wanted.contains(output.as_str())
+                    && constant_is_trained(node)
+                {
+                    self.trained.insert(output.clone());
+                }
+                continue;
+            }
+            let arithmetic = all_constants && matches!(op, "Add" | "Mul" | "Sub" | "Div");
+            let moved = moves(op) && message.output.iter().any(|name| wanted.contains(&name[..]));
+            for (index, input) in inputs.iter().enumerate() {
+                if weight_inputs(op).contains(&index)
+                    || arithmetic
+                    || (moved && (index == 0 || op == "Concat"))
+                {
+                    wanted.insert(input);
+                }
+            }
+        }
+    }
+
+    fn find_weights_only(&mut self, model: &Flat) {
+        let mut constant: HashSet<&str> = model
+            .graph
+            .initializer
+            .iter()
+            .map(|tensor| tensor.name.as_str())
+            .collect();
+        let mut weights: HashSet<&str> = self.trained.iter().map(String::as_str).collect();
+        self.weights_only = vec![false; model.nodes.len()];
+        for (index, node) in model.nodes.iter().enumerate() {
+            let message = &node.message;
+            let inputs = || message.input.iter().filter(|name| !name.is_empty());
+            let known = |name: &String| constant.contains(&name[..]) || weights.contains(&name[..]);
+            if message.op_type == "Constant" || (inputs().count() > 0 && inputs().all(known)) {
+                let any_weight = inputs().any(|name| weights.contains(&name[..]));
+                self.weights_only[index] = any_weight || is_constant(node);
+                for output in &message.output {
+                    constant.insert(output);
+                    if any_weight {
+                        weights.insert(output);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Does a float initialiser look like something that is trained? Statistics and tables that
+/// PyTorch calls buffers do not, and neither do lone numbers with names that an exporter made up.
+fn looks_trained(tensor: &Tensor) -> bool {
+    const BUFFERS: [&str; 7] = [
+        "running_mean",
+        "running_var",
+        "moving_mean",
+        "moving_variance",
+        "num_batches",
+        "inv_freq",
+        "_buffer",
+    ];
+    let name = tensor.name.as_str();
+    if BUFFERS.iter().any(|buffer| name.contains(buffer)) {
+        return false;
+    }
+    let one = tensor.dims.iter().all(|&extent| extent == 1);
+    if one && looks_made_up(name) {
+        return false;
+    }
+    // A mask.
+    !tensor.float_data.iter().any(|x| x.is_infinite())
+}
+
+fn looks_made_up(name: &str) -> bool {
+    const STEMS: [&str; 9] = [
+        "onnx::", "val_", "scalar", "const", "Const", "_val", "/", "_inlfunc", "node_",
+    ];
+    name.chars().all(|c| c.is_ascii_digit())
+        || STEMS.iter().any(|stem| name.starts_with(stem))
+        || name.contains(':')
+        || name.contains("onstant")
+        || name.contains("const_")
+}
+
+/// A constant in a weight's place is a weight if it is of float and has more than one element.
+fn constant_is_trained(node: &Node) -> bool {
+    if node.message.op_type == "ConstantOfShape" {
+        let value = node.attribute("value").and_then(|value| value.t.as_ref());
+        return value.is_none_or(|tensor| matches!(tensor.data_type, 1 | 10 | 11 | 16));
+    }
+    let Some(tensor) = node.attribute("value").and_then(|value| value.t.as_ref()) else {
+        return node.attribute("value_floats").is_some();
+    };
+    let several = tensor.dims.iter().any(|&extent| extent > 1);
+    several && matches!(tensor.data_type, 1 | 10 | 11 | 16)
+}

@@ -1,0 +1,92 @@
+//! What is known before anything runs: constants, shapes, ranges.
+
+use super::call::{Call, Outcome, one, shortest};
+use crate::import::onnx::tensors::{Kind, Stored};
+use crate::import::onnx::value::Operand;
+use crate::graph::ParameterData;
+use crate::num::{Shape, Tensor};
+use std::sync::Arc;
+
+pub(super) fn constant(call: &mut Call<'_, '_>) -> Outcome {
+    let (name, trained) = output(call);
+    if let Some(stored) = call.tensor("value")? {
+        return one(call.session.tensor(&name, stored, trained)?);
+    }
+    let floats = |values: Vec<f64>| Operand::known(Kind::Float, Tensor::new([values.len()], values));
+    one(match () {
+        () if call.has("value_int") => Operand::int(call.int("value_int", 0)?),
+        () if call.has("value_float") => Operand::float(call.float("value_float", 0.0)?),
+        () if call.has("value_ints") => {
+            Operand::ints(call.ints("value_ints")?.unwrap_or_default())
+        }
+        () if call.has("value_floats") => floats(call.floats("value_floats")?.unwrap_or_default()),
+        () => return Err("holds no tensor of numbers".into()),
+    })
+}
+
+/// The name of the output, and is it a weight?
+fn output(call: &Call<'_, '_>) -> (String, bool) {
+    let name = call.node.message.output.first().cloned().unwrap_or_default();
+    let trained = call.session.analysis.trained.contains(&name);
+    (name, trained)
+}
+
+pub(super) fn constant_of_shape(call: &mut Call<'_, '_>) -> Outcome {
+    let extents = call
+        .constant_ints(0, "the shape")?
+        .ok_or("lacks its input, the shape")?;
+    let shape = crate::import::onnx::tensors::shape(&extents)?;
+    let value = call.tensor("value")?;
+    let kind = value.as_ref().map_or(Kind::Float, |value| value.kind);
+    let fill = value
+        .map(|value| value.wide())
+        .and_then(|value| value.data().first().copied())
+        .unwrap_or(0.0);
+    let count = shape.element_count();
+    call.session.charge(count as u128 * 8)?;
+    let (name, trained) = output(call);
+    if trained && kind == Kind::Float {
+        let tensor = Tensor::new(shape, vec![fill as f32; count]);
+        let data = ParameterData::F32(Arc::new(tensor));
+        return one(call.session.tensor(&name, Stored { kind, data }, true)?);
+    }
+    one(Operand::known(kind, Tensor::new(shape, vec![fill; count])))
+}
+
+pub(super) fn shape(call: &mut Call<'_, '_>) -> Outcome {
+    let input = call.input(0)?;
+    let rank = input.shape.len() as i64;
+    let bound = |at: i64| (if at < 0 { at + rank } else { at }).clamp(0, rank) as usize;
+    let start = bound(call.int("start", 0)?);
+    let end = bound(call.int("end", rank)?).max(start);
+    let extents = input.shape[start..end].iter();
+    one(Operand::ints(extents.map(|&extent| extent as i64)))
+}
+
+pub(super) fn size(call: &mut Call<'_, '_>) -> Outcome {
+    let input = call.input(0)?;
+    one(Operand::int(input.shape.element_count() as i64))
+}
+
+pub(super) fn range(call: &mut Call<'_, '_>) -> Outcome {
+    let kind = call.input(0)?.kind;
+    let mut ends = [0.0; 3];
+    for (index, what) in ["the start", "the limit", "the step"].into_iter().enumerate() {
+        ends[index] = call
+            .constant_scalar(index, what)?
+            .ok_or_else(|| format!("lacks {what}"))?;
+    }
+    let [start, limit, step] = ends;
+    let count = ((limit - start) / step).ceil().max(0.0);
+    if !count.is_finite() {
+        return Err(format!("from {start} to {limit} by {step} has no end").into());
+    }
+    let shape = Shape::from([count as usize]);
+    call.session.charge_folded(&shape)?;
+    let data = (0..count as usize).map(|k| start + k as f64 * step);
+    let data = match kind {
+        Kind::Float => data.map(|x| shortest(x as f32)).collect(),
+        _ => data.collect(),
+    };
+    one(Operand::known(kind, Tensor::new(shape, data)))
+}

@@ -1,0 +1,112 @@
+//! Normalisations.
+
+use super::call::{Call, Outcome, one};
+use crate::import::onnx::session::{Fault, Use};
+use crate::import::onnx::value::Operand;
+use crate::ops::Attribute;
+
+/// Scale and shift at these inputs.
+fn affine(call: &mut Call<'_, '_>) {
+    call.used_as(1, Use::Scale);
+    call.used_as(2, Use::Shift(0));
+}
+
+/// Whatever the file says, the mode decides about the statistics: an exporter writes the
+/// inference form for a network that is being trained.
+pub(super) fn batch(call: &mut Call<'_, '_>) -> Outcome {
+    affine(call);
+    let mut inputs = Vec::with_capacity(5);
+    for input in 0..5 {
+        let operand = call.input(input)?;
+        inputs.push(if input < 3 {
+            operand
+        } else {
+            call.session.frozen(&operand)
+        });
+    }
+    call.session.count(if call.int("training_mode", 0)? == 0 {
+        "batch-norm in inference form"
+    } else {
+        "batch-norm"
+    });
+    let attributes = call.pass(&["epsilon"])?;
+    let outputs = call.emit("BatchNormalization", &attributes, &inputs)?;
+    Ok(outputs.into_iter().take(1).map(Some).collect())
+}
+
+pub(super) fn instance(call: &mut Call<'_, '_>) -> Outcome {
+    affine(call);
+    let attributes = call.pass(&["epsilon"])?;
+    let inputs = call.all();
+    let outputs = call.emit("InstanceNormalization", &attributes, &inputs)?;
+    Ok(outputs.into_iter().take(1).map(Some).collect())
+}
+
+pub(super) fn layer(call: &mut Call<'_, '_>) -> Outcome {
+    affine(call);
+    let attributes = call.pass(&["axis", "epsilon"])?;
+    let x = call.input(0)?;
+    let axis = call.axis(call.int("axis", -1)?, x.shape.len())?;
+    let extents = x.shape[axis..].to_vec();
+    let mut inputs = vec![x];
+    for input in 1..3 {
+        if let Some(operand) = call.optional(input) {
+            inputs.push(filling(call, operand, &extents)?);
+        }
+    }
+    let outputs = call.emit("LayerNormalization", &attributes, &inputs)?;
+    Ok(outputs.into_iter().take(1).map(Some).collect())
+}
+
+/// A scale or shift of the very shape that is normalised.
+fn filling(
+    call: &mut Call<'_, '_>,
+    operand: Operand,
+    extents: &[usize],
+) -> Result<Operand, Fault> {
+    if operand.shape[..] == *extents {
+        return Ok(operand);
+    }
+    if operand.shape.element_count() == extents.iter().product::<usize>() {
+        return call.reshape(&operand, extents);
+    }
+    let shape = extents.iter().map(|&extent| extent as i64).collect();
+    call.with("Expand", &[("shape", Attribute::Ints(shape))], &[operand])
+}
+
+pub(super) fn rms(call: &mut Call<'_, '_>) -> Outcome {
+    call.used_as(1, Use::Scale);
+    let attributes = call.pass(&["axis", "epsilon"])?;
+    let x = call.input(0)?;
+    let axis = call.axis(call.int("axis", -1)?, x.shape.len())?;
+    let extents = x.shape[axis..].to_vec();
+    let scale = call.input(1)?;
+    let scale = filling(call, scale, &extents)?;
+    let outputs = call.emit("RMSNormalization", &attributes, &[x, scale])?;
+    Ok(outputs.into_iter().take(1).map(Some).collect())
+}
+
+/// Before opset 21 scale and bias had an element a group.
+pub(super) fn group(call: &mut Call<'_, '_>) -> Outcome {
+    affine(call);
+    let x = call.input(0)?;
+    let channels = x.shape.get(1).copied().unwrap_or(1);
+    let groups = usize::try_from(call.int("num_groups", 1)?).unwrap_or(0).max(1);
+    let mut inputs = vec![x];
+    for input in 1..3 {
+        let operand = call.input(input)?;
+        let by_group = operand.shape[..] == [groups] && groups != channels;
+        inputs.push(if by_group && channels % groups == 0 {
+            let column = call.reshape(&operand, &[groups, 1])?;
+            let shape = Attribute::Ints(vec![groups as i64, (channels / groups) as i64]);
+            let wide = call.with("Expand", &[("shape", shape)], &[column])?;
+            call.reshape(&wide, &[channels])?
+        } else {
+            operand
+        });
+    }
+    let attributes = call.pass(&["epsilon", "num_groups"])?;
+    let outputs = call.emit("GroupNormalization", &attributes, &inputs)?;
+    let output = outputs.into_iter().next();
+    one(output.ok_or("has no output")?)
+}

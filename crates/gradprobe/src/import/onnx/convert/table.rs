@@ -1,0 +1,198 @@
+//! The table of operators.
+
+use super::Rule::{self, Activation, By, Pass, Same};
+use super::{
+    arithmetic, attention, constants, control, elementwise, indexing, linear, losses,
+    normalisation, pooling, rearrange, recurrent, reduction,
+};
+
+/// A row.
+pub(super) struct Row {
+    name: &'static str,
+    pub rule: Rule,
+}
+
+/// An operator of ONNX that can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnnxOp {
+    /// Its name.
+    pub name: &'static str,
+    /// What it becomes: the engine's ops, or what is done with it.
+    pub becomes: &'static str,
+}
+
+/// Every operator that can be imported, by name.
+pub fn coverage() -> Vec<OnnxOp> {
+    ROWS.iter()
+        .map(|row| OnnxOp {
+            name: row.name,
+            becomes: match row.rule {
+                Same(engine) | Pass(engine, _) => engine,
+                Activation(name) => name,
+                By(becomes, _) => becomes,
+            },
+        })
+        .collect()
+}
+
+pub(super) fn find(op: &str) -> Option<&'static Row> {
+    let at = ROWS.binary_search_by(|row| row.name.cmp(op)).ok()?;
+    Some(&ROWS[at])
+}
+
+const fn row(name: &'static str, rule: Rule) -> Row {
+    Row { name, rule }
+}
+
+#[rustfmt::skip]
+static ROWS: &[Row] = &[
+    row("Abs", Same("Abs")),
+    row("Add", By("Add", arithmetic::add)),
+    row("And", Same("And")),
+    row("ArgMax", By("TopK", indexing::arg_max)),
+    row("ArgMin", By("TopK", indexing::arg_min)),
+    row("Atan", Activation("arctan")),
+    row("Attention", By("Attention", attention::attention)),
+    row("AveragePool", By("AveragePool", pooling::average_pool)),
+    row("BatchNormalization", By("BatchNormalization", normalisation::batch)),
+    row("Cast", By("known numbers are converted; signals are real numbers throughout", elementwise::cast)),
+    row("CastLike", By("as Cast", elementwise::cast_like)),
+    row("Ceil", Same("Ceil")),
+    row("Celu", By("celu", elementwise::celu)),
+    row("Clip", By("Clip, relu6, hard-tanh", elementwise::clip)),
+    row("Concat", Pass("Concat", &["axis"])),
+    row("Constant", By("folded; a weight where it stands in a weight's place", constants::constant)),
+    row("ConstantOfShape", By("folded; a weight where it stands in a weight's place", constants::constant_of_shape)),
+    row("Conv", By("Conv", linear::conv)),
+    row("ConvTranspose", By("ConvTranspose", linear::conv_transpose)),
+    row("Cos", Same("Cos")),
+    row("CumSum", By("CumSum", reduction::cumulative_sum)),
+    row("DepthToSpace", Pass("DepthToSpace", &["blocksize", "mode"])),
+    row("Div", By("Div", arithmetic::div)),
+    row("Dropout", By("the identity", rearrange::dropout)),
+    row("Einsum", Pass("Einsum", &["equation"])),
+    row("Elu", By("elu", elementwise::elu)),
+    row("Equal", Same("Equal")),
+    row("Erf", Activation("erf")),
+    row("Exp", Same("Exp")),
+    row("Expand", By("Expand", rearrange::expand)),
+    row("Flatten", Pass("Flatten", &["axis"])),
+    row("Floor", Same("Floor")),
+    row("GRU", By("GRU", recurrent::gru)),
+    row("Gather", By("Gather", indexing::gather)),
+    row("GatherElements", Pass("GatherElements", &["axis"])),
+    row("GatherND", Pass("GatherND", &["batch_dims"])),
+    row("Gelu", By("gelu, gelu-tanh", elementwise::gelu)),
+    row("Gemm", By("Linear, or MatMul and Add", linear::gemm)),
+    row("GlobalAveragePool", Same("GlobalAveragePool")),
+    row("GlobalLpPool", Pass("GlobalLpPool", &["p"])),
+    row("GlobalMaxPool", Same("GlobalMaxPool")),
+    row("Greater", Same("Greater")),
+    row("GreaterOrEqual", Same("GreaterOrEqual")),
+    row("GroupNormalization", By("GroupNormalization", normalisation::group)),
+    row("HardSigmoid", By("hard-sigmoid, or Mul, Add and Clip", elementwise::hard_sigmoid)),
+    row("HardSwish", Activation("hard-swish")),
+    row("Identity", By("the value itself", rearrange::identity)),
+    row("If", By("the branch that a constant condition says", control::branch)),
+    row("InstanceNormalization", By("InstanceNormalization", normalisation::instance)),
+    row("IsNaN", Same("IsNaN")),
+    row("LRN", Pass("LRN", &["alpha", "beta", "bias", "size"])),
+    row("LSTM", By("LSTM", recurrent::lstm)),
+    row("LayerNormalization", By("LayerNormalization", normalisation::layer)),
+    row("LeakyRelu", By("leaky-relu", elementwise::leaky_relu)),
+    row("Less", Same("Less")),
+    row("LessOrEqual", Same("LessOrEqual")),
+    row("Log", Same("Log")),
+    row("LogSoftmax", By("LogSoftmax", elementwise::log_softmax)),
+    row("Loop", By("its body as often as a constant trip count says", control::repeat)),
+    row("LpNormalization", By("Div by ReduceL1 or ReduceL2", reduction::lp_normalization)),
+    row("LpPool", Pass("LpPool", &["p", "kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode"])),
+    row("MatMul", By("MatMul", linear::matmul)),
+    row("Max", Same("Max")),
+    row("MaxPool", By("MaxPool", pooling::max_pool)),
+    row("Mean", By("Sum and Div", arithmetic::mean)),
+    row("Min", Same("Min")),
+    row("Mish", Activation("mish")),
+    row("Mod", By("Div, Floor, Mul and Sub", arithmetic::modulo)),
+    row("Mul", By("Mul", arithmetic::mul)),
+    row("Neg", Same("Neg")),
+    row("NegativeLogLikelihoodLoss", By("GatherElements and ReduceMean", losses::negative_log_likelihood)),
+    row("Not", Same("Not")),
+    row("OneHot", By("OneHot", indexing::one_hot)),
+    row("Or", Same("Or")),
+    row("PRelu", By("PRelu", elementwise::prelu)),
+    row("Pad", By("Pad", rearrange::pad)),
+    row("Pow", Same("Pow")),
+    row("RMSNormalization", By("RMSNormalization", normalisation::rms)),
+    row("RNN", By("RNN", recurrent::rnn)),
+    row("Range", By("folded", constants::range)),
+    row("Reciprocal", Same("Reciprocal")),
+    row("ReduceL1", By("ReduceL1", reduction::reduce)),
+    row("ReduceL2", By("ReduceL2", reduction::reduce)),
+    row("ReduceLogSum", By("ReduceSum and Log", reduction::reduce_log_sum)),
+    row("ReduceLogSumExp", By("ReduceLogSumExp", reduction::reduce)),
+    row("ReduceMax", By("ReduceMax", reduction::reduce)),
+    row("ReduceMean", By("ReduceMean", reduction::reduce)),
+    row("ReduceMin", By("ReduceMin", reduction::reduce)),
+    row("ReduceProd", By("ReduceProd", reduction::reduce)),
+    row("ReduceSum", By("ReduceSum", reduction::reduce)),
+    row("ReduceSumSquare", By("ReduceSumSquare", reduction::reduce)),
+    row("Relu", Activation("relu")),
+    row("Reshape", By("Reshape", rearrange::reshape)),
+    row("Resize", By("Resize", pooling::resize)),
+    row("RotaryEmbedding", By("RotaryEmbedding", attention::rotary)),
+    row("Round", Same("Round")),
+    row("Scan", By("its body once a step", control::scan)),
+    row("Scatter", Pass("ScatterElements", &["axis"])),
+    row("ScatterElements", Pass("ScatterElements", &["axis", "reduction"])),
+    row("ScatterND", Pass("ScatterND", &["reduction"])),
+    row("Selu", By("selu", elementwise::selu)),
+    row("Shape", By("folded", constants::shape)),
+    row("Shrink", By("soft-shrink, hard-shrink", elementwise::shrink)),
+    row("Sigmoid", Activation("sigmoid")),
+    row("Sign", Same("Sign")),
+    row("Sin", Activation("sine")),
+    row("Size", By("folded", constants::size)),
+    row("Slice", By("Slice", rearrange::slice)),
+    row("Softmax", By("Softmax", elementwise::softmax)),
+    row("SoftmaxCrossEntropyLoss", By("SoftmaxCrossEntropyLoss", losses::softmax_cross_entropy)),
+    row("Softplus", Activation("softplus")),
+    row("Softsign", Activation("softsign")),
+    row("SpaceToDepth", Pass("SpaceToDepth", &["blocksize"])),
+    row("Split", By("Split", rearrange::split)),
+    row("Sqrt", Same("Sqrt")),
+    row("Squeeze", By("Squeeze", rearrange::squeeze)),
+    row("Sub", By("Sub", arithmetic::sub)),
+    row("Sum", By("Sum", arithmetic::sum)),
+    row("Swish", By("silu", elementwise::swish)),
+    row("Tanh", Activation("tanh")),
+    row("ThresholdedRelu", By("Greater and Mul", elementwise::thresholded_relu)),
+    row("Tile", By("Tile", rearrange::tile)),
+    row("TopK", By("TopK", indexing::top_k)),
+    row("Transpose", Pass("Transpose", &["perm"])),
+    row("Trilu", By("Trilu", rearrange::trilu)),
+    row("Unsqueeze", By("Unsqueeze", rearrange::unsqueeze)),
+    row("Upsample", By("Resize", pooling::upsample)),
+    row("Where", Same("Where")),
+    row("Xor", By("Equal and Not", elementwise::exclusive_or)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::activation::parse;
+    use crate::ops::find_op;
+
+    #[test]
+    fn the_table_is_sorted_and_names_ops_that_there_are() {
+        assert!(ROWS.is_sorted_by(|one, next| one.name < next.name));
+        for row in ROWS {
+            match row.rule {
+                Same(engine) | Pass(engine, _) => assert!(find_op(engine).is_some(), "{engine}"),
+                Activation(name) => assert!(parse(name).is_ok(), "{name}"),
+                By(..) => {}
+            }
+        }
+    }
+}

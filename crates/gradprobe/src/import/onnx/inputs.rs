@@ -1,0 +1,350 @@
+//! Inputs: how large they are and where their numbers come from.
+
+use super::analysis::Analysis;
+use super::error::{OnnxError, quoted};
+use super::messages::{Dimension, ValueInfo};
+use super::model::Flat;
+use super::options::OnnxOptions;
+use super::tensors::{self, Kind, element_type};
+use crate::data::{Array, Synthetic, read_arrays};
+use crate::num::{Shape, Tensor};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Samples in a batch where the file leaves it open.
+const BATCH: usize = 8;
+/// Height and width of images where the file leaves them open.
+const SIDE: usize = 64;
+/// Any other open extent: tokens, steps of a sequence.
+const LENGTH: usize = 32;
+/// Below which whole numbers are drawn that index nothing.
+const BELOW: usize = 2;
+
+/// An input of the network.
+#[derive(Clone, Debug)]
+pub(super) struct InputPlan {
+    pub name: String,
+    pub kind: Kind,
+    pub shape: Shape,
+    from: From,
+}
+
+#[derive(Clone, Debug)]
+enum From {
+    Given(Arc<Tensor<f64>>),
+    Drawn(Synthetic),
+}
+
+impl InputPlan {
+    /// Its numbers in the run of a seed.
+    pub fn draw(&self, seed: u64) -> Tensor<f64> {
+        match &self.from {
+            From::Given(tensor) => Tensor::clone(tensor),
+            From::Drawn(synthetic) => synthetic.draw(&self.shape, seed, &self.name),
+        }
+    }
+
+    pub fn is_given(&self) -> bool {
+        matches!(self.from, From::Given(_))
+    }
+
+    /// What is in it, in words.
+    pub fn about(&self) -> String {
+        let drawn = match self.from {
+            From::Given(_) => "given".into(),
+            From::Drawn(Synthetic::Ids { below }) => format!("whole numbers below {below}"),
+            From::Drawn(Synthetic::Constant { value }) => format!("{value} everywhere"),
+            From::Drawn(_) => "standard normal".into(),
+        };
+        format!("{} {} {drawn}", quoted(&self.name), self.shape)
+    }
+}
+
+/// The arrays that the user gave, by name.
+pub(super) fn given(
+    options: &OnnxOptions,
+    limit: u64,
+) -> Result<HashMap<String, Arc<Tensor<f64>>>, OnnxError> {
+    let read = |path| {
+        read_arrays(path, limit).map_err(|error| OnnxError::new(error.to_string()))
+    };
+    let mut given = HashMap::new();
+    if let Some(path) = &options.data {
+        for Array { name, tensor } in read(path)? {
+            given.insert(name, Arc::new(tensor));
+        }
+    }
+    for (name, path) in &options.inputs {
+        let mut arrays = read(path)?;
+        let named = arrays.iter().position(|array| array.name == *name);
+        let array = match named {
+            Some(at) => arrays.swap_remove(at),
+            None if arrays.len() == 1 => arrays.remove(0),
+            None => {
+                let message = format!(
+                    "`{}` has no array {}",
+                    path.display().to_string().escape_debug(),
+                    quoted(name)
+                );
+                return Err(OnnxError::new(message));
+            }
+        };
+        given.insert(name.clone(), Arc::new(array.tensor));
+    }
+    Ok(given)
+}
+
+/// Plans every input that a live node reads.
+pub(super) fn plan(
+    model: &Flat,
+    analysis: &Analysis,
+    read: &HashSet<&str>,
+    options: &OnnxOptions,
+    given: &HashMap<String, Arc<Tensor<f64>>>,
+) -> Result<Vec<InputPlan>, OnnxError> {
+    let initialisers: HashSet<&str> = model
+        .graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name.as_str())
+        .collect();
+    let all = model.graph.input.iter();
+    let all: Vec<&ValueInfo> = all
+        .filter(|info| !initialisers.contains(info.name.as_str()))
+        .collect();
+    for (name, _) in &options.inputs {
+        if !all.iter().any(|info| info.name == *name) {
+            let names = all.iter().map(|info| quoted(&info.name));
+            let names: Vec<String> = names.collect();
+            return Err(OnnxError::new(format!("has no input {}", quoted(name)))
+                .help(format!("it has {}", names.join(", "))));
+        }
+    }
+    let mut dims = Dims::new(options);
+    for info in &all {
+        if let Some(tensor) = given.get(&info.name) {
+            dims.bind(info, tensor.shape())?;
+        }
+    }
+    let mut plans = Vec::new();
+    for info in all.into_iter().filter(|info| read.contains(info.name.as_str())) {
+        let at = |error: OnnxError| error.at(format!("input {}", quoted(&info.name)));
+        let of_tensor = info.r#type.as_ref().and_then(|known| known.tensor_type.as_ref());
+        let of_tensor = of_tensor
+            .ok_or_else(|| at(OnnxError::new("is no tensor; sequences and maps are not supported")))?;
+        let kind = tensors::kind(element_type(of_tensor.elem_type).map_err(at)?);
+        let given = given.get(&info.name);
+        let shape = match given {
+            Some(tensor) => tensor.shape().clone(),
+            None => dims.shape(info).map_err(at)?,
+        };
+        let from = match given {
+            Some(tensor) => From::Given(Arc::clone(tensor)),
+            None => From::Drawn(draw(model, analysis, info, kind)),
+        };
+        plans.push(InputPlan {
+            name: info.name.clone(),
+            kind,
+            shape,
+            from,
+        });
+    }
+    dims.all_used()?;
+    Ok(plans)
+}
+
+/// The extents of free dimensions.
+struct Dims<'o> {
+    asked: &'o [(String, usize)],
+    used: HashSet<&'o str>,
+    free: BTreeSet<String>,
+    bound: HashMap<String, usize>,
+}
+
+fn dimensions(info: &ValueInfo) -> Option<&[Dimension]> {
+    let of_tensor = info.r#type.as_ref()?.tensor_type.as_ref()?;
+    Some(&of_tensor.shape.as_ref()?.dim)
+}
+
+/// The extent, where the file fixes it.
+fn fixed(dimension: &Dimension) -> Option<usize> {
+    // Exporters of old wrote −1, and some 0, where nothing is fixed.
+    let value = dimension.dim_value.filter(|&value| value > 0)?;
+    usize::try_from(value).ok()
+}
+
+fn name_of(dimension: &Dimension) -> Option<&str> {
+    let name = dimension.dim_param.as_deref();
+    name.filter(|name| !name.is_empty() && *name != "?")
+}
+
+impl<'o> Dims<'o> {
+    fn new(options: &'o OnnxOptions) -> Self {
+        Self {
+            asked: &options.dims,
+            used: HashSet::new(),
+            free: BTreeSet::new(),
+            bound: HashMap::new(),
+        }
+    }
+
+    /// A given array fixes what the file leaves open.
+    fn bind(&mut self, info: &ValueInfo, shape: &Shape) -> Result<(), OnnxError> {
+        let Some(declared) = dimensions(info) else {
+            return Ok(());
+        };
+        let fits = declared.len() == shape.len()
+            && declared
+                .iter()
+                .zip(shape.iter())
+                .all(|(declared, &extent)| fixed(declared).is_none_or(|fixed| fixed == extent));
+        if !fits {
+            let declared: Vec<String> = declared.iter().map(shown).collect();
+            return Err(OnnxError::new(format!(
+                "expected shape [{}], got {shape}",
+                declared.join(", ")
+            ))
+            .at(format!("input {}", quoted(&info.name))));
+        }
+        for (dimension, &extent) in declared.iter().zip(shape.iter()) {
+            if let Some(name) = name_of(dimension) {
+                self.bound.insert(name.to_owned(), extent);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, name: &str) -> Option<usize> {
+        let (name, extent) = self.asked.iter().find(|(asked, _)| asked == name)?;
+        self.used.insert(name);
+        Some(*extent)
+    }
+
+    fn shape(&mut self, info: &ValueInfo) -> Result<Shape, OnnxError> {
+        let Some(declared) = dimensions(info) else {
+            return Err(OnnxError::new("has no declared shape")
+                .help(format!("give its numbers: --input {}=file.npy", info.name.escape_debug())));
+        };
+        let rank = declared.len();
+        let mut extents = Vec::with_capacity(rank);
+        for (axis, dimension) in declared.iter().enumerate() {
+            if let Some(fixed) = fixed(dimension) {
+                extents.push(fixed as i64);
+                continue;
+            }
+            let place = format!("{}.{axis}", info.name);
+            let name = name_of(dimension).unwrap_or(&place);
+            self.free.insert(name.to_owned());
+            let asked = self.ask(name).or_else(|| self.ask(&place));
+            let asked = asked.or_else(|| if axis == 0 { self.ask("batch") } else { None });
+            let extent = asked
+                .or_else(|| self.bound.get(name).copied())
+                .unwrap_or_else(|| usual(name, axis, rank));
+            self.bound.insert(name.to_owned(), extent);
+            extents.push(i64::try_from(extent).unwrap_or(i64::MAX));
+        }
+        tensors::shape(&extents)
+    }
+
+    /// A size for a dimension that there is not is a mistake.
+    fn all_used(&self) -> Result<(), OnnxError> {
+        let unused = self.asked.iter().find(|(name, _)| !self.used.contains(name.as_str()));
+        let Some((name, _)) = unused else {
+            return Ok(());
+        };
+        let free: Vec<String> = self.free.iter().map(|name| quoted(name)).collect();
+        let help = if free.is_empty() {
+            "every dimension of its inputs is fixed in the file, or by given data".into()
+        } else {
+            format!("its free dimensions are {}", free.join(", "))
+        };
+        Err(OnnxError::new(format!("has no free dimension {}", quoted(name))).help(help))
+    }
+}
+
+fn shown(dimension: &Dimension) -> String {
+    match (fixed(dimension), name_of(dimension)) {
+        (Some(extent), _) => extent.to_string(),
+        (None, Some(name)) => name.escape_debug().to_string(),
+        (None, None) => "?".into(),
+    }
+}
+
+/// The usual extent of a free dimension, by its name, else by its place.
+fn usual(name: &str, axis: usize, rank: usize) -> usize {
+    let lower = name.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    match () {
+        () if says(&["batch"]) => BATCH,
+        () if says(&["seq", "len", "time", "token"]) => LENGTH,
+        () if says(&["height", "width"]) => SIDE,
+        () if axis == 0 => BATCH,
+        () if rank >= 4 && axis >= 2 => SIDE,
+        () => LENGTH,
+    }
+}
+
+/// What an input is drawn from: standard normal numbers, or whole numbers that index what they are
+/// used to look up in.
+fn draw(model: &Flat, analysis: &Analysis, info: &ValueInfo, kind: Kind) -> Synthetic {
+    let lower = info.name.to_lowercase();
+    if kind == Kind::Bool || (kind == Kind::Int && lower.contains("mask")) {
+        return Synthetic::Constant { value: 1.0 };
+    }
+    match rows_looked_up(model, analysis, &info.name) {
+        Some(below) => Synthetic::Ids { below },
+        None if kind == Kind::Int => Synthetic::Ids { below: BELOW },
+        None => Synthetic::default(),
+    }
+}
+
+/// How many rows the smallest table has that an input indexes, or that it is compared with.
+fn rows_looked_up(model: &Flat, analysis: &Analysis, name: &str) -> Option<usize> {
+    let tensors: HashMap<&str, _> = model
+        .graph
+        .initializer
+        .iter()
+        .map(|tensor| (tensor.name.as_str(), tensor))
+        .collect();
+    let mut same: HashSet<&str> = HashSet::from([name]);
+    let mut rows: Option<usize> = None;
+    let mut at_most = |found: Option<usize>| {
+        if let Some(found) = found.filter(|&found| found > 0) {
+            rows = Some(rows.map_or(found, |rows| rows.min(found)));
+        }
+    };
+    for (node, _) in model.nodes.iter().zip(&analysis.live).filter(|(_, live)| **live) {
+        let message = &node.message;
+        let input = |index: usize| message.input.get(index).map(String::as_str);
+        let reads = |index: usize| input(index).is_some_and(|name| same.contains(name));
+        match &message.op_type[..] {
+            "Gather" if reads(1) => at_most(input(0).and_then(|table| {
+                let axis = node.attribute("axis").map_or(0, |axis| axis.i);
+                let extent = tensors.get(table)?.dims.get(usize::try_from(axis).ok()?)?;
+                usize::try_from(*extent).ok()
+            })),
+            "OneHot" if reads(0) => at_most(input(1).and_then(|depth| {
+                let tensor = tensors::read(tensors.get(depth)?, std::path::Path::new("")).ok()?;
+                let wide = tensor.wide();
+                wide.data().first().map(|&depth| depth as usize)
+            })),
+            "Equal" if reads(0) || reads(1) => {
+                let other = if reads(0) { 1 } else { 0 };
+                at_most(input(other).and_then(|table| {
+                    let tensor = tensors::read(tensors.get(table)?, std::path::Path::new(""));
+                    let wide = tensor.ok()?.wide();
+                    let largest = wide.data().iter().fold(0.0f64, |a, &b| a.max(b));
+                    (wide.data().len() > 1).then_some(largest as usize + 1)
+                }));
+            }
+            "Cast" | "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" | "Transpose" | "Flatten"
+            | "Expand" | "Slice" | "Concat"
+                if reads(0) =>
+            {
+                same.extend(message.output.first().map(String::as_str));
+            }
+            _ => {}
+        }
+    }
+    rows
+}

@@ -1,0 +1,31 @@
+//! ONNX models.
+//!
+//! The way from file to graph: `reader.rs` reads a file in bounded memory into the messages of
+//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls; `analysis.rs`
+//! finds the nodes that matter and the tensors that are trained; `inputs.rs` and `loss.rs` choose
+//! what is fed and what is differentiated; `session.rs` walks the nodes, computes at once what is
+//! known and hands the rest to the converters of `convert/`, one row an operator; `layers.rs` gives
+//! the nodes to layers with the names the user knows.
+
+mod analysis;
+mod convert;
+mod error;
+mod inputs;
+mod layers;
+mod loss;
+mod messages;
+mod model;
+mod network;
+mod options;
+mod reader;
+mod reinit;
+mod session;
+mod tensors;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use convert::{OnnxOp, coverage};
+pub use error::OnnxError;
+pub use network::OnnxNetwork;
+pub use options::{OnnxLoss, OnnxOptions, OnnxTarget};

@@ -1,0 +1,235 @@
+//! A model made ready to be walked: functions that the file defines are put in place of their
+//! calls, and every node knows which version of its operator is meant.
+
+use super::error::{OnnxError, quoted};
+use super::messages::{Attribute, Function, Graph, Model, Node as Message, OperatorSet};
+use std::collections::HashMap;
+
+/// The most nodes, those of the functions called counted each time.
+const MOST_NODES: usize = 1_000_000;
+/// Functions that call functions …
+const DEEPEST_CALL: usize = 30;
+
+/// A node with the version of its operator.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub message: Message,
+    /// Version of the domain's operators.
+    pub opset: i64,
+    /// Its place in the file, from 0.
+    pub position: usize,
+}
+
+impl Node {
+    /// The node in words, for messages.
+    pub fn place(&self) -> String {
+        let op = self.message.op_type.escape_debug();
+        match &self.message.name[..] {
+            "" => format!("{op} (node {})", self.position),
+            name => format!("{op} {}", quoted(name)),
+        }
+    }
+
+    /// Is it one of ONNX's own?
+    pub fn is_standard(&self) -> bool {
+        is_standard(&self.message.domain)
+    }
+
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        let attributes = &self.message.attribute;
+        attributes.iter().find(|attribute| attribute.name == name)
+    }
+}
+
+fn is_standard(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+/// The graph of a model, flat.
+#[derive(Debug)]
+pub(super) struct Flat {
+    pub nodes: Vec<Node>,
+    pub graph: Graph,
+}
+
+/// Puts the functions in.
+pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
+    let versions = versions(&model.opset_import);
+    let mut graph = model.graph.unwrap_or_default();
+    let nodes = std::mem::take(&mut graph.node);
+    let mut functions = HashMap::new();
+    for function in &model.functions {
+        let key = (function.domain.as_str(), function.name.as_str());
+        functions.insert(key, function);
+    }
+    let mut inliner = Inliner {
+        functions,
+        out: Vec::new(),
+        calls: 0,
+    };
+    for (position, node) in nodes.into_iter().enumerate() {
+        inliner.add(node, &versions, position, 0)?;
+    }
+    let nodes = inliner.out;
+    Ok(Flat { nodes, graph })
+}
+
+fn versions(sets: &[OperatorSet]) -> HashMap<String, i64> {
+    let domain = |set: &OperatorSet| {
+        if is_standard(&set.domain) {
+            String::new()
+        } else {
+            set.domain.clone()
+        }
+    };
+    sets.iter().map(|set| (domain(set), set.version)).collect()
+}
+
+struct Inliner<'m> {
+    functions: HashMap<(&'m str, &'m str), &'m Function>,
+    out: Vec<Node>,
+    calls: usize,
+}
+
+impl Inliner<'_> {
+    fn add(
+        &mut self,
+        node: Message,
+        versions: &HashMap<String, i64>,
+        position: usize,
+        depth: usize,
+    ) -> Result<(), OnnxError> {
+        let key = (node.domain.as_str(), node.op_type.as_str());
+        let Some(&function) = self.functions.get(&key) else {
+            if self.out.len() >= MOST_NODES {
+                return Err(OnnxError::new(format!("has more than {MOST_NODES} nodes")));
+            }
+            let domain = if is_standard(&node.domain) {
+                ""
+            } else {
+                &node.domain
+            };
+            let opset = versions.get(domain).copied().unwrap_or(1);
+            self.out.push(Node {
+                message: node,
+                opset,
+                position,
+            });
+            return Ok(());
+        };
+        self.calls += 1;
+        if depth >= DEEPEST_CALL || self.calls > MOST_NODES {
+            return Err(OnnxError::new(format!(
+                "function {} is called more than {DEEPEST_CALL} deep",
+                quoted(&function.name)
+            )));
+        }
+        let stem = if node.name.is_empty() {
+            format!("{}_{}", node.op_type, self.calls)
+        } else {
+            node.name.clone()
+        };
+        let mut names: HashMap<String, String> = HashMap::new();
+        let outside = |given: &[String], index: usize| given.get(index).cloned();
+        for (index, name) in function.input.iter().enumerate() {
+            names.insert(
+                name.clone(),
+                outside(&node.input, index).unwrap_or_default(),
+            );
+        }
+        for (index, name) in function.output.iter().enumerate() {
+            let given = outside(&node.output, index).filter(|name| !name.is_empty());
+            names.insert(
+                name.clone(),
+                given.unwrap_or_else(|| format!("{stem}/{name}")),
+            );
+        }
+        let own = versions_of(function, versions);
+        for inner in &function.node {
+            for output in &inner.output {
+                let renamed = || format!("{stem}/{}#{}", output, self.calls);
+                names.entry(output.clone()).or_insert_with(renamed);
+            }
+        }
+        for inner in &function.node {
+            let mut inner = inner.clone();
+            if !inner.name.is_empty() {
+                inner.name = format!("{stem}/{}", inner.name);
+            }
+            rename(&mut inner, &names);
+            inner.output.iter_mut().for_each(|name| {
+                if let Some(new) = names.get(name.as_str()) {
+                    name.clone_from(new);
+                }
+            });
+            substitute(&mut inner, &node.attribute, &function.attribute_proto);
+            self.add(inner, &own, position, depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+fn versions_of(function: &Function, outer: &HashMap<String, i64>) -> HashMap<String, i64> {
+    let mut own = outer.clone();
+    own.extend(versions(&function.opset_import));
+    own
+}
+
+/// The inputs of a node, and what graphs in its attributes take from outside, by new names.
+fn rename(node: &mut Message, names: &HashMap<String, String>) {
+    for input in &mut node.input {
+        if let Some(new) = names.get(input.as_str()) {
+            input.clone_from(new);
+        }
+    }
+    for attribute in &mut node.attribute {
+        if let Some(graph) = &mut attribute.g {
+            graph.node.iter_mut().for_each(|node| rename(node, names));
+            for output in &mut graph.output {
+                if let Some(new) = names.get(output.name.as_str()) {
+                    output.name.clone_from(new);
+                }
+            }
+        }
+    }
+}
+
+/// Attributes that stand for those of the call.
+fn substitute(node: &mut Message, given: &[Attribute], defaults: &[Attribute]) {
+    let found = |name: &str| {
+        let mut all = given.iter().chain(defaults);
+        all.find(|attribute| attribute.name == name)
+    };
+    node.attribute.retain_mut(|attribute| {
+        if attribute.ref_attr_name.is_empty() {
+            if let Some(graph) = &mut attribute.g {
+                for inner in &mut graph.node {
+                    substitute(inner, given, defaults);
+                }
+            }
+            return true;
+        }
+        let Some(value) = found(&attribute.ref_attr_name) else {
+            return false;
+        };
+        let name = std::mem::take(&mut attribute.name);
+        *attribute = value.clone();
+        attribute.name = name;
+        true
+    });
+}
+
+/// Every value that a node reads, graphs in its attributes included.
+pub(super) fn reads(node: &Message, visit: &mut dyn FnMut(&str)) {
+    for input in node.input.iter().filter(|input| !input.is_empty()) {
+        visit(input);
+    }
+    for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+        for node in &graph.node {
+            reads(node, visit);
+        }
+        for output in &graph.output {
+            visit(&output.name);
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! A model as a network to be checked.
+
+use super::analysis::{Analysis, analyse};
+use super::convert::is_supported;
+use super::error::{OnnxError, quoted};
+use super::inputs::{self, InputPlan};
+use super::loss::{self, Decided, Judged, TargetPlan};
+use super::model::{Flat, flatten};
+use super::options::{OnnxLoss, OnnxOptions, OnnxTarget};
+use super::reader;
+use super::reinit;
+use super::session::{Fault, Session};
+use super::tensors::Kind;
+use super::value::{Operand, Source};
+use crate::data::read_arrays;
+use crate::graph::{CotangentKind, Graph, Objective, Origin};
+use crate::import::spec::{Dtype, Optimiser, default_limit};
+use crate::import::{ImportError, Subject};
+use crate::init::Initialiser;
+use crate::num::{Shape, Tensor};
+use crate::ops::{Attribute, Attributes, Mode, find_op};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A model read from an ONNX file, ready to be built and run.
+#[derive(Clone, Debug)]
+pub struct OnnxNetwork {
+    path: PathBuf,
+    graph: Graph,
+    inputs: Vec<InputPlan>,
+    target: Option<TargetPlan>,
+    decided: Decided,
+    draws: Vec<reinit::Draw>,
+    notes: Vec<String>,
+    seeds: Vec<u64>,
+    dtype: Dtype,
+    mode: Mode,
+    batch: usize,
+}
+
+impl OnnxNetwork {
+    /// Reads a model and chooses what the options leave open.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has operators that are not known, or an option does not fit it.
+    pub fn read(path: &Path, options: &OnnxOptions) -> Result<Self, OnnxError> {
+        let limit = options.max_memory.unwrap_or_else(default_limit);
+        let prepare = || {
+            let model = flatten(reader::read(path, limit)?)?;
+            prepare(path, &model, options, limit)
+        };
+        prepare().map_err(|error: OnnxError| error.in_file(path))
+    }
+}
+
+impl Subject for OnnxNetwork {
+    fn title(&self) -> String {
+        let stem = self.path.file_stem();
+        stem.map_or_else(
+            || "network".into(),
+            |stem| stem.to_string_lossy().into_owned(),
+        )
+    }
+
+    fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch
+    }
+
+    fn objective(&self) -> String {
+        self.decided.words().into()
+    }
+
+    fn optimiser(&self) -> Option<&Optimiser> {
+        None
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn build(&self, seed: u64) -> Result<Graph, ImportError> {
+        let mut graph = self.graph.clone();
+        reinit::draw(&mut graph, &self.draws, seed);
+        Ok(graph)
+    }
+
+    fn batch(&self, seed: u64) -> Result<Vec<Tensor<f64>>, ImportError> {
+        let inputs = self.inputs.iter().map(|input| input.draw(seed));
+        let target = self.target.iter().map(|target| target.draw(seed));
+        Ok(inputs.chain(target).collect())
+    }
+}
+
+fn prepare(
+    path: &Path,
+    model: &Flat,
+    options: &OnnxOptions,
+    limit: u64,
+) -> Result<OnnxNetwork, OnnxError> {
+    let judged = choose_output(model, options)?;
+    let analysis = analyse(model, &[&judged.value]);
+    check_operators(model, &analysis)?;
+    let mut read: HashSet<&str> = HashSet::from([judged.value.as_str()]);
+    for (node, _) in model.nodes.iter().zip(&analysis.live).filter(|(_, live)| **live) {
+        collect_reads(&node.message, &mut read);
+    }
+    let given = inputs::given(options, limit)?;
+    let plans = inputs::plan(model, &analysis, &read, options, &given)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut session = Session::new(model, &analysis, folder, limit);
+    for plan in &plans {
+        session.charge(plan.shape.element_count() as u128 * 16)?;
+        session.reserve(&plan.name);
+        let value = session
+            .builder
+            .input(plan.name.clone(), plan.shape.clone())
+            .map_err(|error| OnnxError::new(error.to_string()))?;
+        session.layers.is_input(value);
+        let operand = Operand {
+            kind: plan.kind,
+            shape: plan.shape.clone(),
+            source: Source::Value(value),
+        };
+        session.define(&plan.name, operand);
+    }
+    session.read_initialisers(&read)?;
+    session.convert_all()?;
+    session.need(&judged.value)?;
+    finish(path, session, plans, &judged, options, &given)
+}
+
+fn collect_reads<'m>(node: &'m super::messages::Node, read: &mut HashSet<&'m str>) {
+    read.extend(node.input.iter().map(String::as_str));
+    for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+        read.extend(graph.output.iter().map(|output| output.name.as_str()));
+        graph.node.iter().for_each(|node| collect_reads(node, read));
+    }
+}
+
+fn choose_output(model: &Flat, options: &OnnxOptions) -> Result<Judged, OnnxError> {
+    let made_by: HashMap<&str, usize> = model
+        .nodes
+        .iter()
+        .enumerate()
+        .flat_map(|(index, node)| {
+            let outputs = node.message.output.iter();
+            outputs.map(move |name| (name.as_str(), index))
+        })
+        .collect();
+    let outputs = || model.graph.output.iter().map(|info| info.name.as_str());
+    let name = match &options.output {
+        Some(asked) if made_by.contains_key(asked.as_str()) => asked.as_str(),
+        Some(asked) => {
+            let names: Vec<String> = outputs().map(quoted).collect();
+            return Err(OnnxError::new(format!("makes no value {}", quoted(asked)))
+                .help(format!("its outputs are {}", names.join(", "))));
+        }
+        None => outputs()
+            .next()
+            .ok_or_else(|| OnnxError::new("has no output"))?,
+    };
+    if !made_by.contains_key(name) {
+        return Err(OnnxError::new(format!(
+            "no node makes its output {}",
+            quoted(name)
+        )));
+    }
+    Ok(loss::judged(model, &made_by, name, options.loss))
+}
+
+/// Every operator that is not known, with the nodes, in one message.
+fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), OnnxError> {
+    const MOST_NODES: usize = 3;
+    const MOST_OPERATORS: usize = 40;
+    let mut unknown: Vec<(String, Vec<String>)> = Vec::new();
+    let mut visit = |message: &super::messages::Node, place: String| {
+        let standard = matches!(&message.domain[..], "" | "ai.onnx");
+        if is_supported(standard, &message.op_type) {
+            return;
+        }
+        let op = if standard {
+            message.op_type.clone()
+        } else {
+            format!("{}.{}", message.domain, message.op_type)
+        };
+        match unknown.iter_mut().find(|(known, _)| *known == op) {
+            Some((_, places)) => places.push(place),
+            None => unknown.push((op, vec![place])),
+        }
+    };
+    for (node, _) in model.nodes.iter().zip(&analysis.live).filter(|(_, live)| **live) {
+        visit_all(&node.message, &node.place(), &mut visit);
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let listed: Vec<String> = unknown
+        .iter()
+        .take(MOST_OPERATORS)
+        .map(|(op, places)| {
+            let shown: Vec<&str> = places.iter().take(MOST_NODES).map(String::as_str).collect();
+            let more = places.len().saturating_sub(MOST_NODES);
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            format!("{} ({}{more})", op.escape_debug(), shown.join(", "))
+        })
+        .collect();
+    let rest = unknown.len().saturating_sub(MOST_OPERATORS);
+    let rest = if rest > 0 {
+        format!("; and {rest} more")
+    } else {
+        String::new()
+    };
+    let quantised = unknown
+        .iter()
+        .any(|(op, _)| op.contains("Quantize") || op.ends_with("Integer"));
+    let help = if quantised {
+        "the model is quantised, and rounding has no gradient: export the float model"
+    } else {
+        "`gradprobe ops` lists what there is; --output judges a value before them"
+    };
+    Err(OnnxError::new(format!(
+        "operators that are not supported: {}{rest}",
+        listed.join("; ")
+    ))
+    .help(help))
+}
+
+fn visit_all(
+    message: &super::messages::Node,
+    place: &str,
+    visit: &mut dyn FnMut(&super::messages::Node, String),
+) {
+    visit(message, place.to_owned());
+    for graph in message.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+        for inner in &graph.node {
+            let place = format!("in {place}");
+            visit_all(inner, &place, visit);
+        }
+    }
+}
+
+fn finish(
+    path: &Path,
+    mut session: Session<'_>,
+    inputs: Vec<InputPlan>,
+    judged: &Judged,
+    options: &OnnxOptions,
+    given: &HashMap<String, Arc<Tensor<f64>>>,
+) -> Result<OnnxNetwork, OnnxError> {
+    let output = session
+        .find(&judged.value)
+        .ok_or_else(|| OnnxError::new(format!("nothing makes {}", quoted(&judged.value))))?;
+    loss::check_kind(output.kind, &judged.output)?;
+    let Source::Value(value) = output.source else {
+        return Err(OnnxError::new(format!(
+            "output {} does not depend on the inputs",
+            quoted(&judged.output)
+        )));
+    };
+    let reads_tokens = inputs.iter().any(|input| input.kind == Kind::Int);
+    let decided = loss::decide(options.loss, judged, &output.shape, reads_tokens)?;
+    session.builder.end_layer();
+    let mut target = None;
+    let objective = match decided.op() {
+        Some(op) => {
+            let read = match &options.target {
+                OnnxTarget::File(file) => Some(target_of(file, options)?),
+                _ => given.get("target").cloned(),
+            };
+            let plan = TargetPlan::new(decided, &output.shape, &options.target, read.as_ref())?;
+            let loss = add_loss(&mut session, op, decided, &output, &plan.shape);
+            target = Some(plan);
+            Objective::Loss(loss.map_err(|fault| match fault {
+                Fault::Message(message) => OnnxError::new(message),
+                Fault::Op(error) => OnnxError::new(format!("loss: {error}")),
+                Fault::Graph(error) => OnnxError::new(error.to_string()),
+                Fault::Placed(error) => error,
+            })?)
+        }
+        None if decided == Decided::Output => Objective::Output(value, CotangentKind::Ones),
+        None => Objective::Output(value, CotangentKind::Random),
+    };
+    let notes = notes(&session, &inputs, judged, decided, target.as_ref(), &output.shape, options);
+    let weights = std::mem::take(&mut session.weights);
+    let graph = session
+        .builder
+        .finish(value, objective)
+        .map_err(|error| OnnxError::new(error.to_string()))?;
+    if graph.trainable_count() == 0 {
+        return Err(OnnxError::new(format!(
+            "output {} depends on no weight: there is nothing to judge",
+            quoted(&judged.output)
+        )));
+    }
+    let draws = match options.reinit {
+        Some(initialiser) => reinit::plan(&graph, &weights, initialiser),
+        None => Vec::new(),
+    };
+    let seeds = match (&options.seeds[..], options.reinit) {
+        ([], Some(_)) => vec![0, 1, 2],
+        ([], None) => vec![0],
+        (seeds, _) => seeds.to_vec(),
+    };
+    let batch = inputs.first().and_then(|input| input.shape.first().copied());
+    Ok(OnnxNetwork {
+        path: path.to_path_buf(),
+        graph,
+        target,
+        decided,
+        draws,
+        notes,
+        seeds,
+        dtype: options.dtype,
+        mode: options.mode,
+        batch: batch.unwrap_or(1),
+        inputs,
+    })
+}
+
+/// The array of a target's file.
+fn target_of(file: &Path, options: &OnnxOptions) -> Result<Arc<Tensor<f64>>, OnnxError> {
+    let limit = options.max_memory.unwrap_or_else(default_limit);
+    let mut arrays =
+        read_arrays(file, limit).map_err(|error| OnnxError::new(error.to_string()))?;
+    let at = arrays.iter().position(|array| array.name == "target");
+    match at {
+        Some(at) => Ok(Arc::new(arrays.swap_remove(at).tensor)),
+        None if arrays.len() == 1 => Ok(Arc::new(arrays.swap_remove(0).tensor)),
+        None => {
+            let file = file.display().to_string();
+            let file = file.escape_debug();
+            Err(OnnxError::new(format!("`{file}` has no array `target`")))
+        }
+    }
+}
+
+fn add_loss(
+    session: &mut Session<'_>,
+    op: &str,
+    decided: Decided,
+    output: &Operand,
+    target: &Shape,
+) -> Result<crate::graph::ValueId, Fault> {
+    let make = |op: &str, attributes: &Attributes| {
+        let entry = find_op(op).ok_or_else(|| Fault::from(format!("the engine has no op {op}")))?;
+        Ok::<_, Fault>(Arc::from((entry.from_attributes)(attributes)?))
+    };
+    let mut value = session.value(output)?;
+    if decided == Decided::CrossEntropy(true) {
+        let axis = [("axis".to_owned(), Attribute::Int(2))].into_iter().collect();
+        let name = session.free_name("tokens");
+        let flatten = make("Flatten", &axis)?;
+        value = session
+            .builder
+            .node_with(name, flatten, &[value], None, Origin::default())?[0];
+    }
+    let name = session.free_name("target");
+    let target = session.builder.input(name, target.clone())?;
+    let name = session.free_name("loss");
+    let loss = make(op, &Attributes::new())?;
+    let outputs = session
+        .builder
+        .node_with(name, loss, &[value, target], None, Origin::default())?;
+    Ok(outputs[0])
+}
+
+/// What was chosen, in sentences.
+fn notes(
+    session: &Session<'_>,
+    inputs: &[InputPlan],
+    judged: &Judged,
+    decided: Decided,
+    target: Option<&TargetPlan>,
+    shape: &Shape,
+    options: &OnnxOptions,
+) -> Vec<String> {
+    const MOST_INPUTS: usize = 8;
+    let mut notes = Vec::new();
+    let listed: Vec<String> = inputs.iter().take(MOST_INPUTS).map(InputPlan::about).collect();
+    let drawn = inputs.iter().any(|input| !input.is_given());
+    let more = inputs.len().saturating_sub(MOST_INPUTS);
+    notes.push(format!(
+        "inputs: {}{}{}",
+        listed.join(", "),
+        if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        },
+        if drawn { " (--input, --data, --dim)" } else { "" },
+    ));
+    let of = match judged.absorbed {
+        Some(op) => format!(
+            "what the {op} before output {} reads, shape {shape}",
+            quoted(&judged.output)
+        ),
+        None => format!("output {}, shape {shape}", quoted(&judged.output)),
+    };
+    let chosen = if options.loss == OnnxLoss::Auto {
+        " (--loss, --target, --output)"
+    } else {
+        ""
+    };
+    notes.push(match target {
+        Some(target) => format!("loss: {} of {of}, against {}{chosen}", decided.words(), target.about()),
+        None => format!("differentiated: {of}{chosen}"),
+    });
+    let inference = session.counts.get("batch-norm in inference form").copied();
+    if let Some(count) = inference {
+        notes.push(match options.mode {
+            Mode::Train => format!(
+                "batch norm: {count} in inference form, run on batch statistics as in training \
+                 (--mode eval uses the running ones)"
+            ),
+            Mode::Eval => format!("batch norm: {count}, run on their running statistics"),
+        });
+    }
+    if let Some(count) = session.counts.get("dropout") {
+        notes.push(format!("dropout: {count}, taken as the identity"));
+    }
+    if let Some(initialiser) = options.reinit {
+        notes.push(format!("weights: drawn anew, {}", name_of(initialiser)));
+    }
+    notes
+}
+
+fn name_of(initialiser: Initialiser) -> &'static str {
+    initialiser.name()
+}
+

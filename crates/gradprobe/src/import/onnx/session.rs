@@ -1,0 +1,567 @@
+//! A conversion in progress: names and what they stand for, the graph so far, weights, layers.
+//!
+//! A node whose inputs are all known is computed at once by the engine's own ops in double
+//! precision, in which whole numbers below 2^53 are exact: that is how shape arithmetic is folded.
+
+use super::analysis::Analysis;
+use super::convert;
+use super::error::{OnnxError, quoted};
+use super::layers::Layers;
+use super::messages::Graph;
+use super::model::{Flat, Node};
+use super::tensors::{self, Kind, Stored};
+use super::value::{Operand, Source};
+use crate::graph::{GraphBuilder, GraphError, Origin, ParameterData, ValueId};
+use crate::import::spec::shown_bytes;
+use crate::num::{Shape, Tensor};
+use crate::ops::{Context, Op, OpError, Role, apply};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// How a weight is used, which says how to draw a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A matrix \[in, out\], or with `true` \[out, in\].
+    Matrix(bool),
+    /// A kernel, with the groups of its convolution.
+    Kernel(usize),
+    /// A factor: a normalisation's scale.
+    Scale,
+    /// Added, beside a weight with so many inputs a unit.
+    Shift(usize),
+    /// Rows looked up by index.
+    Table,
+    /// \[directions, gates · hidden, inputs\], or biases, of a recurrent layer with so many units.
+    Recurrent(usize),
+}
+
+/// A tensor of the file.
+#[derive(Debug)]
+pub(super) struct Weight {
+    pub name: String,
+    pub stored: Stored,
+    pub trained: bool,
+    /// The parameter it became.
+    pub value: Option<ValueId>,
+    pub usage: Option<Use>,
+}
+
+/// Why a node is not converted.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// In words.
+    Message(String),
+    /// An op's refusal.
+    Op(OpError),
+    /// The graph's refusal.
+    Graph(GraphError),
+    /// Already with its place.
+    Placed(OnnxError),
+}
+
+impl From<OpError> for Fault {
+    fn from(error: OpError) -> Self {
+        Self::Op(error)
+    }
+}
+impl From<GraphError> for Fault {
+    fn from(error: GraphError) -> Self {
+        Self::Graph(error)
+    }
+}
+impl From<OnnxError> for Fault {
+    fn from(error: OnnxError) -> Self {
+        Self::Placed(error)
+    }
+}
+impl From<String> for Fault {
+    fn from(message: String) -> Self {
+        Self::Message(message)
+    }
+}
+impl From<&str> for Fault {
+    fn from(message: &str) -> Self {
+        Self::Message(message.into())
+    }
+}
+
+impl Fault {
+    fn at(self, node: &Node) -> OnnxError {
+        match self {
+            Self::Message(message) => OnnxError::new(message).at(node.place()),
+            Self::Op(error) => OnnxError::new(error.to_string()).at(node.place()),
+            Self::Graph(GraphError::Node { op, source, .. }) => {
+                let same = op == node.message.op_type;
+                let message = if same {
+                    source.to_string()
+                } else {
+                    format!("{op}: {source}")
+                };
+                OnnxError::new(message).at(node.place())
+            }
+            Self::Graph(error) => OnnxError::new(error.to_string()).at(node.place()),
+            Self::Placed(error) => error.at(node.place()),
+        }
+    }
+}
+
+/// The most elements that are computed in advance, all nodes together.
+const MOST_FOLDED: usize = 1 << 27;
+/// The most nodes of the engine's graph.
+const MOST_NODES: usize = 2_000_000;
+/// Bodies in bodies.
+const DEEPEST: usize = 20;
+
+/// A conversion in progress.
+pub(super) struct Session<'m> {
+    pub model: &'m Flat,
+    pub analysis: &'m Analysis,
+    pub folder: &'m Path,
+    pub builder: GraphBuilder,
+    pub weights: Vec<Weight>,
+    pub layers: Layers,
+    /// How many nodes of each kind the report speaks of.
+    pub counts: HashMap<&'static str, usize>,
+    scopes: Vec<HashMap<String, Operand>>,
+    names: HashSet<String>,
+    node_name: String,
+    origin: Origin,
+    folded: usize,
+    emitted: usize,
+    bytes: u128,
+    limit: u64,
+}
+
+impl<'m> Session<'m> {
+    pub fn new(model: &'m Flat, analysis: &'m Analysis, folder: &'m Path, limit: u64) -> Self {
+        Self {
+            model,
+            analysis,
+            folder,
+            builder: GraphBuilder::new(),
+            weights: Vec::new(),
+            layers: Layers::default(),
+            counts: HashMap::new(),
+            scopes: vec![HashMap::new()],
+            names: HashSet::new(),
+            node_name: String::new(),
+            origin: Origin::default(),
+            folded: 0,
+            emitted: 0,
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// Gives a name a meaning, in the innermost scope.
+    pub fn define(&mut self, name: &str, operand: Operand) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(name.to_owned(), operand);
+        }
+    }
+
+    /// What a name stands for.
+    pub fn find(&self, name: &str) -> Option<Operand> {
+        let mut scopes = self.scopes.iter().rev();
+        scopes.find_map(|scope| scope.get(name)).cloned()
+    }
+
+    /// Counts something that the report speaks of.
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// Reads the file's initialisers that live nodes or the outputs read.
+    pub fn read_initialisers(&mut self, wanted: &HashSet<&str>) -> Result<(), OnnxError> {
+        let model = self.model;
+        for tensor in &model.graph.initializer {
+            if !wanted.contains(tensor.name.as_str()) {
+                continue;
+            }
+            let trained = self.analysis.trained.contains(&tensor.name);
+            let stored = tensors::read(tensor, self.folder)?;
+            let operand = self.tensor(&tensor.name, stored, trained)?;
+            self.define(&tensor.name, operand);
+        }
+        Ok(())
+    }
+
+    /// A tensor of the file as an operand.
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        stored: Stored,
+        trained: bool,
+    ) -> Result<Operand, OnnxError> {
+        let (kind, shape) = (stored.kind, stored.shape().clone());
+        let finite = || match &stored.data {
+            ParameterData::F32(tensor) => tensor.data().iter().all(|x| x.is_finite()),
+            ParameterData::F64(tensor) => tensor.data().iter().all(|x| x.is_finite()),
+        };
+        if trained && kind == Kind::Float && shape.element_count() > 0 && finite() {
+            self.charge(shape.element_count() as u128 * 8)?;
+            self.weights.push(Weight {
+                name: name.to_owned(),
+                stored,
+                trained: true,
+                value: None,
+                usage: None,
+            });
+            let source = Source::Weight(self.weights.len() - 1);
+            return Ok(Operand {
+                kind,
+                shape,
+                source,
+            });
+        }
+        self.charge(shape.element_count() as u128 * 8)?;
+        let source = Source::Known(stored.wide());
+        Ok(Operand {
+            kind,
+            shape,
+            source,
+        })
+    }
+
+    /// Counts memory.
+    pub fn charge(&mut self, bytes: u128) -> Result<(), OnnxError> {
+        self.bytes += bytes;
+        if self.bytes > u128::from(self.limit) {
+            return Err(OnnxError::new(format!(
+                "needs more than the {} of memory that are allowed",
+                shown_bytes(u128::from(self.limit))
+            ))
+            .help("lower --dim, or raise --max-memory"));
+        }
+        Ok(())
+    }
+
+    /// Converts every live node; those of weights alone when they are needed.
+    pub fn convert_all(&mut self) -> Result<(), OnnxError> {
+        for index in 0..self.model.nodes.len() {
+            if self.analysis.live[index] && !self.analysis.weights_only[index] {
+                self.convert_with_needs(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts the node that makes a value, and those that it needs, if that was not done.
+    pub fn need(&mut self, name: &str) -> Result<(), OnnxError> {
+        match self.analysis.made_by.get(name) {
+            Some(&index) if self.find(name).is_none() => self.convert_with_needs(index),
+            _ => Ok(()),
+        }
+    }
+
+    fn convert_with_needs(&mut self, index: usize) -> Result<(), OnnxError> {
+        let (model, analysis) = (self.model, self.analysis);
+        // (node, were its needs looked at?)
+        let mut stack = vec![(index, false)];
+        let mut open = HashSet::new();
+        while let Some((index, looked)) = stack.pop() {
+            let node = &model.nodes[index];
+            let mut outputs = node.message.output.iter();
+            if outputs.any(|name| !name.is_empty() && self.find(name).is_some()) {
+                continue;
+            }
+            if looked {
+                open.remove(&index);
+                self.convert_node(node)?;
+                continue;
+            }
+            if !open.insert(index) {
+                let message = "reads what is made of its own output";
+                return Err(OnnxError::new(message).at(node.place()));
+            }
+            stack.push((index, true));
+            let mut needs = Vec::new();
+            super::model::reads(&node.message, &mut |name| {
+                if let Some(&maker) = analysis.made_by.get(name) {
+                    needs.push((name.to_owned(), maker));
+                }
+            });
+            for (name, maker) in needs.into_iter().rev() {
+                if self.find(&name).is_none() {
+                    stack.push((maker, false));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_node(&mut self, node: &Node) -> Result<(), OnnxError> {
+        let result = self.try_convert(node);
+        result.map_err(|fault| fault.at(node))
+    }
+
+    fn try_convert(&mut self, node: &Node) -> Result<(), Fault> {
+        let mut inputs = Vec::with_capacity(node.message.input.len());
+        for name in &node.message.input {
+            inputs.push(match &name[..] {
+                "" => None,
+                name => Some(self.find(name).ok_or_else(|| {
+                    format!("reads {}, which nothing makes", quoted(name))
+                })?),
+            });
+        }
+        self.node_name = match &node.message.name[..] {
+            "" => node
+                .message
+                .output
+                .iter()
+                .find(|name| !name.is_empty())
+                .unwrap_or(&node.message.op_type)
+                .clone(),
+            name => name.to_owned(),
+        };
+        self.origin = Origin {
+            place: node.place(),
+            span: None,
+        };
+        if convert::is_control_flow(node) {
+            self.builder.end_layer();
+        } else {
+            let weights = &self.weights;
+            let name = |weight: usize| weights[weight].name.clone();
+            let reduced = node.message.input.first();
+            let readers = reduced.and_then(|name| self.analysis.readers.get(name));
+            let is_statistic =
+                node.message.op_type.starts_with("Reduce") && readers.is_some_and(|&n| n > 1);
+            self.layers
+                .enter(&mut self.builder, node, &inputs, &name, is_statistic)?;
+        }
+        let outputs = convert::convert(self, node, inputs)?;
+        for (index, name) in node.message.output.iter().enumerate() {
+            if name.is_empty() {
+                continue;
+            }
+            let operand = outputs.get(index).and_then(Option::as_ref).ok_or_else(|| {
+                format!("its output {} ({}) is not supported", index, quoted(name))
+            });
+            match operand {
+                Ok(operand) => {
+                    let operand = operand.clone();
+                    self.define(name, operand);
+                }
+                // Somebody who reads it will miss it.
+                Err(_) if index > 0 => {}
+                Err(message) => return Err(message.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts a body (of an If, say) whose inputs are given, and returns its outputs.
+    pub fn body(
+        &mut self,
+        body: &Graph,
+        opset: i64,
+        inputs: Vec<Operand>,
+    ) -> Result<Vec<Operand>, Fault> {
+        if self.scopes.len() > DEEPEST {
+            return Err(format!("bodies are nested more than {DEEPEST} deep").into());
+        }
+        self.scopes.push(HashMap::new());
+        let result = self.body_inside(body, opset, inputs);
+        self.scopes.pop();
+        result
+    }
+
+    fn body_inside(
+        &mut self,
+        body: &Graph,
+        opset: i64,
+        inputs: Vec<Operand>,
+    ) -> Result<Vec<Operand>, Fault> {
+        for tensor in &body.initializer {
+            let stored = tensors::read(tensor, self.folder)?;
+            let operand = self.tensor(&tensor.name, stored, false)?;
+            self.define(&tensor.name, operand);
+        }
+        for (info, operand) in body.input.iter().zip(inputs) {
+            self.define(&info.name, operand);
+        }
+        for (position, message) in body.node.iter().enumerate() {
+            let node = Node {
+                message: message.clone(),
+                opset,
+                position,
+            };
+            self.convert_node(&node)?;
+        }
+        let outputs = body.output.iter().map(|info| {
+            self.find(&info.name)
+                .ok_or_else(|| format!("its body makes no {}", quoted(&info.name)).into())
+        });
+        outputs.collect()
+    }
+
+    /// Applies an op: at once if all its inputs are known, else as a node of the graph.
+    pub fn emit(
+        &mut self,
+        op: Arc<dyn Op>,
+        inputs: &[Operand],
+        role: Option<Role>,
+    ) -> Result<Vec<Operand>, Fault> {
+        let kind = match op.name() {
+            "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or"
+            | "Not" | "IsNaN" => Kind::Bool,
+            "Where" => inputs.get(1).map_or(Kind::Float, |input| input.kind),
+            _ => inputs.first().map_or(Kind::Float, |input| input.kind),
+        };
+        let known: Option<Vec<Tensor<f64>>> = inputs
+            .iter()
+            .map(|input| match &input.source {
+                Source::Known(tensor) => Some((**tensor).clone()),
+                _ => None,
+            })
+            .collect();
+        if let Some(known) = known {
+            return self.fold(&*op, kind, &known);
+        }
+        let mut values = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            values.push(self.value(input)?);
+        }
+        self.emitted += 1;
+        if self.emitted > MOST_NODES {
+            return Err(format!("the network has more than {MOST_NODES} nodes").into());
+        }
+        let name = self.free_name(&self.node_name.clone());
+        let kept = op.kept_outputs();
+        let outputs = self
+            .builder
+            .node_with(name, op, &values, role, self.origin.clone())?;
+        let mut bytes = 0;
+        let operands: Vec<Operand> = outputs
+            .into_iter()
+            .map(|value| {
+                let shape = self.builder.shape(value).clone();
+                // The signal and its cotangent, in single precision at least.
+                bytes += shape.element_count() as u128 * 8;
+                self.layers.made(value);
+                Operand {
+                    kind,
+                    shape,
+                    source: Source::Value(value),
+                }
+            })
+            .collect();
+        self.charge(bytes * (1 + kept as u128).min(2))?;
+        Ok(operands)
+    }
+
+    fn fold(
+        &mut self,
+        op: &dyn Op,
+        kind: Kind,
+        inputs: &[Tensor<f64>],
+    ) -> Result<Vec<Operand>, Fault> {
+        let shapes: Vec<&Shape> = inputs.iter().map(Tensor::shape).collect();
+        let outputs = op.infer(&shapes)?;
+        for shape in &outputs {
+            self.charge_folded(shape)?;
+        }
+        let visible = outputs.len() - op.kept_outputs();
+        let outputs = apply(op, &Context::default(), inputs)?;
+        let outputs = outputs.into_iter().take(visible);
+        Ok(outputs.map(|tensor| Operand::known(kind, tensor)).collect())
+    }
+
+    /// Counts elements that are computed in advance.
+    pub fn charge_folded(&mut self, shape: &Shape) -> Result<(), Fault> {
+        self.folded = self.folded.saturating_add(shape.element_count());
+        if self.folded > MOST_FOLDED {
+            return Err(format!(
+                "a constant of shape {shape}: more than {MOST_FOLDED} elements are computed in advance"
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// An operand as a value of the graph.
+    pub fn value(&mut self, operand: &Operand) -> Result<ValueId, Fault> {
+        match &operand.source {
+            Source::Value(value) => Ok(*value),
+            Source::Weight(index) => self.weight_value(*index),
+            Source::Known(tensor) => {
+                let name = format!("{}.constant", self.node_name);
+                let name = self.free_name(&name);
+                let data = ParameterData::F64(Arc::clone(tensor));
+                Ok(self.builder.parameter(name, data, false)?)
+            }
+        }
+    }
+
+    fn weight_value(&mut self, index: usize) -> Result<ValueId, Fault> {
+        if let Some(value) = self.weights[index].value {
+            return Ok(value);
+        }
+        let name = self.weights[index].name.clone();
+        let name = self.free_name(&name);
+        let weight = &self.weights[index];
+        let value = self
+            .builder
+            .parameter(name, weight.stored.data.clone(), weight.trained)?;
+        self.weights[index].value = Some(value);
+        Ok(value)
+    }
+
+    /// An operand that is not trained, whatever it is: running statistics.
+    pub fn frozen(&mut self, operand: &Operand) -> Operand {
+        if let Source::Weight(index) = operand.source
+            && self.weights[index].value.is_none()
+        {
+            self.weights[index].trained = false;
+        }
+        operand.clone()
+    }
+
+    /// The numbers of an operand, where they are in the file or follow from it.
+    pub fn numbers(&self, operand: &Operand) -> Option<Arc<Tensor<f64>>> {
+        match &operand.source {
+            Source::Known(tensor) => Some(Arc::clone(tensor)),
+            Source::Weight(index) => Some(self.weights[*index].stored.wide()),
+            Source::Value(_) => None,
+        }
+    }
+
+    /// Notes how a weight is used, also through what was made of it alone.
+    pub fn note_use(&mut self, operand: &Operand, usage: Use) {
+        let weights: Vec<usize> = match operand.source {
+            Source::Weight(index) => vec![index],
+            Source::Value(value) => self.layers.derived_from(value).to_vec(),
+            Source::Known(_) => return,
+        };
+        for weight in weights {
+            self.weights[weight].usage.get_or_insert(usage);
+        }
+    }
+
+    /// Is it computed from the data, rather than a weight, made of weights, or known?
+    pub fn is_signal(&self, operand: &Operand) -> bool {
+        match operand.source {
+            Source::Value(value) => self.layers.derived_from(value).is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The name, or with a number if something is called so.
+    pub fn free_name(&mut self, name: &str) -> String {
+        let mut free = name.to_owned();
+        let mut number = 1;
+        while !self.names.insert(free.clone()) {
+            number += 1;
+            free = format!("{name}#{number}");
+        }
+        free
+    }
+
+    /// Something that the engine's graph calls by a name of its own.
+    pub fn reserve(&mut self, name: &str) {
+        self.names.insert(name.to_owned());
+    }
+}

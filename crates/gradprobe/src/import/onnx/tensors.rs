@@ -1,0 +1,245 @@
+//! Tensors of a file as numbers: every element type, stored in whichever way, here or in another
+//! file.
+
+use super::error::{OnnxError, quoted};
+use super::messages::Tensor as Message;
+use crate::data::ElementType;
+use crate::graph::ParameterData;
+use crate::num::{Shape, Tensor};
+use bytes::Bytes;
+use half::{bf16, f16};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+/// What the elements of a value mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Real numbers.
+    Float,
+    /// Whole numbers.
+    Int,
+    /// True or false.
+    Bool,
+}
+
+/// An element type by ONNX's number.
+pub(super) fn element_type(number: i32) -> Result<ElementType, OnnxError> {
+    Ok(match number {
+        1 => ElementType::F32,
+        2 => ElementType::U8,
+        3 => ElementType::I8,
+        4 => ElementType::U16,
+        5 => ElementType::I16,
+        6 => ElementType::I32,
+        7 => ElementType::I64,
+        9 => ElementType::Bool,
+        10 => ElementType::F16,
+        11 => ElementType::F64,
+        12 => ElementType::U32,
+        13 => ElementType::U64,
+        16 => ElementType::Bf16,
+        other => {
+            let name = match other {
+                0 => "no element type",
+                8 => "strings",
+                14 | 15 => "complex numbers",
+                17..=20 | 24 => "8-bit floats",
+                21..=23 => "4-bit numbers",
+                _ => "an element type that is not known",
+            };
+            let error = OnnxError::new(format!("has {name} (type {other})"));
+            return Err(error.help("export the network in float32"));
+        }
+    })
+}
+
+/// What the elements of a type mean.
+pub(super) fn kind(element: ElementType) -> Kind {
+    match element {
+        ElementType::Bool => Kind::Bool,
+        element if element.is_float() => Kind::Float,
+        _ => Kind::Int,
+    }
+}
+
+/// A tensor as read.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub kind: Kind,
+    pub data: ParameterData,
+}
+
+impl Stored {
+    pub fn shape(&self) -> &Shape {
+        match &self.data {
+            ParameterData::F32(tensor) => tensor.shape(),
+            ParameterData::F64(tensor) => tensor.shape(),
+        }
+    }
+
+    /// The numbers in double precision, in which every whole number below 2^53 is exact.
+    pub fn wide(&self) -> Arc<Tensor<f64>> {
+        match &self.data {
+            ParameterData::F32(tensor) => Arc::new(tensor.cast()),
+            ParameterData::F64(tensor) => Arc::clone(tensor),
+        }
+    }
+}
+
+/// The shape that a list of extents says.
+pub(super) fn shape(dims: &[i64]) -> Result<Shape, OnnxError> {
+    let extents: Option<Vec<usize>> = dims
+        .iter()
+        .map(|&extent| usize::try_from(extent).ok())
+        .collect();
+    let shape = extents.map(Shape);
+    shape
+        .filter(|shape| {
+            shape
+                .checked_len()
+                .is_some_and(|len| len.checked_mul(8).is_some())
+        })
+        .ok_or_else(|| OnnxError::new(format!("has the impossible shape {dims:?}")))
+}
+
+/// Reads a tensor; `folder` is where files of external data are.
+pub(super) fn read(tensor: &Message, folder: &Path) -> Result<Stored, OnnxError> {
+    numbers(tensor, folder).map_err(|error| {
+        error.at(match &tensor.name[..] {
+            "" => "a constant tensor".into(),
+            name => format!("tensor {}", quoted(name)),
+        })
+    })
+}
+
+fn numbers(tensor: &Message, folder: &Path) -> Result<Stored, OnnxError> {
+    let element = element_type(tensor.data_type)?;
+    let shape = shape(&tensor.dims)?;
+    let count = shape.element_count();
+    let typed = |len: usize| {
+        if len == count {
+            return Ok(());
+        }
+        Err(OnnxError::new(format!(
+            "has shape {shape}, that is {count} elements, but holds {len}"
+        )))
+    };
+    let kind = kind(element);
+    let wide = |data: Vec<f64>| ParameterData::F64(Arc::new(Tensor::new(shape.clone(), data)));
+    let narrow = |data: Vec<f32>| ParameterData::F32(Arc::new(Tensor::new(shape.clone(), data)));
+    let bytes = if tensor.data_location == 1 {
+        external(tensor, folder, count.saturating_mul(element.size()))?
+    } else {
+        tensor.raw_data.clone()
+    };
+    if !bytes.is_empty() || tensor.data_location == 1 {
+        if bytes.len() != count.saturating_mul(element.size()) {
+            return Err(OnnxError::new(format!(
+                "has shape {shape}, that is {} bytes, but holds {}",
+                count.saturating_mul(element.size()),
+                bytes.len()
+            )));
+        }
+        let data = if kind == Kind::Float && element != ElementType::F64 {
+            narrow(element.singles(&bytes))
+        } else {
+            wide(element.numbers(&bytes))
+        };
+        return Ok(Stored { kind, data });
+    }
+    let data = match element {
+        ElementType::F32 => {
+            typed(tensor.float_data.len())?;
+            narrow(tensor.float_data.clone())
+        }
+        ElementType::F64 => {
+            typed(tensor.double_data.len())?;
+            wide(tensor.double_data.clone())
+        }
+        ElementType::F16 | ElementType::Bf16 => {
+            typed(tensor.int32_data.len())?;
+            let bits = tensor.int32_data.iter().map(|&bits| bits as u16);
+            narrow(match element {
+                ElementType::F16 => bits.map(|bits| f16::from_bits(bits).to_f32()).collect(),
+                _ => bits.map(|bits| bf16::from_bits(bits).to_f32()).collect(),
+            })
+        }
+        ElementType::I64 => {
+            typed(tensor.int64_data.len())?;
+            wide(tensor.int64_data.iter().map(|&x| x as f64).collect())
+        }
+        ElementType::U32 | ElementType::U64 => {
+            typed(tensor.uint64_data.len())?;
+            wide(tensor.uint64_data.iter().map(|&x| x as f64).collect())
+        }
+        _ => {
+            typed(tensor.int32_data.len())?;
+            wide(tensor.int32_data.iter().map(|&x| f64::from(x)).collect())
+        }
+    };
+    Ok(Stored { kind, data })
+}
+
+/// The elements of a tensor that are in another file, which has to lie below the model's folder.
+fn external(tensor: &Message, folder: &Path, size: usize) -> Result<Bytes, OnnxError> {
+    let entry = |key: &str| {
+        let found = tensor.external_data.iter().find(|entry| entry.key == key);
+        found.map(|entry| entry.value.as_str())
+    };
+    let location = entry("location")
+        .ok_or_else(|| OnnxError::new("is said to be in another file, which is not named"))?;
+    let relative = Path::new(location);
+    let below = relative
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !below || location.is_empty() {
+        return Err(OnnxError::new(format!(
+            "is said to be in {}, outside the model's folder",
+            quoted(location)
+        )));
+    }
+    let number = |key: &str| match entry(key) {
+        None => Ok(None),
+        Some(text) => text.trim().parse::<u64>().map(Some).map_err(|_| {
+            OnnxError::new(format!(
+                "external data: {key} is {}, expected a number of bytes",
+                quoted(text)
+            ))
+        }),
+    };
+    let offset = number("offset")?.unwrap_or(0);
+    if let Some(length) = number("length")?
+        && length != size as u64
+    {
+        return Err(OnnxError::new(format!(
+            "needs {size} bytes, but {length} are said to be in {}",
+            quoted(location)
+        )));
+    }
+    let path = folder.join(relative);
+    let failed = |error: std::io::Error| {
+        OnnxError::new(format!(
+            "its data cannot be read from {}: {}",
+            quoted(location),
+            crate::data::reason(&error)
+        ))
+        .help("keep the data file beside the model")
+    };
+    let mut file = File::open(&path).map_err(failed)?;
+    let available = file.metadata().map_err(failed)?.len();
+    if offset
+        .checked_add(size as u64)
+        .is_none_or(|end| end > available)
+    {
+        return Err(OnnxError::new(format!(
+            "needs {size} bytes from byte {offset} of {}, which has {available}",
+            quoted(location)
+        )));
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut bytes = vec![0; size];
+    file.read_exact(&mut bytes).map_err(failed)?;
+    Ok(Bytes::from(bytes))
+}

@@ -1,0 +1,49 @@
+//! What a check asks of a network, wherever it came from.
+
+use super::onnx::OnnxError;
+use super::spec::{Dtype, Optimiser, SpecError};
+use crate::graph::Graph;
+use crate::num::Tensor;
+use crate::ops::Mode;
+
+/// Why a network cannot be built, or its batch not drawn.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// A mistake in a specification.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A mistake in an ONNX file, or in what was asked of it.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+}
+
+/// A network that can be checked: a graph and a batch for each of its seeds.
+pub trait Subject: Sync {
+    /// What it is called.
+    fn title(&self) -> String;
+    /// The seeds to draw from, one run each.
+    fn seeds(&self) -> &[u64];
+    /// The arithmetic to run in.
+    fn dtype(&self) -> Dtype;
+    /// Training or inference.
+    fn mode(&self) -> Mode;
+    /// Samples in a batch.
+    fn batch_size(&self) -> usize;
+    /// What is differentiated, in words.
+    fn objective(&self) -> String;
+    /// The optimiser whose first update is judged, if any is known.
+    fn optimiser(&self) -> Option<&Optimiser>;
+    /// What was chosen for the user, in sentences.
+    fn notes(&self) -> &[String];
+    /// The graph with the weights of a seed.
+    ///
+    /// # Errors
+    /// If it does not fit together.
+    fn build(&self, seed: u64) -> Result<Graph, ImportError>;
+    /// The batch of a seed: the graph's inputs in order, the target (if there is one) last.
+    ///
+    /// # Errors
+    /// If the data do not fit.
+    fn batch(&self, seed: u64) -> Result<Vec<Tensor<f64>>, ImportError>;
+}
