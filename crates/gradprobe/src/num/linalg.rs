@@ -2,6 +2,7 @@
 
 use super::scratch::Scratch;
 use faer::linalg::matmul::matmul as faer_matmul;
+use faer::reborrow::Reborrow;
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -304,13 +305,9 @@ fn tile<T: MatrixElement + ComplexField>(
         return faer_matmul(dst, mode, lhs, rhs, T::one(), Par::Seq);
     }
     T::with_scratch(rows * inner, |copy| {
-        for (column, copy) in copy.chunks_exact_mut(rows).enumerate() {
-            for (row, copy) in copy.iter_mut().enumerate() {
-                *copy = lhs[(row, column)];
-            }
-        }
-        let lhs = MatRef::from_column_major_slice(copy, rows, inner);
-        faer_matmul(dst, mode, lhs, rhs, T::one(), Par::Seq);
+        let mut packed = MatMut::from_column_major_slice_mut(copy, rows, inner);
+        packed.copy_from(lhs);
+        faer_matmul(dst, mode, packed.rb(), rhs, T::one(), Par::Seq);
     });
 }
 
