@@ -1,7 +1,7 @@
 //! NPY: a header that is a Python dictionary, then the elements.
 
 use super::{ElementType, tensor};
-use crate::num::Tensor;
+use crate::num::{Shape, Tensor};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Tensor<f64>, String> {
     let cut = || "its header is cut off".to_owned();
@@ -21,9 +21,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Tensor<f64>, String> {
         text.split(['\'', '"']).next()
     });
     let element = element(descr.ok_or("its header names no element type (structured arrays are not read)")?)?;
-    if value(header, "fortran_order").is_some_and(|text| text.trim_start().starts_with("True")) {
-        return Err("it is in Fortran order; save numpy.ascontiguousarray of it".into());
-    }
+    let columns_first =
+        value(header, "fortran_order").is_some_and(|text| text.trim_start().starts_with("True"));
     let shape = value(header, "shape").and_then(|text| {
         let inside = text.trim_start().strip_prefix('(')?;
         inside.split(')').next()
@@ -35,8 +34,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Tensor<f64>, String> {
         .filter(|extent| !extent.is_empty())
         .map(str::parse)
         .collect();
-    let extents = extents.map_err(|_| "its header's shape is no list of extents")?;
-    tensor("the array", element, extents, &bytes[start + length..])
+    let mut extents = extents.map_err(|_| "its header's shape is no list of extents")?;
+    if !columns_first {
+        return tensor("the array", element, extents, &bytes[start + length..]);
+    }
+    // In Fortran's order it is the transpose of an array in C's.
+    extents.reverse();
+    let transposed = tensor("the array", element, extents, &bytes[start + length..])?;
+    let array = transposed.view().as_array().reversed_axes();
+    let shape = Shape::new(array.shape());
+    Ok(Tensor::new(shape, array.iter().copied().collect()))
 }
 
 /// What stands after a key.

@@ -10,6 +10,7 @@
 mod analysis;
 mod convert;
 mod error;
+mod evaluate;
 mod inputs;
 mod layers;
 mod loss;
@@ -27,5 +28,6 @@ mod value;
 
 pub use convert::{OnnxOp, coverage};
 pub use error::OnnxError;
+pub use evaluate::evaluate;
 pub use network::OnnxNetwork;
 pub use options::{OnnxLoss, OnnxOptions, OnnxTarget};

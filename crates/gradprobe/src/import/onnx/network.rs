@@ -23,6 +23,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Trained numbers from which on one seed is drawn unless more are asked for.
+const LARGE: usize = 50_000_000;
+
 /// A model read from an ONNX file, ready to be built and run.
 #[derive(Clone, Debug)]
 pub struct OnnxNetwork {
@@ -113,14 +116,11 @@ fn prepare(
     let judged = choose_output(model, options)?;
     let analysis = analyse(model, &[&judged.value]);
     check_operators(model, &analysis)?;
-    let mut read: HashSet<&str> = HashSet::from([judged.value.as_str()]);
-    for (node, _) in model.nodes.iter().zip(&analysis.live).filter(|(_, live)| **live) {
-        collect_reads(&node.message, &mut read);
-    }
+    let read = reads_of(model, &analysis, &[&judged.value]);
     let given = inputs::given(options, limit)?;
     let plans = inputs::plan(model, &analysis, &read, options, &given)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut session = Session::new(model, &analysis, folder, limit);
+    let mut session = Session::new(model, &analysis, folder, limit, options.mode);
     for plan in &plans {
         session.charge(plan.shape.element_count() as u128 * 16)?;
         session.reserve(&plan.name);
@@ -140,6 +140,20 @@ fn prepare(
     session.convert_all()?;
     session.need(&judged.value)?;
     finish(path, session, plans, &judged, options, &given)
+}
+
+/// Every value that a live node reads, and the outputs.
+pub(super) fn reads_of<'m>(
+    model: &'m Flat,
+    analysis: &Analysis,
+    outputs: &[&'m str],
+) -> HashSet<&'m str> {
+    let mut read: HashSet<&str> = outputs.iter().copied().collect();
+    let live = model.nodes.iter().zip(&analysis.live);
+    for (node, _) in live.filter(|(_, live)| **live) {
+        collect_reads(&node.message, &mut read);
+    }
+    read
 }
 
 fn collect_reads<'m>(node: &'m super::messages::Node, read: &mut HashSet<&'m str>) {
@@ -182,7 +196,7 @@ fn choose_output(model: &Flat, options: &OnnxOptions) -> Result<Judged, OnnxErro
 }
 
 /// Every operator that is not known, with the nodes, in one message.
-fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), OnnxError> {
+pub(super) fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), OnnxError> {
     const MOST_NODES: usize = 3;
     const MOST_OPERATORS: usize = 40;
     let mut unknown: Vec<(String, Vec<String>)> = Vec::new();
@@ -314,7 +328,8 @@ fn finish(
         None => Vec::new(),
     };
     let seeds = match (&options.seeds[..], options.reinit) {
-        ([], Some(_)) => vec![0, 1, 2],
+        ([], Some(_)) if graph.trainable_count() < LARGE => vec![0, 1, 2],
+        ([], Some(_)) => vec![0],
         ([], None) => vec![0],
         (seeds, _) => seeds.to_vec(),
     };

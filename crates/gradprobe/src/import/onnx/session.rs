@@ -14,7 +14,7 @@ use super::value::{Operand, Source};
 use crate::graph::{GraphBuilder, GraphError, Origin, ParameterData, ValueId};
 use crate::import::spec::shown_bytes;
 use crate::num::{Shape, Tensor};
-use crate::ops::{Context, Op, OpError, Role, apply};
+use crate::ops::{Context, Mode, Op, OpError, Role, apply};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -131,10 +131,17 @@ pub(super) struct Session<'m> {
     emitted: usize,
     bytes: u128,
     limit: u64,
+    mode: Mode,
 }
 
 impl<'m> Session<'m> {
-    pub fn new(model: &'m Flat, analysis: &'m Analysis, folder: &'m Path, limit: u64) -> Self {
+    pub fn new(
+        model: &'m Flat,
+        analysis: &'m Analysis,
+        folder: &'m Path,
+        limit: u64,
+        mode: Mode,
+    ) -> Self {
         Self {
             model,
             analysis,
@@ -151,6 +158,7 @@ impl<'m> Session<'m> {
             emitted: 0,
             bytes: 0,
             limit,
+            mode,
         }
     }
 
@@ -465,7 +473,11 @@ impl<'m> Session<'m> {
             self.charge_folded(shape)?;
         }
         let visible = outputs.len() - op.kept_outputs();
-        let outputs = apply(op, &Context::default(), inputs)?;
+        let context = Context {
+            mode: self.mode,
+            ..Context::default()
+        };
+        let outputs = apply(op, &context, inputs)?;
         let outputs = outputs.into_iter().take(visible);
         Ok(outputs.map(|tensor| Operand::known(kind, tensor)).collect())
     }

@@ -1,0 +1,50 @@
+"""Writes the ONNX backend's node cases, one folder a case, for `node_cases.rs`.
+
+    python cases.py FOLDER
+    GRADPROBE_ONNX_CASES=FOLDER cargo test -p gradprobe --test onnx node_cases -- --nocapture
+
+A case is model.onnx, inputs.npz and outputs.npz (arrays by name) and tolerance.txt (relative,
+absolute). Only cases with a float32 input and a float32 output are written.
+"""
+
+import pathlib
+import sys
+import warnings
+
+import numpy as np
+import onnx
+from onnx.backend.test.case.node import collect_testcases
+
+warnings.filterwarnings("ignore")
+
+
+def plain(array):
+    return isinstance(array, np.ndarray) and array.dtype.kind in "fiub"
+
+
+def main():
+    out = pathlib.Path(sys.argv[1])
+    written = 0
+    for case in collect_testcases(None):
+        graph = case.model.graph
+        inputs, outputs = case.data_sets[0]
+        inputs = [np.asarray(x) if np.isscalar(x) else x for x in inputs]
+        outputs = [np.asarray(x) if np.isscalar(x) else x for x in outputs]
+        if not all(map(plain, inputs)) or not all(map(plain, outputs)):
+            continue
+        if not any(x.dtype == np.float32 for x in inputs):
+            continue
+        if not any(x.dtype == np.float32 for x in outputs):
+            continue
+        folder = out / case.name
+        folder.mkdir(parents=True, exist_ok=True)
+        onnx.save(case.model, folder / "model.onnx")
+        np.savez(folder / "inputs.npz", **{v.name: x for v, x in zip(graph.input, inputs)})
+        np.savez(folder / "outputs.npz", **{v.name: x for v, x in zip(graph.output, outputs)})
+        (folder / "tolerance.txt").write_text(f"{case.rtol} {case.atol}")
+        (folder / "op.txt").write_text(graph.node[-1].op_type if len(graph.node) == 1 else case.name.split("_")[1])
+        written += 1
+    print(written, "cases")
+
+
+main()

@@ -1,0 +1,143 @@
+//! Gradients of exported models against PyTorch's, computed in double precision from the same
+//! weights: every parameter's l2 norm, largest magnitude, share of zeros and mean.
+
+use super::shared;
+use gradprobe::check::check;
+use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
+use gradprobe::import::spec::Dtype;
+use gradprobe::measure::ParameterRun;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Below this share of the model's largest gradient a gradient is zero but for rounding.
+const NOISE: f64 = 1e-12;
+
+struct Run {
+    loss: Option<f64>,
+    parameters: HashMap<String, ParameterRun>,
+}
+
+fn run(folder: &Path, name: &str, dtype: Dtype) -> Run {
+    let options = OnnxOptions {
+        data: Some(folder.join(format!("{name}.safetensors"))),
+        dtype,
+        ..OnnxOptions::default()
+    };
+    let network = OnnxNetwork::read(&folder.join(format!("{name}.onnx")), &options).unwrap();
+    let measurement = check(&network, 0, &mut |_| {}).unwrap().measurement;
+    let layers = measurement.layers.into_iter();
+    Run {
+        loss: measurement.loss.map(|loss| loss.median),
+        parameters: layers
+            .flat_map(|layer| layer.median.parameters)
+            .map(|parameter| (parameter.name.clone(), parameter))
+            .collect(),
+    }
+}
+
+fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str) -> f64) {
+    let text = std::fs::read_to_string(folder.join("golden.json")).unwrap();
+    let golden: Value = serde_json::from_str(&text).unwrap();
+    for (name, model) in golden["models"].as_object().unwrap() {
+        let tolerance = tolerance(name);
+        let run = run(folder, name, dtype);
+        if let Some(loss) = run.loss {
+            let expected = model["value"].as_f64().unwrap();
+            assert!((loss - expected).abs() <= 1e-6 * expected.abs(), "{name}: loss {loss}");
+        }
+        let parameters = model["parameters"].as_object().unwrap();
+        assert_eq!(run.parameters.len(), parameters.len(), "{name}");
+        let number = |value: &Value, key: &str| value[key].as_f64().unwrap();
+        let largest = parameters.values().map(|value| number(value, "grad_max_abs"));
+        let noise = NOISE * largest.fold(0.0, f64::max);
+        for (parameter, expected) in parameters {
+            let got = &run.parameters[parameter];
+            let close = |what: &str, got: f64, absolute: f64| {
+                let expected = number(expected, what);
+                assert!(
+                    (got - expected).abs() <= tolerance * expected.abs() + absolute,
+                    "{name}, {parameter}: {what} is {got}, expected {expected}"
+                );
+            };
+            close("grad_l2", got.grad_l2, noise);
+            close("grad_max_abs", got.grad_max_abs, noise);
+            let mean = 1e-4f64.max(tolerance) * number(expected, "grad_max_abs");
+            close("grad_mean", got.grad_mean, mean + noise);
+            // The gradient of an attention's key bias is zero but for rounding, element by element:
+            // which elements come out as exact zeros is chance.
+            if !parameter.ends_with("in_proj_bias") {
+                close("grad_zero_fraction", got.grad_zero_fraction, 0.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_in_double_precision_are_pytorchs() {
+    if let Some(folder) = shared("exported") {
+        holds(&folder, Dtype::F64, |_| 1e-4);
+    }
+    holds(&own(), Dtype::F64, |_| 1e-4);
+}
+
+#[test]
+fn gradients_in_single_precision_are_near() {
+    if let Some(folder) = shared("exported") {
+        // One of resnet20_cifar's 290,000 pre-activations lies so near to 0 that single precision
+        // gives it the other sign: the gradients before it move by up to 0.5 %.
+        let tolerance = |name: &str| if name == "resnet20_cifar" { 1e-2 } else { 1e-3 };
+        holds(&folder, Dtype::F32, tolerance);
+    }
+    holds(&own(), Dtype::F32, |_| 1e-3);
+}
+
+/// The models of this repository, made by `generate.py`.
+fn own() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/models")
+}
+
+#[test]
+fn the_seed_chains_have_the_notebooks_gradients() {
+    let Some(folder) = shared("exported") else {
+        return;
+    };
+    let tanh = run(&folder, "chain4_tanh", Dtype::F64);
+    let gradient = |run: &Run, name: &str| run.parameters[name].grad_l2;
+    // Where PyTorch prints 0.0, because 1 − tanh² cancels, the true value.
+    let first = gradient(&tanh, "w.0");
+    assert!((first / 9.283_557_574_435_51e-86 - 1.0).abs() < 1e-12, "{first}");
+    assert!((gradient(&tanh, "w.3") - 0.436_145_382_444_544).abs() < 1e-14);
+    let relu = run(&folder, "chain4_relu", Dtype::F64);
+    for name in ["w.0", "w.1", "w.2", "w.3"] {
+        assert_eq!(gradient(&relu, name), 100.0);
+    }
+}
+
+#[test]
+fn public_models_are_judged() {
+    let Some(folder) = shared("public") else {
+        return;
+    };
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let options = OnnxOptions {
+            reinit: name
+                .starts_with("light_")
+                .then(|| gradprobe::init::Initialiser::by_name("he").unwrap()),
+            seeds: vec![0],
+            ..OnnxOptions::default()
+        };
+        let network = OnnxNetwork::read(&path, &options).unwrap();
+        let checked = check(&network, 0, &mut |_| {}).unwrap();
+        let layers = &checked.measurement.layers;
+        let judged = layers.iter().filter(|layer| layer.median.is_judged());
+        assert!(judged.count() >= 3, "{name}");
+        let parameters = layers.iter().flat_map(|layer| &layer.median.parameters);
+        for parameter in parameters {
+            assert!(parameter.reached, "{name}: {}", parameter.name);
+            assert_eq!(parameter.grad_non_finite, 0, "{name}: {}", parameter.name);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! ONNX models: gradients against PyTorch's, the operators' conformance cases, damaged files.
+
+#![allow(clippy::unwrap_used)]
+
+mod golden;
+mod hostile;
+mod node_cases;
+
+use std::path::PathBuf;
+
+/// A folder of models that may lie beside the repository.
+fn shared(name: &str) -> Option<PathBuf> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = root.join("../shared/models").join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: there is no {}", folder.display());
+    None
+}
