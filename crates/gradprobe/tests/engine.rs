@@ -242,6 +242,50 @@ fn assert_same_bits(graph: &Graph, inputs: &[Tensor<f32>]) {
     }
 }
 
+/// Layers so wide that a weight's gradient is reduced in parts, on a batch that is cut and on one
+/// that is not.
+fn wide(rows: usize) -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [rows, 300].into()).unwrap();
+    let h = linear(&mut b, "wide", x, 1100, 0.06);
+    let tanh = ActivationOp::new(activation::parse("tanh").unwrap());
+    let h = b.node("tanh", tanh, &[h], here()).unwrap();
+    let h = linear(&mut b, "narrow", h, 300, 0.03);
+    b.finish(h, Objective::Output(h, CotangentKind::Random))
+        .unwrap()
+}
+
+#[test]
+fn a_wide_weights_gradient_is_reduced_to_what_it_is_as_a_whole() {
+    for rows in [3, 200] {
+        let graph = wide(rows);
+        let inputs = [normal("x", &[rows, 300], 1.0)];
+        let kept = run(&graph, &inputs, 2);
+        let options = Options {
+            threads: 2,
+            ..Options::default()
+        };
+        let reduced = Executor::new(&graph, options)
+            .unwrap()
+            .run(&inputs)
+            .unwrap();
+        let traces = reduced.trace.parameters.iter();
+        for ((reduced, whole), gradient) in traces.zip(&kept.trace.parameters).zip(&kept.gradients)
+        {
+            let (reduced, whole) = (reduced.gradient.unwrap(), whole.gradient.unwrap());
+            let gradient = gradient.as_ref().unwrap();
+            let square: f64 = gradient.tensor.data().iter().map(|x| x * x).sum();
+            let l2 = square.sqrt().log10() + gradient.exponent as f64 * 2f64.log10();
+            assert!((reduced.l2().log10() - l2).abs() < 1e-12, "{rows} rows");
+            assert!((reduced.mean() / whole.mean() - 1.0).abs() < 1e-9);
+            assert_eq!(reduced.max_abs().log10(), whole.max_abs().log10());
+            assert_eq!(reduced.count, whole.count);
+        }
+        let narrow = [inputs[0].cast::<f32>()];
+        assert_same_bits(&graph, &narrow);
+    }
+}
+
 #[test]
 fn f32_agrees_with_f64_and_a_second_run_with_the_first() {
     let graph = branched(40);

@@ -440,6 +440,15 @@ mod tests {
     }
 
     #[test]
+    fn a_long_signal_has_the_same_bits_on_one_thread_and_on_several() {
+        let data: Vec<f32> = (0..300_001u64).map(|i| (i * 7919 % 1009) as f32).collect();
+        let alone = Statistics::of_shared(&data, 3, None, false);
+        assert_eq!(Statistics::of_shared(&data, 3, None, true), alone);
+        let sum: f64 = data.iter().map(|&x| f64::from(x)).sum();
+        assert!(relative(alone.mean(), 8.0 * sum / data.len() as f64) < 1e-7);
+    }
+
+    #[test]
     fn merging_parts_with_different_exponents_gives_the_whole() {
         let data: Vec<f64> = (0..3000).map(|i| f64::from(i % 11) - 3.0).collect();
         let whole = Statistics::of(&data, 0, None);
