@@ -130,7 +130,8 @@ fn the_largest_singular_value_is_that_of_free_probability() {
         ("relu", orthogonal(relu), 3.079_201, depth),
     ] {
         let [got, first, second] = spectrum(activation, initialiser);
-        let words = format!("{activation}, {}", initialiser.name()); println!("{words} {got} {first} {second}");
+        let words = format!("{activation}, {}", initialiser.name());
+        println!("{words} {got} {first} {second}");
         assert!(
             (got / largest - 1.0).abs() < 0.05,
             "{words}: {got} against {largest}"
