@@ -215,7 +215,7 @@ const PROMISES: &[Promise] = &[
         decades: 1.35,
         factor: None,
         causes: [-7.1, -2.3, 9.1, 1.9, -0.3],
-        saturated: &[],
+        saturated: &[("conv1", 54.0)],
         dead: &[],
     },
     Promise {
@@ -286,6 +286,47 @@ impl Promise {
 #[test]
 fn every_example_shows_what_its_readme_line_says() {
     PROMISES.iter().for_each(Promise::holds);
+}
+
+fn layer<'a>(check: &'a Check, name: &str) -> &'a LayerRun {
+    let mut layers = check.measurement.layers.iter();
+    let layer = layers.find(|layer| layer.median.name == name);
+    &layer.unwrap_or_else(|| panic!("no {name}")).median
+}
+
+#[test]
+fn single_layers_gain_what_the_readme_says() {
+    for (file, name, factor) in [
+        ("resnet_56.toml", "block1", 1.9),
+        ("resnet_56.toml", "block9", 1.1),
+        ("gpt2_small.toml", "h1.attn", 2.0),
+        ("gpt2_small.toml", "h1.mlp", 2.4),
+        ("gpt2_small.toml", "h12.mlp", 1.0),
+    ] {
+        let measured = 10f64.powf(layer(checked(file), name).gains.total());
+        assert!(
+            (measured - factor).abs() < 0.06,
+            "{file} {name}: {measured}"
+        );
+    }
+    let law = checked("gpt2_small.toml").diagnosis.backward.map(|t| t.law);
+    assert!(
+        matches!(law, Some(Law::PowerLaw { exponent, from_input: true })
+            if (exponent + 0.75).abs() < 0.006),
+        "{law:?}"
+    );
+}
+
+#[test]
+fn the_other_figures_of_the_readme_are_right() {
+    let of_first = &layer(checked("resnet50.toml"), "conv1").parameters[0];
+    let update = of_first.log10_update_ratio.expect("a ratio");
+    assert!((update - 1.8).abs() < 0.06, "{update}");
+    let loss = checked("resnet_56_no_norm.toml").measurement.loss;
+    let loss = loss.expect("a loss").median;
+    assert!((loss / 19_000.0 - 1.0).abs() < 0.03, "{loss}");
+    let forward = layer(checked("batch_norm_mlp.toml"), "fc1").forward_decades;
+    assert!((forward.expect("not zero") - 0.4).abs() < 0.06);
 }
 
 #[test]

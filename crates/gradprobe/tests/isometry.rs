@@ -15,7 +15,8 @@ use rayon::prelude::*;
 use std::sync::Arc;
 use support::mean;
 
-const WIDTH: usize = 400;
+/// Of 400, the largest singular value with ReLU is 4 % too small, and that of one network off by 5 %.
+const WIDTH: usize = 800;
 const DEPTH: usize = 4;
 
 /// The Jacobian of the network's output with respect to its input at a random point: the point
@@ -83,7 +84,7 @@ fn largest_singular_value(jacobian: &Tensor<f64>) -> f64 {
     let mut vector = vec![0.0; WIDTH];
     Stream::new(0, "start").fill_normal(0.0, 1.0, &mut vector);
     let mut size = 0.0f64;
-    for _ in 0..200 {
+    for _ in 0..100 {
         vector = times(&back, &times(jacobian, &vector));
         size = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
         vector.iter_mut().for_each(|x| *x /= size);
@@ -106,15 +107,14 @@ fn moments(jacobian: &Tensor<f64>) -> (f64, f64) {
 
 /// The mean over networks of the largest singular value, and of the moments.
 fn spectrum(activation: &str, initialiser: Initialiser) -> [f64; 3] {
-    // One network's largest value is off by 6 %.
-    let jacobians: Vec<Tensor<f64>> = (0..16)
-        .map(|seed| jacobian(activation, initialiser, seed))
+    let of_each: Vec<[f64; 3]> = (0..6)
+        .map(|seed| {
+            let jacobian = jacobian(activation, initialiser, seed);
+            let (first, variance) = moments(&jacobian);
+            [largest_singular_value(&jacobian), first, variance]
+        })
         .collect();
-    [
-        mean(jacobians.iter().map(largest_singular_value)),
-        mean(jacobians.iter().map(|jacobian| moments(jacobian).0)),
-        mean(jacobians.iter().map(|jacobian| moments(jacobian).1)),
-    ]
+    [0, 1, 2].map(|index| mean(of_each.iter().map(|numbers| numbers[index])))
 }
 
 #[test]
@@ -131,6 +131,7 @@ fn the_largest_singular_value_is_that_of_free_probability() {
     ] {
         let [got, first, second] = spectrum(activation, initialiser);
         let words = format!("{activation}, {}", initialiser.name());
+        println!("{words} {got} {first} {second}");
         assert!(
             (got / largest - 1.0).abs() < 0.05,
             "{words}: {got} against {largest}"

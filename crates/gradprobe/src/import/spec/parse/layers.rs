@@ -3,6 +3,7 @@
 use super::activation;
 use super::initialiser::{self, WeightInit};
 use super::norm::{norm_options, plain_norm, read_lrn, read_norm, read_norm_option};
+use super::residual::read_residual;
 use super::sequence;
 use super::windows::{
     read_adaptive_pool, read_conv, read_conv_transpose, read_pool, read_upsample,
@@ -11,7 +12,7 @@ use super::{hint_for_table, origin};
 use crate::import::spec::error::{SpecError, SpecErrorKind as Kind};
 use crate::import::spec::reader::{Field, Fields, Result, listed, nearest, normalised, quoted};
 use crate::import::spec::specification::{
-    Common, Layer, LayerKind, Linear, Norm, NormKind, PoolKind, Repeat, Residual, Shortcut,
+    Common, Layer, LayerKind, Linear, Norm, NormKind, PoolKind, Repeat,
 };
 use crate::init::Initialiser;
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ const WORDS: &[&str] = &[
 /// What a layer has that does not say otherwise.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
-    init: WeightInit,
+    pub(super) init: WeightInit,
     bias: Bias,
     norm: Option<Norm>,
     activation: Option<String>,
@@ -450,65 +451,4 @@ fn read_reshape(field: Field<'_, '_>) -> Result<Vec<i64>> {
         return Err(field.wrong_value(EXPECTED));
     }
     Ok(shape)
-}
-
-/// A word, or a list of layers.
-fn read_shortcut(
-    field: Field<'_, '_>,
-    place: &str,
-    defaults: &Defaults,
-    depth: usize,
-) -> Result<Shortcut> {
-    /// What a word may say.
-    #[derive(Clone, Copy)]
-    enum Word {
-        Identity,
-        Projection,
-        Pad,
-    }
-    const WORDS: &[(&str, Word)] = &[
-        ("identity", Word::Identity),
-        ("projection", Word::Projection),
-        ("pad", Word::Pad),
-    ];
-    match field.value.get_ref() {
-        DeValue::String(_) => Ok(match field.word(WORDS)? {
-            Word::Identity => Shortcut::Identity,
-            Word::Projection => Shortcut::Projection,
-            Word::Pad => Shortcut::Pad,
-        }),
-        DeValue::Array(_) => {
-            let place = format!("{place}.shortcut");
-            read_list(field, &place, defaults, depth + 1).map(Shortcut::Layers)
-        }
-        _ => Err(field.wrong_type(
-            "\"identity\", \"projection\", \"pad\" or a list of layers such as \
-             [{ conv = 64, kernel = 1, stride = 2 }]",
-        )),
-    }
-}
-
-fn read_residual(
-    field: Field<'_, '_>,
-    fields: &mut Fields<'_, '_>,
-    place: &str,
-    defaults: &Defaults,
-    depth: usize,
-) -> Result<Residual> {
-    let layers = read_list(field, &format!("{place}.residual"), defaults, depth + 1)?;
-    let shortcut = fields.get("shortcut");
-    let shortcut = shortcut
-        .map(|field| read_shortcut(field, place, defaults, depth))
-        .transpose()?;
-    let scale = fields
-        .get("scale")
-        .map(|field| field.number())
-        .transpose()?;
-    let init = fields.get("init").map(initialiser::read).transpose()?;
-    Ok(Residual {
-        layers,
-        shortcut: shortcut.unwrap_or_default(),
-        scale: scale.unwrap_or(1.0),
-        init: init.unwrap_or(defaults.init).weight,
-    })
 }

@@ -6,6 +6,7 @@ mod input;
 mod layers;
 mod norm;
 mod objective;
+mod residual;
 mod sequence;
 mod windows;
 

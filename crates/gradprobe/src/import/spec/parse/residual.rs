@@ -1,0 +1,68 @@
+//! Residual blocks and their shortcuts.
+
+use super::initialiser;
+use super::layers::{Defaults, read_list};
+use crate::import::spec::reader::{Field, Fields, Result};
+use crate::import::spec::specification::{Residual, Shortcut};
+use toml::de::DeValue;
+
+/// A word, or a list of layers.
+fn read_shortcut(
+    field: Field<'_, '_>,
+    place: &str,
+    defaults: &Defaults,
+    depth: usize,
+) -> Result<Shortcut> {
+    /// What a word may say.
+    #[derive(Clone, Copy)]
+    enum Word {
+        Identity,
+        Projection,
+        Pad,
+    }
+    const WORDS: &[(&str, Word)] = &[
+        ("identity", Word::Identity),
+        ("projection", Word::Projection),
+        ("pad", Word::Pad),
+    ];
+    match field.value.get_ref() {
+        DeValue::String(_) => Ok(match field.word(WORDS)? {
+            Word::Identity => Shortcut::Identity,
+            Word::Projection => Shortcut::Projection,
+            Word::Pad => Shortcut::Pad,
+        }),
+        DeValue::Array(_) => {
+            let place = format!("{place}.shortcut");
+            read_list(field, &place, defaults, depth + 1).map(Shortcut::Layers)
+        }
+        _ => Err(field.wrong_type(
+            "\"identity\", \"projection\", \"pad\" or a list of layers such as \
+             [{ conv = 64, kernel = 1, stride = 2 }]",
+        )),
+    }
+}
+
+pub(super) fn read_residual(
+    field: Field<'_, '_>,
+    fields: &mut Fields<'_, '_>,
+    place: &str,
+    defaults: &Defaults,
+    depth: usize,
+) -> Result<Residual> {
+    let layers = read_list(field, &format!("{place}.residual"), defaults, depth + 1)?;
+    let shortcut = fields.get("shortcut");
+    let shortcut = shortcut
+        .map(|field| read_shortcut(field, place, defaults, depth))
+        .transpose()?;
+    let scale = fields
+        .get("scale")
+        .map(|field| field.number())
+        .transpose()?;
+    let init = fields.get("init").map(initialiser::read).transpose()?;
+    Ok(Residual {
+        layers,
+        shortcut: shortcut.unwrap_or_default(),
+        scale: scale.unwrap_or(1.0),
+        init: init.unwrap_or(defaults.init).weight,
+    })
+}
