@@ -96,23 +96,23 @@ fn gains_add_up(measurement: &Measurement, name: &str) {
 
 #[test]
 fn the_gains_of_residual_networks_add_up_layer_by_layer() {
-    for (name, batch) in [
-        ("resnet_56.toml", "batch = 4"),
-        ("resnet_56_no_norm.toml", "batch = 4"),
-        ("resnet18.toml", "batch = 8"),
-        ("mobilenet_v2.toml", "batch = 8"),
-        ("transformer_pre_ln.toml", "batch = 8"),
-        ("transformer_post_ln.toml", "batch = 8"),
-        ("gpt2_small.toml", "batch = 1"),
+    for name in [
+        "resnet_56.toml",
+        "resnet_56_no_norm.toml",
+        "resnet18.toml",
+        "mobilenet_v2.toml",
+        "transformer_pre_ln.toml",
+        "transformer_post_ln.toml",
+        "gpt2_small.toml",
     ] {
         let mut text = example(name);
-        assert!(text.contains(batch), "{name}");
-        text = text.replace("\nseeds = 3", "").replace("\nseeds = 2", "");
+        text = text.replace("\nseeds = ", "\n# seeds = ");
         text = text.replace("50257", "500").replace("768", "96");
         text = text
             .replace("3072", "384")
             .replace("[3, 64, 64]", "[3, 32, 32]");
-        let Check { measurement, .. } = checked(&network(&format!("dtype = \"f64\"\n{text}")));
+        let Check { measurement, .. } =
+            checked(&network(&format!("dtype = \"f64\"\nseeds = 1\n{text}")));
         gains_add_up(&measurement, name);
     }
 }

@@ -96,7 +96,12 @@ fn no_line_is_wider_than_80_columns() {
          {{ linear = 4, name = \"{long}_3\" }},\n]\n[optimiser]\nname = \"sgd\"\nlearning_rate = 0.1\n"
     ));
     let mut texts = vec![run(&["check", &folder.network()]).stdout];
-    for name in ["seed_chain.toml", "makemore_mlp.toml", "lenet5_relu.toml"] {
+    for name in [
+        "seed_chain.toml",
+        "makemore_mlp.toml",
+        "lenet5_relu.toml",
+        "resnet_56_no_norm.toml",
+    ] {
         texts.push(run(&["check", &example(name)]).stdout);
     }
     for command in [

@@ -2,11 +2,12 @@
 
 use super::schema::{Gains, LayerRun, Optimiser, ParameterRun, RunMeasurement, Signal};
 use super::spine::Chains;
-use crate::graph::{Graph, Layer, NodeId, ValueId, ValueKind};
+use crate::graph::{Graph, Layer, Node, NodeId, ValueId, ValueKind};
 use crate::num::{Magnitude, Statistics};
 use crate::ops::Role;
 use crate::run::{ParameterTrace, Trace};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// Adds a run's trace up, per layer.
 ///
@@ -22,6 +23,7 @@ pub fn measure(
     let chains = Chains::new(graph);
     let on_spine: HashSet<NodeId> = chains.from(graph.output()).map(|step| step.node).collect();
     let parameters = parameters_by_layer(graph);
+    let weighted = WeightedNodes::new(graph);
     let mut layers: Vec<LayerRun> = Vec::new();
     for (index, layer) in graph.layers().iter().enumerate() {
         let Some(mut run) = layer_run(graph, trace, layer) else {
@@ -30,12 +32,9 @@ pub fn measure(
         run.on_spine = layer.nodes.iter().any(|node| on_spine.contains(node));
         run.weighted = layer.nodes.iter().any(|&node| {
             let is_sum = graph.node(node).role == Role::Residual;
-            reads_weights(graph, node)
-                || is_sum
-                    && chains
-                        .between(graph, node)
-                        .into_iter()
-                        .any(|node| reads_weights(graph, node))
+            let of_branches = is_sum.then(|| chains.between(graph, node));
+            let own = node.index()..node.index() + 1;
+            weighted.any_in(own) || of_branches.is_some_and(|nodes| weighted.any_in(nodes))
         });
         run.gains = gains(graph, trace, layer, &chains);
         let own = parameters.get(&index).into_iter().flatten();
@@ -52,12 +51,32 @@ pub fn measure(
     }
 }
 
-fn reads_weights(graph: &Graph, node: NodeId) -> bool {
+/// How many nodes before each read a trained parameter, so that it takes one look to know whether
+/// any of a range does.
+struct WeightedNodes(Vec<usize>);
+
+impl WeightedNodes {
+    fn new(graph: &Graph) -> Self {
+        let mut count = 0;
+        let mut before = vec![0];
+        before.extend(graph.nodes().iter().map(|node| {
+            count += usize::from(reads_weights(graph, node));
+            count
+        }));
+        Self(before)
+    }
+
+    fn any_in(&self, nodes: Range<usize>) -> bool {
+        nodes.start < nodes.end && self.0[nodes.end] > self.0[nodes.start]
+    }
+}
+
+fn reads_weights(graph: &Graph, node: &Node) -> bool {
     let trained = |value: &ValueId| match graph.value(*value).kind {
         ValueKind::Parameter(id) => graph.parameter(id).trainable,
         _ => false,
     };
-    graph.node(node).inputs.iter().any(trained)
+    node.inputs.iter().any(trained)
 }
 
 fn set_decades(layers: &mut [LayerRun]) {

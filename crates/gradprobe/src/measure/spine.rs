@@ -3,7 +3,7 @@
 
 use crate::graph::{Graph, NodeId, ValueId, ValueKind};
 use crate::ops::Role;
-use std::collections::HashSet;
+use std::ops::Range;
 
 /// A step of the chain: back from a node's output to a value before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,29 +46,16 @@ impl Chains {
         std::iter::successors(step(value), move |at| step(at.to))
     }
 
-    /// The nodes between a sum of signals and their fork; none where the step back from the node
-    /// does not end at a fork.
-    pub fn between(&self, graph: &Graph, sum: NodeId) -> Vec<NodeId> {
-        let node = graph.node(sum);
-        let end = node
-            .outputs
-            .first()
-            .and_then(|&output| self.back[output.index()]);
-        let Some(Step { to: fork, .. }) = end else {
-            return Vec::new();
-        };
-        let mut seen = HashSet::new();
-        let mut open: Vec<ValueId> = node.inputs.clone();
-        while let Some(value) = open.pop() {
-            // What was made before the fork does not come from it.
-            if let ValueKind::Output(of, _) = graph.value(value).kind
-                && value > fork
-                && seen.insert(of)
-            {
-                open.extend(&graph.node(of).inputs);
-            }
-        }
-        seen.into_iter().collect()
+    /// The nodes that stand between a sum of signals and the fork that they come from, in the
+    /// graph's order: those of its branches. None where there is no fork.
+    pub fn between(&self, graph: &Graph, sum: NodeId) -> Range<usize> {
+        let output = graph.node(sum).outputs.first();
+        let step = output.and_then(|&output| self.back[output.index()]);
+        let after_fork = step.map(|step| match graph.value(step.to).kind {
+            ValueKind::Output(fork, _) => fork.index() + 1,
+            _ => 0,
+        });
+        after_fork.unwrap_or(sum.index())..sum.index()
     }
 
     /// Where the step back from a node ends: at the fork of a skip connection, or of signals that
