@@ -63,7 +63,10 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
     let (name, size) = text.rsplit_once('=').ok_or("expected NAME=SIZE")?;
     match size.trim().parse() {
         Ok(size) if size > 0 => Ok((name.to_owned(), size)),
-        _ => Err(format!("the size is `{}`, expected a number above 0", size.escape_debug())),
+        _ => Err(format!(
+            "the size is `{}`, expected a number above 0",
+            size.escape_debug()
+        )),
     }
 }
 
@@ -87,14 +90,19 @@ impl OnnxArguments {
             (self.reinit.is_some(), "--reinit"),
             (self.max_memory.is_some(), "--max-memory"),
         ];
-        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+        given
+            .into_iter()
+            .find(|(given, _)| *given)
+            .map(|(_, name)| name)
     }
 
     /// As the library takes them.
     pub fn options(&self) -> Result<OnnxOptions, Failure> {
         let input = self.input.iter();
         Ok(OnnxOptions {
-            inputs: input.map(|(name, file)| (name.clone(), file.into())).collect(),
+            inputs: input
+                .map(|(name, file)| (name.clone(), file.into()))
+                .collect(),
             data: self.data.clone(),
             dims: self.dims.clone(),
             target: match &self.target {
@@ -115,7 +123,9 @@ impl OnnxArguments {
             },
             output: self.output_name.clone(),
             reinit: self.reinit,
-            max_memory: self.max_memory.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
+            max_memory: self
+                .max_memory
+                .map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
             ..OnnxOptions::default()
         })
     }

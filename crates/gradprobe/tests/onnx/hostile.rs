@@ -10,7 +10,10 @@ fn models() -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap();
     let files = files.map(|entry| entry.unwrap().path());
     let mut models: Vec<PathBuf> = files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "onnx"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "onnx")
+        })
         .collect();
     models.sort();
     assert!(!models.is_empty());
@@ -50,7 +53,11 @@ fn a_file_cut_off_anywhere_is_refused_or_read() {
         let bytes = std::fs::read(model).unwrap();
         let mut stream = Stream::new(1, "cuts");
         for cut in 0..120 {
-            let end = if cut < 40 { cut } else { stream.below(bytes.len() as u64) as usize };
+            let end = if cut < 40 {
+                cut
+            } else {
+                stream.below(bytes.len() as u64) as usize
+            };
             let path = file(&format!("cut{number}.onnx"), &bytes[..end]);
             assert!(survives(&path).is_err(), "{} cut at {end}", model.display());
         }
@@ -78,7 +85,11 @@ fn flipped_bits_do_no_harm() {
 fn what_is_no_model_is_said_so() {
     for (name, bytes, says) in [
         ("empty.onnx", &b""[..], "is empty"),
-        ("text.onnx", &b"layers = []\n"[..], "complete, and an ONNX model"),
+        (
+            "text.onnx",
+            &b"layers = []\n"[..],
+            "complete, and an ONNX model",
+        ),
         ("nothing.onnx", &b"\x08\x07"[..], "holds no graph"),
     ] {
         let error = survives(&file(name, bytes)).unwrap_err();

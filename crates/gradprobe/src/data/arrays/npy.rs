@@ -15,12 +15,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Tensor<f64>, String> {
         (12, length as usize)
     };
     let header = bytes.get(start..start.saturating_add(length));
-    let header = std::str::from_utf8(header.ok_or_else(cut)?).map_err(|_| "its header is no text")?;
+    let header =
+        std::str::from_utf8(header.ok_or_else(cut)?).map_err(|_| "its header is no text")?;
     let descr = value(header, "descr").and_then(|text| {
         let text = text.trim_start().strip_prefix(['\'', '"'])?;
         text.split(['\'', '"']).next()
     });
-    let element = element(descr.ok_or("its header names no element type (structured arrays are not read)")?)?;
+    let element =
+        element(descr.ok_or("its header names no element type (structured arrays are not read)")?)?;
     let columns_first =
         value(header, "fortran_order").is_some_and(|text| text.trim_start().starts_with("True"));
     let shape = value(header, "shape").and_then(|text| {

@@ -48,7 +48,10 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Vec<Array>, String> {
             .and_then(|end| bytes.get(start..end))
             .ok_or_else(damaged)?;
         left = left.checked_sub(whole as u64).ok_or_else(|| {
-            format!("`{}` makes it larger than {limit} bytes", file.escape_debug())
+            format!(
+                "`{}` makes it larger than {limit} bytes",
+                file.escape_debug()
+            )
         })?;
         let content = match method {
             0 => packed.to_vec(),
@@ -56,15 +59,23 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Vec<Array>, String> {
                 let mut content = Vec::new();
                 let decoder = DeflateDecoder::new(packed);
                 let read = decoder.take(whole as u64 + 1).read_to_end(&mut content);
-                read.ok().filter(|&read| read == whole).ok_or_else(damaged)?;
+                read.ok()
+                    .filter(|&read| read == whole)
+                    .ok_or_else(damaged)?;
                 content
             }
-            _ => return Err(format!("`{}` is packed in a way that is not read", file.escape_debug())),
+            _ => {
+                return Err(format!(
+                    "`{}` is packed in a way that is not read",
+                    file.escape_debug()
+                ));
+            }
         };
         if !content.starts_with(b"\x93NUMPY") {
             return Err(format!("`{}` is no array", file.escape_debug()));
         }
-        let tensor = npy::read(&content).map_err(|what| format!("`{}`: {what}", file.escape_debug()))?;
+        let tensor =
+            npy::read(&content).map_err(|what| format!("`{}`: {what}", file.escape_debug()))?;
         arrays.push(Array {
             name: stem.to_owned(),
             tensor,

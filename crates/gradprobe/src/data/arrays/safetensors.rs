@@ -35,11 +35,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Array>, String> {
             Entry::Metadata(_) => return Err(NONE_OF_THEM.into()),
         };
         let what = format!("`{}`", name.escape_debug());
-        let element = element(&dtype)
-            .ok_or_else(|| format!("{what} has elements of `{}`, which is not read", dtype.escape_debug()))?;
-        let bytes = data
-            .get(start..end)
-            .ok_or_else(|| format!("{what} is to be at bytes {start} to {end} of {}", data.len()))?;
+        let element = element(&dtype).ok_or_else(|| {
+            format!(
+                "{what} has elements of `{}`, which is not read",
+                dtype.escape_debug()
+            )
+        })?;
+        let bytes = data.get(start..end).ok_or_else(|| {
+            format!(
+                "{what} is to be at bytes {start} to {end} of {}",
+                data.len()
+            )
+        })?;
         let tensor = tensor(&what, element, shape, bytes)?;
         arrays.push(Array { name, tensor });
     }

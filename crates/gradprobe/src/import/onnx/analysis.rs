@@ -27,7 +27,9 @@ fn weight_inputs(op: &str) -> &'static [usize] {
     match op {
         "Conv" | "ConvTranspose" | "Gemm" => &[1, 2],
         "MatMul" => &[0, 1],
-        "BatchNormalization" | "InstanceNormalization" | "GroupNormalization"
+        "BatchNormalization"
+        | "InstanceNormalization"
+        | "GroupNormalization"
         | "LayerNormalization" => &[1, 2],
         "RMSNormalization" | "PRelu" => &[1],
         "LSTM" | "GRU" | "RNN" => &[1, 2, 3],
@@ -104,7 +106,13 @@ impl Analysis {
         // Exporters that write every weight as a Constant node leave nothing else to go by.
         let all_constants = self.trained.is_empty();
         let mut wanted: HashSet<&str> = HashSet::new();
-        for (node, _) in model.nodes.iter().zip(&self.live).rev().filter(|(_, live)| **live) {
+        for (node, _) in model
+            .nodes
+            .iter()
+            .zip(&self.live)
+            .rev()
+            .filter(|(_, live)| **live)
+        {
             let message = &node.message;
             let op = &message.op_type[..];
             let inputs = &message.input;
@@ -174,11 +182,26 @@ fn looks_trained(tensor: &Tensor) -> bool {
         return false;
     }
     let one = tensor.dims.iter().all(|&extent| extent == 1);
-    if one && looks_made_up(name) {
+    // A norm without scale and shift is written with ones and zeros of the exporter's own.
+    if looks_made_up(name) && (one || is_uniform(tensor)) {
         return false;
     }
     // A mask.
     !tensor.float_data.iter().any(|x| x.is_infinite())
+}
+
+/// Is every element the same?
+fn is_uniform(tensor: &Tensor) -> bool {
+    fn same<T: PartialEq>(elements: &[T]) -> bool {
+        elements.windows(2).all(|pair| pair[0] == pair[1])
+    }
+    let size = element_type(tensor.data_type).map_or(1, |element| element.size());
+    let mut raw = tensor.raw_data.chunks(size);
+    let first = tensor.raw_data.chunks(size).next();
+    raw.all(|element| Some(element) == first)
+        && same(&tensor.float_data)
+        && same(&tensor.double_data)
+        && same(&tensor.int32_data)
 }
 
 fn looks_made_up(name: &str) -> bool {
@@ -202,5 +225,5 @@ fn constant_is_trained(node: &Node) -> bool {
         return node.attribute("value_floats").is_some();
     };
     let several = tensor.dims.iter().any(|&extent| extent > 1);
-    several && matches!(tensor.data_type, 1 | 10 | 11 | 16)
+    several && !is_uniform(tensor) && matches!(tensor.data_type, 1 | 10 | 11 | 16)
 }

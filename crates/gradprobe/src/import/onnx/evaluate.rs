@@ -41,7 +41,10 @@ pub fn evaluate(path: &Path, inputs: &[Array], mode: Mode) -> Result<Vec<Array>,
             let Some(given) = inputs.iter().find(|array| array.name == info.name) else {
                 continue;
             };
-            let of_tensor = info.r#type.as_ref().and_then(|known| known.tensor_type.as_ref());
+            let of_tensor = info
+                .r#type
+                .as_ref()
+                .and_then(|known| known.tensor_type.as_ref());
             let kind = match of_tensor {
                 Some(tensor) => kind(element_type(tensor.elem_type)?),
                 None => Kind::Float,
@@ -55,8 +58,9 @@ pub fn evaluate(path: &Path, inputs: &[Array], mode: Mode) -> Result<Vec<Array>,
             session.need(name)?;
             let operand = session.find(name);
             let numbers = operand.and_then(|operand| session.numbers(&operand));
-            let numbers = numbers
-                .ok_or_else(|| OnnxError::new(format!("output {} is not computed", quoted(name))))?;
+            let numbers = numbers.ok_or_else(|| {
+                OnnxError::new(format!("output {} is not computed", quoted(name)))
+            })?;
             arrays.push(Array {
                 name: name.to_owned(),
                 tensor: Tensor::clone(&numbers),

@@ -65,9 +65,7 @@ pub(super) fn given(
     options: &OnnxOptions,
     limit: u64,
 ) -> Result<HashMap<String, Arc<Tensor<f64>>>, OnnxError> {
-    let read = |path| {
-        read_arrays(path, limit).map_err(|error| OnnxError::new(error.to_string()))
-    };
+    let read = |path| read_arrays(path, limit).map_err(|error| OnnxError::new(error.to_string()));
     let mut given = HashMap::new();
     if let Some(path) = &options.data {
         for Array { name, tensor } in read(path)? {
@@ -127,11 +125,20 @@ pub(super) fn plan(
         }
     }
     let mut plans = Vec::new();
-    for info in all.into_iter().filter(|info| read.contains(info.name.as_str())) {
+    for info in all
+        .into_iter()
+        .filter(|info| read.contains(info.name.as_str()))
+    {
         let at = |error: OnnxError| error.at(format!("input {}", quoted(&info.name)));
-        let of_tensor = info.r#type.as_ref().and_then(|known| known.tensor_type.as_ref());
-        let of_tensor = of_tensor
-            .ok_or_else(|| at(OnnxError::new("is no tensor; sequences and maps are not supported")))?;
+        let of_tensor = info
+            .r#type
+            .as_ref()
+            .and_then(|known| known.tensor_type.as_ref());
+        let of_tensor = of_tensor.ok_or_else(|| {
+            at(OnnxError::new(
+                "is no tensor; sequences and maps are not supported",
+            ))
+        })?;
         let kind = tensors::kind(element_type(of_tensor.elem_type).map_err(at)?);
         let given = given.get(&info.name);
         let shape = match given {
@@ -222,8 +229,10 @@ impl<'o> Dims<'o> {
 
     fn shape(&mut self, info: &ValueInfo) -> Result<Shape, OnnxError> {
         let Some(declared) = dimensions(info) else {
-            return Err(OnnxError::new("has no declared shape")
-                .help(format!("give its numbers: --input {}=file.npy", info.name.escape_debug())));
+            return Err(OnnxError::new("has no declared shape").help(format!(
+                "give its numbers: --input {}=file.npy",
+                info.name.escape_debug()
+            )));
         };
         let rank = declared.len();
         let mut extents = Vec::with_capacity(rank);
@@ -248,7 +257,10 @@ impl<'o> Dims<'o> {
 
     /// A size for a dimension that there is not is a mistake.
     fn all_used(&self) -> Result<(), OnnxError> {
-        let unused = self.asked.iter().find(|(name, _)| !self.used.contains(name.as_str()));
+        let unused = self
+            .asked
+            .iter()
+            .find(|(name, _)| !self.used.contains(name.as_str()));
         let Some((name, _)) = unused else {
             return Ok(());
         };
@@ -313,7 +325,12 @@ fn rows_looked_up(model: &Flat, analysis: &Analysis, name: &str) -> Option<usize
             rows = Some(rows.map_or(found, |rows| rows.min(found)));
         }
     };
-    for (node, _) in model.nodes.iter().zip(&analysis.live).filter(|(_, live)| **live) {
+    for (node, _) in model
+        .nodes
+        .iter()
+        .zip(&analysis.live)
+        .filter(|(_, live)| **live)
+    {
         let message = &node.message;
         let input = |index: usize| message.input.get(index).map(String::as_str);
         let reads = |index: usize| input(index).is_some_and(|name| same.contains(name));

@@ -14,8 +14,6 @@ struct Layer {
     weighted: bool,
     /// Did an activation come, after which a weight begins a layer of its own?
     closed: bool,
-    /// Does one of its nodes read a signal yet?
-    has_signal: bool,
     last: Option<ValueId>,
 }
 
@@ -33,6 +31,9 @@ pub(super) struct Layers {
     from_data: bool,
     current: Option<usize>,
     weights_only: Vec<usize>,
+    /// Values computed from weights alone: every such value on the way to them.
+    trails: HashMap<ValueId, Vec<ValueId>>,
+    trail: Vec<ValueId>,
 }
 
 /// What a node is to the layers around it.
@@ -82,8 +83,22 @@ fn part(op: &str, class: Class, weighted: bool) -> Option<String> {
         "GroupNormalization" => "group-norm".into(),
         "RMSNormalization" => "rms-norm".into(),
         _ if class == Class::Moves => return None,
-        _ => op.escape_debug().to_string().to_lowercase(),
+        _ => kebab(op),
     })
+}
+
+/// `HardSwish` as `hard-swish`.
+fn kebab(op: &str) -> String {
+    let mut words = String::new();
+    let mut after_small = false;
+    for c in op.chars() {
+        if after_small && c.is_uppercase() {
+            words.push('-');
+        }
+        after_small = c.is_lowercase();
+        words.extend(c.to_lowercase());
+    }
+    words
 }
 
 /// The longest description of a layer, in parts.
@@ -105,22 +120,31 @@ impl Layers {
         let mut read_weights: Vec<usize> = Vec::new();
         let mut derived_from: Vec<usize> = Vec::new();
         let mut signals: Vec<ValueId> = Vec::new();
+        self.trail.clear();
         for operand in operands.iter().flatten() {
             match operand.source {
                 Source::Weight(weight) => read_weights.push(weight),
                 Source::Value(value) => match self.derived.get(&value) {
-                    Some(from) => derived_from.extend(from),
+                    Some(from) => {
+                        derived_from.extend(from);
+                        self.trail
+                            .extend(self.trails.get(&value).into_iter().flatten());
+                    }
                     None => signals.push(value),
                 },
                 Source::Known(_) => {}
             }
         }
         read_weights.extend(&derived_from);
-        self.weights_only = if signals.is_empty() {
-            read_weights.clone()
-        } else {
-            Vec::new()
-        };
+        if signals.is_empty() && !read_weights.is_empty() {
+            // The node that reads the result takes it into its layer.
+            self.weights_only = read_weights;
+            self.current = None;
+            self.from_data = false;
+            builder.end_layer();
+            return Ok(());
+        }
+        self.weights_only.clear();
         let untouched = signals.iter().all(|value| self.of_data.contains(value));
         self.from_data = read_weights.is_empty() && untouched;
         if self.from_data {
@@ -145,19 +169,14 @@ impl Layers {
                 let layer = &self.layers[layer];
                 let follows = signals.len() == 1 && layer.last == signals.first().copied();
                 let may_join = matches!(class, Class::Arithmetic | Class::Normalisation);
-                layer.weighted && !layer.closed && follows && may_join
-                    || (op == "PRelu" && follows)
+                layer.weighted && !layer.closed && follows && may_join || (op == "PRelu" && follows)
             })
         };
         let path = path(&read_weights, weights);
         let index = match (joined, path) {
             (Some(layer), _) => layer,
             (None, Some(path)) => match self.by_path.get(&path) {
-                Some(&layer)
-                    if only == Some(layer) || !self.layers[layer].has_signal =>
-                {
-                    layer
-                }
+                Some(&layer) if only == Some(layer) => layer,
                 _ => {
                     let layer = self.begin(builder, &path, node)?;
                     self.by_path.insert(path, layer);
@@ -174,14 +193,13 @@ impl Layers {
         };
         let layer = &mut self.layers[index];
         layer.weighted |= !read_weights.is_empty();
-        layer.has_signal |= !signals.is_empty();
-        layer.closed |= class == Class::Activation && !signals.is_empty();
+        layer.closed |= class == Class::Activation;
         builder.resume_layer(layer.id);
+        self.trail.drain(..).for_each(|value| builder.adopt(value));
         let is_bias = class == Class::Arithmetic && layer.weighted && !layer.parts.is_empty();
         let weighted = !read_weights.is_empty();
         if let Some(part) = part(op, class, weighted).filter(|_| !is_bias || !weighted)
             && layer.parts.last() != Some(&part)
-            && !signals.is_empty()
         {
             if layer.parts.len() < MOST_PARTS {
                 layer.parts.push(part);
@@ -199,6 +217,9 @@ impl Layers {
         }
         if !self.weights_only.is_empty() {
             self.derived.insert(value, self.weights_only.clone());
+            let mut trail = self.trail.clone();
+            trail.push(value);
+            self.trails.insert(value, trail);
         }
         if let Some(index) = self.current {
             self.of_value.insert(value, index);
@@ -238,7 +259,6 @@ impl Layers {
             parts: Vec::new(),
             weighted: false,
             closed: false,
-            has_signal: false,
             last: None,
         });
         Ok(self.layers.len() - 1)
@@ -248,7 +268,9 @@ impl Layers {
 /// What the layer of some weights is called; `None` if their names are made up.
 fn path(read: &[usize], names: &dyn Fn(usize) -> String) -> Option<String> {
     let known = read.iter().map(|&weight| names(weight));
-    let told = known.filter(|name| !is_made_up(name)).map(|name| layer_of_weight(&name));
+    let told = known
+        .filter(|name| !is_made_up(name))
+        .map(|name| layer_of_weight(&name));
     told.into_iter().next()
 }
 
@@ -256,11 +278,17 @@ fn path(read: &[usize], names: &dyn Fn(usize) -> String) -> Option<String> {
 fn is_made_up(name: &str) -> bool {
     let last = name.rsplit(['/', '.']).next().unwrap_or(name);
     let last = last.trim_end_matches(":0").to_lowercase();
-    let digits = |text: &str| text.trim_start_matches('_').chars().all(|c| c.is_ascii_digit());
+    let digits = |text: &str| {
+        text.trim_start_matches('_')
+            .chars()
+            .all(|c| c.is_ascii_digit())
+    };
     let numbered = |stem: &str| last.strip_prefix(stem).is_some_and(digits);
     name.starts_with("onnx::")
         || (digits(name) && !name.is_empty())
-        || ["const", "constant", "val", "reshape", "constant_output"].iter().any(|&stem| numbered(stem))
+        || ["const", "constant", "val", "reshape", "constant_output"]
+            .iter()
+            .any(|&stem| numbered(stem))
 }
 
 /// The path of a weight without its last part: `layers.0.c1` of `layers.0.c1.weight`.
@@ -326,7 +354,10 @@ mod tests {
             ("w.0", "w.0"),
             ("p", "p"),
             ("r.weight_ih_l0", "r"),
-            ("blocks.0.self_attn.in_proj_weight", "blocks.0.self_attn.in_proj"),
+            (
+                "blocks.0.self_attn.in_proj_weight",
+                "blocks.0.self_attn.in_proj",
+            ),
             ("gpu_0/conv1_w_0", "gpu_0/conv1"),
             ("dense/kernel:0", "dense"),
             ("Parameter87", "Parameter87"),

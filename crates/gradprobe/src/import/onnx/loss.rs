@@ -4,8 +4,8 @@ use super::error::{OnnxError, quoted};
 use super::model::Flat;
 use super::options::{OnnxLoss, OnnxTarget};
 use super::tensors::Kind;
-use crate::num::{Shape, Stream, Tensor};
 use crate::data::Synthetic;
+use crate::num::{Shape, Stream, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -61,12 +61,7 @@ pub(super) fn judged(
 }
 
 impl Judged {
-    fn absorb(
-        &mut self,
-        op: &'static str,
-        input: &str,
-        axis: Option<&super::messages::Attribute>,
-    ) {
+    fn absorb(&mut self, op: &'static str, input: &str, axis: Option<&super::messages::Attribute>) {
         input.clone_into(&mut self.value);
         self.absorbed = Some(op);
         self.axis = axis.map(|axis| axis.i);
@@ -91,6 +86,7 @@ pub(super) fn decide(
     judged: &Judged,
     shape: &Shape,
     reads_tokens: bool,
+    target: Option<&Shape>,
 ) -> Result<Decided, OnnxError> {
     let rank = shape.len();
     let last = shape.last().copied().unwrap_or(1);
@@ -118,6 +114,10 @@ pub(super) fn decide(
             _ if rank == 3 && last > 1 && reads_tokens => Decided::CrossEntropy(true),
             _ if rank > 3 && shape[1] > 1 && shape[2..].iter().all(|&extent| extent == 1) => {
                 Decided::CrossEntropy(false)
+            }
+            // Somebody who gives a target of the output's size wants it to be met.
+            _ if target.is_some_and(|target| target.element_count() == shape.element_count()) => {
+                Decided::Mse
             }
             _ => Decided::Random,
         },

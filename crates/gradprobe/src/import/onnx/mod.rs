@@ -22,8 +22,6 @@ mod reader;
 mod reinit;
 mod session;
 mod tensors;
-#[cfg(test)]
-mod tests;
 mod value;
 
 pub use convert::{OnnxOp, coverage};

@@ -224,7 +224,11 @@ pub(super) fn reads(node: &Message, visit: &mut dyn FnMut(&str)) {
     for input in node.input.iter().filter(|input| !input.is_empty()) {
         visit(input);
     }
-    for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+    for graph in node
+        .attribute
+        .iter()
+        .filter_map(|attribute| attribute.g.as_ref())
+    {
         for node in &graph.node {
             reads(node, visit);
         }

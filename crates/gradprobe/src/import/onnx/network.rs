@@ -158,7 +158,11 @@ pub(super) fn reads_of<'m>(
 
 fn collect_reads<'m>(node: &'m super::messages::Node, read: &mut HashSet<&'m str>) {
     read.extend(node.input.iter().map(String::as_str));
-    for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+    for graph in node
+        .attribute
+        .iter()
+        .filter_map(|attribute| attribute.g.as_ref())
+    {
         read.extend(graph.output.iter().map(|output| output.name.as_str()));
         graph.node.iter().for_each(|node| collect_reads(node, read));
     }
@@ -215,7 +219,12 @@ pub(super) fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), O
             None => unknown.push((op, vec![place])),
         }
     };
-    for (node, _) in model.nodes.iter().zip(&analysis.live).filter(|(_, live)| **live) {
+    for (node, _) in model
+        .nodes
+        .iter()
+        .zip(&analysis.live)
+        .filter(|(_, live)| **live)
+    {
         visit_all(&node.message, &node.place(), &mut visit);
     }
     if unknown.is_empty() {
@@ -262,7 +271,11 @@ fn visit_all(
     visit: &mut dyn FnMut(&super::messages::Node, String),
 ) {
     visit(message, place.to_owned());
-    for graph in message.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+    for graph in message
+        .attribute
+        .iter()
+        .filter_map(|attribute| attribute.g.as_ref())
+    {
         for inner in &graph.node {
             let place = format!("in {place}");
             visit_all(inner, &place, visit);
@@ -289,15 +302,16 @@ fn finish(
         )));
     };
     let reads_tokens = inputs.iter().any(|input| input.kind == Kind::Int);
-    let decided = loss::decide(options.loss, judged, &output.shape, reads_tokens)?;
+    let read = match &options.target {
+        OnnxTarget::File(file) => Some(target_of(file, options)?),
+        _ => given.get("target").cloned(),
+    };
+    let of_target = read.as_ref().map(|target| target.shape());
+    let decided = loss::decide(options.loss, judged, &output.shape, reads_tokens, of_target)?;
     session.builder.end_layer();
     let mut target = None;
     let objective = match decided.op() {
         Some(op) => {
-            let read = match &options.target {
-                OnnxTarget::File(file) => Some(target_of(file, options)?),
-                _ => given.get("target").cloned(),
-            };
             let plan = TargetPlan::new(decided, &output.shape, &options.target, read.as_ref())?;
             let loss = add_loss(&mut session, op, decided, &output, &plan.shape);
             target = Some(plan);
@@ -311,7 +325,15 @@ fn finish(
         None if decided == Decided::Output => Objective::Output(value, CotangentKind::Ones),
         None => Objective::Output(value, CotangentKind::Random),
     };
-    let notes = notes(&session, &inputs, judged, decided, target.as_ref(), &output.shape, options);
+    let notes = notes(
+        &session,
+        &inputs,
+        judged,
+        decided,
+        target.as_ref(),
+        &output.shape,
+        options,
+    );
     let weights = std::mem::take(&mut session.weights);
     let graph = session
         .builder
@@ -333,7 +355,9 @@ fn finish(
         ([], None) => vec![0],
         (seeds, _) => seeds.to_vec(),
     };
-    let batch = inputs.first().and_then(|input| input.shape.first().copied());
+    let batch = inputs
+        .first()
+        .and_then(|input| input.shape.first().copied());
     Ok(OnnxNetwork {
         path: path.to_path_buf(),
         graph,
@@ -352,8 +376,7 @@ fn finish(
 /// The array of a target's file.
 fn target_of(file: &Path, options: &OnnxOptions) -> Result<Arc<Tensor<f64>>, OnnxError> {
     let limit = options.max_memory.unwrap_or_else(default_limit);
-    let mut arrays =
-        read_arrays(file, limit).map_err(|error| OnnxError::new(error.to_string()))?;
+    let mut arrays = read_arrays(file, limit).map_err(|error| OnnxError::new(error.to_string()))?;
     let at = arrays.iter().position(|array| array.name == "target");
     match at {
         Some(at) => Ok(Arc::new(arrays.swap_remove(at).tensor)),
@@ -379,7 +402,9 @@ fn add_loss(
     };
     let mut value = session.value(output)?;
     if decided == Decided::CrossEntropy(true) {
-        let axis = [("axis".to_owned(), Attribute::Int(2))].into_iter().collect();
+        let axis = [("axis".to_owned(), Attribute::Int(2))]
+            .into_iter()
+            .collect();
         let name = session.free_name("tokens");
         let flatten = make("Flatten", &axis)?;
         value = session
@@ -390,9 +415,10 @@ fn add_loss(
     let target = session.builder.input(name, target.clone())?;
     let name = session.free_name("loss");
     let loss = make(op, &Attributes::new())?;
-    let outputs = session
-        .builder
-        .node_with(name, loss, &[value, target], None, Origin::default())?;
+    let outputs =
+        session
+            .builder
+            .node_with(name, loss, &[value, target], None, Origin::default())?;
     Ok(outputs[0])
 }
 
@@ -408,7 +434,11 @@ fn notes(
 ) -> Vec<String> {
     const MOST_INPUTS: usize = 8;
     let mut notes = Vec::new();
-    let listed: Vec<String> = inputs.iter().take(MOST_INPUTS).map(InputPlan::about).collect();
+    let listed: Vec<String> = inputs
+        .iter()
+        .take(MOST_INPUTS)
+        .map(InputPlan::about)
+        .collect();
     let drawn = inputs.iter().any(|input| !input.is_given());
     let more = inputs.len().saturating_sub(MOST_INPUTS);
     notes.push(format!(
@@ -419,7 +449,11 @@ fn notes(
         } else {
             String::new()
         },
-        if drawn { " (--input, --data, --dim)" } else { "" },
+        if drawn {
+            " (--input, --data, --dim)"
+        } else {
+            ""
+        },
     ));
     let of = match judged.absorbed {
         Some(op) => format!(
@@ -434,7 +468,11 @@ fn notes(
         ""
     };
     notes.push(match target {
-        Some(target) => format!("loss: {} of {of}, against {}{chosen}", decided.words(), target.about()),
+        Some(target) => format!(
+            "loss: {} of {of}, against {}{chosen}",
+            decided.words(),
+            target.about()
+        ),
         None => format!("differentiated: {of}{chosen}"),
     });
     let inference = session.counts.get("batch-norm in inference form").copied();
@@ -459,4 +497,3 @@ fn notes(
 fn name_of(initialiser: Initialiser) -> &'static str {
     initialiser.name()
 }
-

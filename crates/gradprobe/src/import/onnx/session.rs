@@ -309,9 +309,10 @@ impl<'m> Session<'m> {
         for name in &node.message.input {
             inputs.push(match &name[..] {
                 "" => None,
-                name => Some(self.find(name).ok_or_else(|| {
-                    format!("reads {}, which nothing makes", quoted(name))
-                })?),
+                name => Some(
+                    self.find(name)
+                        .ok_or_else(|| format!("reads {}, which nothing makes", quoted(name)))?,
+                ),
             });
         }
         self.node_name = match &node.message.name[..] {
@@ -328,26 +329,35 @@ impl<'m> Session<'m> {
             place: node.place(),
             span: None,
         };
+        let op = &node.message.op_type[..];
         if convert::is_control_flow(node) {
             self.builder.end_layer();
-        } else {
+        } else if !matches!(op, "Shape" | "Size") {
+            // Of the second input it reads the type alone.
+            let read = if op == "CastLike" { 1 } else { inputs.len() };
             let weights = &self.weights;
             let name = |weight: usize| weights[weight].name.clone();
             let reduced = node.message.input.first();
             let readers = reduced.and_then(|name| self.analysis.readers.get(name));
             let is_statistic =
                 node.message.op_type.starts_with("Reduce") && readers.is_some_and(|&n| n > 1);
-            self.layers
-                .enter(&mut self.builder, node, &inputs, &name, is_statistic)?;
+            self.layers.enter(
+                &mut self.builder,
+                node,
+                &inputs[..read.min(inputs.len())],
+                &name,
+                is_statistic,
+            )?;
         }
         let outputs = convert::convert(self, node, inputs)?;
         for (index, name) in node.message.output.iter().enumerate() {
             if name.is_empty() {
                 continue;
             }
-            let operand = outputs.get(index).and_then(Option::as_ref).ok_or_else(|| {
-                format!("its output {} ({}) is not supported", index, quoted(name))
-            });
+            let operand = outputs
+                .get(index)
+                .and_then(Option::as_ref)
+                .ok_or_else(|| format!("its output {} ({}) is not supported", index, quoted(name)));
             match operand {
                 Ok(operand) => {
                     let operand = operand.clone();

@@ -9,6 +9,7 @@ use crate::import::onnx::value::Operand;
 use crate::num::Tensor;
 use crate::ops::activation::{self, ActivationOp};
 use crate::ops::{Attribute, Attributes, Role, find_op};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// What a converter returns: the outputs, `None` for one that is not supported.
@@ -24,7 +25,29 @@ pub(super) struct Call<'s, 'm> {
     pub session: &'s mut Session<'m>,
     pub node: &'s Node,
     pub inputs: Vec<Option<Operand>>,
+    /// The attributes that the converter asked for.
+    pub asked: RefCell<Vec<&'static str>>,
 }
+
+/// Attributes that change nothing here: what only matters to running statistics, random masks,
+/// number formats, or versions long past.
+const WITHOUT_EFFECT: [&str; 15] = [
+    "momentum",
+    "spatial",
+    "consumed_inputs",
+    "is_test",
+    "ratio",
+    "seed",
+    "storage_order",
+    "saturate",
+    "stash_type",
+    "round_mode",
+    "softmax_precision",
+    "qk_matmul_output_mode",
+    "output_sequence",
+    "broadcast",
+    "extrapolation_value",
+];
 
 /// The kinds of an attribute, by ONNX's number.
 mod kind {
@@ -36,6 +59,27 @@ mod kind {
 }
 
 impl Call<'_, '_> {
+    fn attribute(&self, name: &'static str) -> Option<&Message> {
+        self.asked.borrow_mut().push(name);
+        self.node.attribute(name)
+    }
+
+    /// Refuses an attribute that the converter did not ask for: it would change the result.
+    pub fn finish(&self) -> Result<(), Fault> {
+        let asked = self.asked.borrow();
+        let known = |name: &str| asked.contains(&name) || WITHOUT_EFFECT.contains(&name);
+        let mut names = self
+            .node
+            .message
+            .attribute
+            .iter()
+            .map(|found| &found.name[..]);
+        match names.find(|name| !known(name)) {
+            Some(name) => Err(format!("attribute {} is not supported", quoted(name)).into()),
+            None => Ok(()),
+        }
+    }
+
     pub fn opset(&self) -> i64 {
         self.node.opset
     }
@@ -60,20 +104,20 @@ impl Call<'_, '_> {
         format!("attribute {name}: expected {expected}").into()
     }
 
-    pub fn has(&self, name: &str) -> bool {
-        self.node.attribute(name).is_some()
+    pub fn has(&self, name: &'static str) -> bool {
+        self.attribute(name).is_some()
     }
 
-    pub fn int(&self, name: &str, default: i64) -> Result<i64, Fault> {
-        match self.node.attribute(name) {
+    pub fn int(&self, name: &'static str, default: i64) -> Result<i64, Fault> {
+        match self.attribute(name) {
             None => Ok(default),
             Some(found) if matches!(found.kind, 0 | kind::INT) => Ok(found.i),
             Some(_) => Err(self.wrong(name, "a whole number")),
         }
     }
 
-    pub fn float(&self, name: &str, default: f64) -> Result<f64, Fault> {
-        match self.node.attribute(name) {
+    pub fn float(&self, name: &'static str, default: f64) -> Result<f64, Fault> {
+        match self.attribute(name) {
             None => Ok(default),
             // The number that was written, not its nearest float: 1e-5 and not 9.99999974e-6.
             Some(found) if matches!(found.kind, 0 | kind::FLOAT) => Ok(shortest(found.f)),
@@ -81,8 +125,8 @@ impl Call<'_, '_> {
         }
     }
 
-    pub fn text(&self, name: &str, default: &str) -> Result<String, Fault> {
-        match self.node.attribute(name) {
+    pub fn text(&self, name: &'static str, default: &str) -> Result<String, Fault> {
+        match self.attribute(name) {
             None => Ok(default.to_owned()),
             Some(found) if matches!(found.kind, 0 | kind::STRING) => {
                 Ok(String::from_utf8_lossy(&found.s).into_owned())
@@ -91,24 +135,24 @@ impl Call<'_, '_> {
         }
     }
 
-    pub fn texts(&self, name: &str) -> Vec<String> {
-        let strings = self.node.attribute(name).map(|found| &found.strings[..]);
+    pub fn texts(&self, name: &'static str) -> Vec<String> {
+        let strings = self.attribute(name).map(|found| &found.strings[..]);
         let strings = strings.unwrap_or_default().iter();
         strings
             .map(|text| String::from_utf8_lossy(text).into_owned())
             .collect()
     }
 
-    pub fn ints(&self, name: &str) -> Result<Option<Vec<i64>>, Fault> {
-        match self.node.attribute(name) {
+    pub fn ints(&self, name: &'static str) -> Result<Option<Vec<i64>>, Fault> {
+        match self.attribute(name) {
             None => Ok(None),
             Some(found) if matches!(found.kind, 0 | kind::INTS) => Ok(Some(found.ints.clone())),
             Some(_) => Err(self.wrong(name, "a list of whole numbers")),
         }
     }
 
-    pub fn floats(&self, name: &str) -> Result<Option<Vec<f64>>, Fault> {
-        match self.node.attribute(name) {
+    pub fn floats(&self, name: &'static str) -> Result<Option<Vec<f64>>, Fault> {
+        match self.attribute(name) {
             None => Ok(None),
             Some(found) if matches!(found.kind, 0 | kind::FLOATS) => {
                 Ok(Some(found.floats.iter().map(|&x| shortest(x)).collect()))
@@ -117,15 +161,15 @@ impl Call<'_, '_> {
         }
     }
 
-    pub fn graph(&self, name: &str) -> Result<Graph, Fault> {
-        let found = self.node.attribute(name);
+    pub fn graph(&self, name: &'static str) -> Result<Graph, Fault> {
+        let found = self.attribute(name);
         let graph = found.and_then(|found| found.g.clone());
         graph.ok_or_else(|| format!("lacks its graph {name}").into())
     }
 
     /// A tensor in an attribute.
-    pub fn tensor(&self, name: &str) -> Result<Option<Stored>, Fault> {
-        let found = self.node.attribute(name).and_then(|found| found.t.as_ref());
+    pub fn tensor(&self, name: &'static str) -> Result<Option<Stored>, Fault> {
+        let found = self.attribute(name).and_then(|found| found.t.as_ref());
         Ok(found
             .map(|tensor| read(tensor, self.session.folder))
             .transpose()?)
@@ -154,7 +198,11 @@ impl Call<'_, '_> {
     }
 
     /// Whole numbers that are an attribute in old versions and an input in new ones.
-    pub fn ints_or_input(&self, name: &str, index: usize) -> Result<Option<Vec<i64>>, Fault> {
+    pub fn ints_or_input(
+        &self,
+        name: &'static str,
+        index: usize,
+    ) -> Result<Option<Vec<i64>>, Fault> {
         match self.ints(name)? {
             Some(ints) => Ok(Some(ints)),
             None => self.constant_ints(index, name),
@@ -179,10 +227,10 @@ impl Call<'_, '_> {
     }
 
     /// Attributes of the node by name, as the engine's ops read them.
-    pub fn pass(&self, names: &[&str]) -> Result<Attributes, Fault> {
+    pub fn pass(&self, names: &[&'static str]) -> Result<Attributes, Fault> {
         let mut attributes = Attributes::new();
         for &name in names {
-            let Some(found) = self.node.attribute(name) else {
+            let Some(found) = self.attribute(name) else {
                 continue;
             };
             let value = match effective_kind(found) {

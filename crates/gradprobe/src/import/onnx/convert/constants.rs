@@ -1,9 +1,9 @@
 //! What is known before anything runs: constants, shapes, ranges.
 
 use super::call::{Call, Outcome, one, shortest};
+use crate::graph::ParameterData;
 use crate::import::onnx::tensors::{Kind, Stored};
 use crate::import::onnx::value::Operand;
-use crate::graph::ParameterData;
 use crate::num::{Shape, Tensor};
 use std::sync::Arc;
 
@@ -12,13 +12,12 @@ pub(super) fn constant(call: &mut Call<'_, '_>) -> Outcome {
     if let Some(stored) = call.tensor("value")? {
         return one(call.session.tensor(&name, stored, trained)?);
     }
-    let floats = |values: Vec<f64>| Operand::known(Kind::Float, Tensor::new([values.len()], values));
+    let floats =
+        |values: Vec<f64>| Operand::known(Kind::Float, Tensor::new([values.len()], values));
     one(match () {
         () if call.has("value_int") => Operand::int(call.int("value_int", 0)?),
         () if call.has("value_float") => Operand::float(call.float("value_float", 0.0)?),
-        () if call.has("value_ints") => {
-            Operand::ints(call.ints("value_ints")?.unwrap_or_default())
-        }
+        () if call.has("value_ints") => Operand::ints(call.ints("value_ints")?.unwrap_or_default()),
         () if call.has("value_floats") => floats(call.floats("value_floats")?.unwrap_or_default()),
         () => return Err("holds no tensor of numbers".into()),
     })
@@ -26,7 +25,13 @@ pub(super) fn constant(call: &mut Call<'_, '_>) -> Outcome {
 
 /// The name of the output, and is it a weight?
 fn output(call: &Call<'_, '_>) -> (String, bool) {
-    let name = call.node.message.output.first().cloned().unwrap_or_default();
+    let name = call
+        .node
+        .message
+        .output
+        .first()
+        .cloned()
+        .unwrap_or_default();
     let trained = call.session.analysis.trained.contains(&name);
     (name, trained)
 }
@@ -71,7 +76,10 @@ pub(super) fn size(call: &mut Call<'_, '_>) -> Outcome {
 pub(super) fn range(call: &mut Call<'_, '_>) -> Outcome {
     let kind = call.input(0)?.kind;
     let mut ends = [0.0; 3];
-    for (index, what) in ["the start", "the limit", "the step"].into_iter().enumerate() {
+    for (index, what) in ["the start", "the limit", "the step"]
+        .into_iter()
+        .enumerate()
+    {
         ends[index] = call
             .constant_scalar(index, what)?
             .ok_or_else(|| format!("lacks {what}"))?;

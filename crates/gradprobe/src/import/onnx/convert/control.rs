@@ -14,21 +14,19 @@ pub(super) fn branch(call: &mut Call<'_, '_>) -> Outcome {
     let condition = call
         .constant_scalar(0, "the condition")?
         .ok_or("lacks its condition")?;
-    let name = if condition != 0.0 {
-        "then_branch"
-    } else {
-        "else_branch"
-    };
-    let body = call.graph(name)?;
+    let bodies = [call.graph("else_branch")?, call.graph("then_branch")?];
+    let body = &bodies[usize::from(condition != 0.0)];
     let opset = call.opset();
-    let outputs = call.session.body(&body, opset, Vec::new())?;
+    let outputs = call.session.body(body, opset, Vec::new())?;
     Ok(outputs.into_iter().map(Some).collect())
 }
 
 pub(super) fn repeat(call: &mut Call<'_, '_>) -> Outcome {
     let trips = call.constant_scalar(0, "the trip count")?;
     let trips = trips.map_or(usize::MAX, |trips| trips.max(0.0) as usize);
-    let mut goes_on = call.constant_scalar(1, "the condition")?.is_none_or(|x| x != 0.0);
+    let mut goes_on = call
+        .constant_scalar(1, "the condition")?
+        .is_none_or(|x| x != 0.0);
     let body = call.graph("body")?;
     let opset = call.opset();
     let mut state: Vec<Operand> = call.inputs.iter().skip(2).flatten().cloned().collect();
@@ -91,7 +89,7 @@ pub(super) fn scan(call: &mut Call<'_, '_>) -> Outcome {
         .checked_sub(sequences)
         .ok_or("has fewer inputs than num_scan_inputs")?;
     let made = body.output.len().saturating_sub(carried);
-    let list = |name: &str, len: usize| -> Result<Vec<i64>, Fault> {
+    let list = |name: &'static str, len: usize| -> Result<Vec<i64>, Fault> {
         Ok(call.ints(name)?.unwrap_or_else(|| vec![0; len]))
     };
     let input_axes = list("scan_input_axes", sequences)?;

@@ -9,7 +9,12 @@ use crate::num::Tensor;
 use crate::ops::{Attribute, Role};
 
 /// An activation with a parameter.
-fn parametrised(call: &mut Call<'_, '_>, name: &str, attribute: &str, default: f64) -> Outcome {
+fn parametrised(
+    call: &mut Call<'_, '_>,
+    name: &str,
+    attribute: &'static str,
+    default: f64,
+) -> Outcome {
     let value = call.float(attribute, default)?;
     let input = call.input(0)?;
     one(call.activation(&format!("{name}={value}"), &input)?)
@@ -74,15 +79,15 @@ pub(super) fn thresholded_relu(call: &mut Call<'_, '_>) -> Outcome {
     let alpha = call.float("alpha", 1.0)?;
     let input = call.input(0)?;
     let passes = call.plain("Greater", &[input.clone(), Operand::float(alpha)])?;
-    one(as_activation(call, "Mul", &[input, passes.of_kind(Kind::Float)])?)
+    one(as_activation(
+        call,
+        "Mul",
+        &[input, passes.of_kind(Kind::Float)],
+    )?)
 }
 
 /// An op that stands for an activation.
-fn as_activation(
-    call: &mut Call<'_, '_>,
-    op: &str,
-    inputs: &[Operand],
-) -> Result<Operand, Fault> {
+fn as_activation(call: &mut Call<'_, '_>, op: &str, inputs: &[Operand]) -> Result<Operand, Fault> {
     let attributes = crate::ops::Attributes::new();
     let outputs = call.emit_as(op, &attributes, inputs, Some(Role::Activation))?;
     let output = outputs.into_iter().next();
@@ -100,12 +105,7 @@ pub(super) fn hard_sigmoid(call: &mut Call<'_, '_>) -> Outcome {
     one(clipped(call, &shifted, 0.0, 1.0)?)
 }
 
-fn clipped(
-    call: &mut Call<'_, '_>,
-    x: &Operand,
-    min: f64,
-    max: f64,
-) -> Result<Operand, Fault> {
+fn clipped(call: &mut Call<'_, '_>, x: &Operand, min: f64, max: f64) -> Result<Operand, Fault> {
     match (min, max) {
         (0.0, 6.0) => return call.activation("relu6", x),
         (-1.0, 1.0) => return call.activation("hard-tanh", x),
@@ -124,7 +124,7 @@ fn clipped(
 }
 
 pub(super) fn clip(call: &mut Call<'_, '_>) -> Outcome {
-    let bound = |call: &Call<'_, '_>, name: &str, index: usize, none: f64| match call
+    let bound = |call: &Call<'_, '_>, name: &'static str, index: usize, none: f64| match call
         .constant_scalar(index, name)?
     {
         Some(bound) => Ok::<f64, Fault>(bound),
@@ -205,4 +205,3 @@ fn along_axis(call: &mut Call<'_, '_>, op: &str) -> Outcome {
     let softmax = call.with(op, &[("axis", Attribute::Int(-1))], &[rows])?;
     one(call.reshape(&softmax, &input.shape)?)
 }
-

@@ -52,20 +52,27 @@ pub(super) fn top_k(call: &mut Call<'_, '_>) -> Outcome {
     let input = call.input(0)?;
     let outputs = call.emit("TopK", &attributes, &[input])?;
     let kinds = [None, Some(Kind::Int)].into_iter();
-    let outputs = outputs.into_iter().zip(kinds).map(|(output, kind)| match kind {
-        Some(kind) => output.of_kind(kind),
-        None => output,
-    });
+    let outputs = outputs
+        .into_iter()
+        .zip(kinds)
+        .map(|(output, kind)| match kind {
+            Some(kind) => output.of_kind(kind),
+            None => output,
+        });
     Ok(outputs.map(Some).collect())
 }
 
 pub(super) fn one_hot(call: &mut Call<'_, '_>) -> Outcome {
-    let depth = call.constant_scalar(1, "the depth")?.ok_or("lacks its depth")?;
+    let depth = call
+        .constant_scalar(1, "the depth")?
+        .ok_or("lacks its depth")?;
     let attributes = [
         ("depth", Attribute::Int(depth as i64)),
         ("axis", Attribute::Int(call.int("axis", -1)?)),
     ];
     let (indices, values) = (call.input(0)?, call.input(2)?);
     let kind = values.kind;
-    one(call.with("OneHot", &attributes, &[indices, values])?.of_kind(kind))
+    one(call
+        .with("OneHot", &attributes, &[indices, values])?
+        .of_kind(kind))
 }

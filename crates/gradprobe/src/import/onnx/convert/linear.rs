@@ -58,7 +58,11 @@ pub(super) fn gemm(call: &mut Call<'_, '_>) -> Outcome {
 }
 
 fn transposed(call: &mut Call<'_, '_>, matrix: Operand) -> Result<Operand, Fault> {
-    call.with("Transpose", &[("perm", Attribute::Ints(vec![1, 0]))], &[matrix])
+    call.with(
+        "Transpose",
+        &[("perm", Attribute::Ints(vec![1, 0]))],
+        &[matrix],
+    )
 }
 
 fn scaled(call: &mut Call<'_, '_>, x: Operand, factor: f64) -> Result<Operand, Fault> {

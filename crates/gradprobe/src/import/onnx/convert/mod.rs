@@ -25,6 +25,7 @@ use super::model::Node;
 use super::session::{Fault, Session};
 use super::value::Operand;
 use call::{Call, Outcome, one};
+use std::cell::RefCell;
 use table::find;
 
 /// How an operator is converted.
@@ -64,8 +65,15 @@ pub(super) fn convert(
         session,
         node,
         inputs,
+        asked: RefCell::default(),
     };
-    match row.rule {
+    let outputs = apply(&mut call, row.rule)?;
+    call.finish()?;
+    Ok(outputs)
+}
+
+fn apply(call: &mut Call<'_, '_>, rule: Rule) -> Outcome {
+    match rule {
         Rule::Same(engine) => {
             let inputs = call.all();
             one(call.plain(engine, &inputs)?)
@@ -80,6 +88,6 @@ pub(super) fn convert(
             let input = call.input(0)?;
             one(call.activation(name, &input)?)
         }
-        Rule::By(_, convert) => convert(&mut call),
+        Rule::By(_, convert) => convert(call),
     }
 }

@@ -54,16 +54,36 @@ pub(super) fn layer(call: &mut Call<'_, '_>) -> Outcome {
             inputs.push(filling(call, operand, &extents)?);
         }
     }
+    let x = inputs[0].clone();
     let outputs = call.emit("LayerNormalization", &attributes, &inputs)?;
-    Ok(outputs.into_iter().take(1).map(Some).collect())
+    let mut outputs: Vec<Option<Operand>> = outputs.into_iter().take(1).map(Some).collect();
+    if call.is_read(1) || call.is_read(2) {
+        let epsilon = call.float("epsilon", 1e-5)?;
+        outputs.extend(moments(call, x, axis, epsilon)?.map(Some));
+    }
+    Ok(outputs)
+}
+
+/// The mean and 1/√(variance + ε) over the axes from one on.
+fn moments(
+    call: &mut Call<'_, '_>,
+    x: Operand,
+    axis: usize,
+    epsilon: f64,
+) -> Result<[Operand; 2], Fault> {
+    let axes = (axis..x.shape.len()).map(|axis| axis as i64).collect();
+    let axes = [("axes", Attribute::Ints(axes))];
+    let mean = call.with("ReduceMean", &axes, std::slice::from_ref(&x))?;
+    let centred = call.plain("Sub", &[x, mean.clone()])?;
+    let squares = call.plain("Mul", &[centred.clone(), centred])?;
+    let variance = call.with("ReduceMean", &axes, &[squares])?;
+    let raised = call.plain("Add", &[variance, Operand::float(epsilon)])?;
+    let deviation = call.plain("Sqrt", &[raised])?;
+    Ok([mean, call.plain("Reciprocal", &[deviation])?])
 }
 
 /// A scale or shift of the very shape that is normalised.
-fn filling(
-    call: &mut Call<'_, '_>,
-    operand: Operand,
-    extents: &[usize],
-) -> Result<Operand, Fault> {
+fn filling(call: &mut Call<'_, '_>, operand: Operand, extents: &[usize]) -> Result<Operand, Fault> {
     if operand.shape[..] == *extents {
         return Ok(operand);
     }
@@ -91,7 +111,9 @@ pub(super) fn group(call: &mut Call<'_, '_>) -> Outcome {
     affine(call);
     let x = call.input(0)?;
     let channels = x.shape.get(1).copied().unwrap_or(1);
-    let groups = usize::try_from(call.int("num_groups", 1)?).unwrap_or(0).max(1);
+    let groups = usize::try_from(call.int("num_groups", 1)?)
+        .unwrap_or(0)
+        .max(1);
     let mut inputs = vec![x];
     for input in 1..3 {
         let operand = call.input(input)?;

@@ -36,7 +36,9 @@ fn extents(
     sizes: Option<usize>,
 ) -> Result<(Vec<f64>, Vec<i64>), Fault> {
     let scales = call.constant(scales, "the scales")?;
-    let scales = scales.map(|scales| scales.data().to_vec()).unwrap_or_default();
+    let scales = scales
+        .map(|scales| scales.data().to_vec())
+        .unwrap_or_default();
     let sizes = match sizes {
         Some(sizes) => call.constant_ints(sizes, "the sizes")?.unwrap_or_default(),
         None => Vec::new(),
@@ -91,7 +93,10 @@ fn keeping_ratio(
     for axis in axes {
         extents.push(shape[call.axis(axis, shape.len())?] as f64);
     }
-    let factors = sizes.iter().zip(&extents).map(|(&size, extent)| size as f64 / extent);
+    let factors = sizes
+        .iter()
+        .zip(&extents)
+        .map(|(&size, extent)| size as f64 / extent);
     let factor = match policy {
         "not_larger" => factors.fold(f64::INFINITY, f64::min),
         "not_smaller" => factors.fold(0.0, f64::max),

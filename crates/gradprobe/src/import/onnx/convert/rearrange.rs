@@ -18,7 +18,10 @@ pub(super) fn dropout(call: &mut Call<'_, '_>) -> Outcome {
     if call.is_read(1) {
         call.session.charge_folded(&input.shape)?;
         let ones = vec![1.0; input.shape.element_count()];
-        outputs.push(Some(Operand::known(Kind::Bool, Tensor::new(input.shape, ones))));
+        outputs.push(Some(Operand::known(
+            Kind::Bool,
+            Tensor::new(input.shape, ones),
+        )));
     }
     Ok(outputs)
 }
@@ -56,7 +59,11 @@ pub(super) fn expand(call: &mut Call<'_, '_>) -> Outcome {
     let rank = given.len().max(input.shape.len());
     let at = |extents: &[i64], axis: usize| {
         let missing = rank - extents.len();
-        if axis < missing { 1 } else { extents[axis - missing] }
+        if axis < missing {
+            1
+        } else {
+            extents[axis - missing]
+        }
     };
     let own: Vec<i64> = input.shape.iter().map(|&extent| extent as i64).collect();
     let shape: Vec<i64> = (0..rank)

@@ -15,7 +15,10 @@ mod at {
 
 pub(super) fn lstm(call: &mut Call<'_, '_>) -> Outcome {
     expect_activations(call, &["Sigmoid", "Tanh", "Tanh"])?;
-    call.refuse(call.optional(at::PEEPHOLES).is_some(), "a peephole (input P)")?;
+    call.refuse(
+        call.optional(at::PEEPHOLES).is_some(),
+        "a peephole (input P)",
+    )?;
     call.refuse(call.int("input_forget", 0)? != 0, "input_forget")?;
     recurrent(call, "LSTM", true, Attributes::new())
 }
@@ -28,7 +31,10 @@ pub(super) fn gru(call: &mut Call<'_, '_>) -> Outcome {
 
 pub(super) fn rnn(call: &mut Call<'_, '_>) -> Outcome {
     let activations = call.texts("activations");
-    let first = activations.first().map_or("Tanh", String::as_str).to_owned();
+    let first = activations
+        .first()
+        .map_or("Tanh", String::as_str)
+        .to_owned();
     call.refuse(
         activations.iter().any(|other| *other != first),
         "an activation a direction",

@@ -13,12 +13,14 @@ pub(super) fn reduce(call: &mut Call<'_, '_>) -> Outcome {
 fn reduced(call: &mut Call<'_, '_>, op: &str) -> Result<Operand, Fault> {
     let input = call.input(0)?;
     let axes = call.ints_or_input("axes", 1)?.unwrap_or_default();
-    if axes.is_empty() && call.int("noop_with_empty_axes", 0)? == 1 {
+    let keep = call.int("keepdims", 1)?;
+    let none_is_all = call.int("noop_with_empty_axes", 0)? == 0;
+    if axes.is_empty() && !none_is_all {
         return Ok(input);
     }
     let attributes = [
         ("axes", Attribute::Ints(axes)),
-        ("keepdims", Attribute::Int(call.int("keepdims", 1)?)),
+        ("keepdims", Attribute::Int(keep)),
     ];
     call.with(op, &attributes, &[input])
 }
@@ -40,7 +42,10 @@ pub(super) fn lp_normalization(call: &mut Call<'_, '_>) -> Outcome {
         ("keepdims", Attribute::Int(1)),
     ];
     let norm = call.with(op, &attributes, std::slice::from_ref(&input))?;
-    one(call.plain("Div", &[input, norm])?)
+    // What is all zeros stays so.
+    let is_zero = call.plain("Equal", &[norm.clone(), Operand::float(0.0)])?;
+    let divisor = call.plain("Where", &[is_zero, Operand::float(1.0), norm])?;
+    one(call.plain("Div", &[input, divisor])?)
 }
 
 pub(super) fn cumulative_sum(call: &mut Call<'_, '_>) -> Outcome {

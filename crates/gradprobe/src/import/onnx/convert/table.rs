@@ -159,7 +159,7 @@ static ROWS: &[Row] = &[
     row("SoftmaxCrossEntropyLoss", By("SoftmaxCrossEntropyLoss", losses::softmax_cross_entropy)),
     row("Softplus", Activation("softplus")),
     row("Softsign", Activation("softsign")),
-    row("SpaceToDepth", Pass("SpaceToDepth", &["blocksize"])),
+    row("SpaceToDepth", Pass("SpaceToDepth", &["blocksize", "mode"])),
     row("Split", By("Split", rearrange::split)),
     row("Sqrt", Same("Sqrt")),
     row("Squeeze", By("Squeeze", rearrange::squeeze)),
