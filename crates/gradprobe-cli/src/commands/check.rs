@@ -53,8 +53,6 @@ pub struct CheckArguments {
     /// Samples in a batch (default: the file's)
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
-    #[command(flatten)]
-    onnx: OnnxArguments,
     /// The least severity of a finding that makes the exit status 1
     #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     fail_on: FailOn,
@@ -70,6 +68,9 @@ pub struct CheckArguments {
     /// Say nothing but the result and mistakes: no progress
     #[arg(short, long)]
     quiet: bool,
+    // Last, for its heading goes on to the end.
+    #[command(flatten)]
+    onnx: OnnxArguments,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
