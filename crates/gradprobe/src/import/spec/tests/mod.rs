@@ -347,6 +347,7 @@ fn seeds_are_a_count_or_a_list() {
 }
 
 #[test]
+#[ignore = "a timing: other work on the machine makes it fail"]
 fn the_time_to_build_grows_as_the_layers_do() {
     let fastest = |layers: usize| {
         let text = format!(
