@@ -611,7 +611,7 @@ impl<'a> Planner<'a> {
         let common = Common {
             init: residual.init,
             bias: None,
-            norm: None,
+            norm: residual.norm,
             activation: None,
         };
         let begin = |planner: &mut Self, part: &str| {

@@ -467,10 +467,12 @@ fn read_residual(
         .map(|field| field.number())
         .transpose()?;
     let init = fields.get("init").map(initialiser::read).transpose()?;
+    let norm = fields.get("norm").map(read_norm_option).transpose()?;
     Ok(Residual {
         layers,
         shortcut: shortcut.unwrap_or_default(),
         scale: scale.unwrap_or(1.0),
         init: init.unwrap_or(defaults.init).weight,
+        norm: norm.flatten(),
     })
 }
