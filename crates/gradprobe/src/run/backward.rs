@@ -454,9 +454,7 @@ impl Due<'_> {
                 })
             })
             .collect();
-        let mut context = environment.context(self.position, None);
-        // Other nodes fill the other threads; a node that stands alone may use them itself.
-        context.parallel &= plan.stages[plan.stage_of(self.position)].nodes.len() == 1;
+        let context = environment.context(self.position, None);
         let saved = Saved {
             inputs: &saved_inputs,
             outputs: &saved_outputs,
