@@ -2,6 +2,7 @@
 
 use super::activation::ActivationElement;
 use crate::num::linalg::MatrixElement;
+use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
 use crate::num::{Element, Shape, View, ViewMut};
 use std::fmt::Debug;
@@ -236,7 +237,7 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
 }
 
 /// An element type together with the way from an op to its kernel in that type.
-pub trait OpElement: Element + MatrixElement + Scratch + ActivationElement {
+pub trait OpElement: Element + MatrixElement + PackedElement + Scratch + ActivationElement {
     /// The op's kernel in this type.
     fn kernel(op: &dyn Op) -> &dyn Kernel<Self>;
 }
