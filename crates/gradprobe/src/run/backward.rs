@@ -32,14 +32,20 @@ impl<T: RunElement> Scratch<T> {
     /// A buffer of `len` elements; what they hold is unspecified.
     fn take(&self, len: usize) -> Vec<T> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = free.iter().position(|buffer| buffer.capacity() >= len);
-        let mut buffer = match fitting {
-            Some(index) => free.swap_remove(index),
-            None => free.pop().unwrap_or_default(),
-        };
+        let capacities = free.iter().map(Vec::capacity).enumerate();
+        // The smallest that fits, else a new one in place of the largest.
+        let (fitting, small): (Vec<_>, Vec<_>) = capacities.partition(|&(_, own)| own >= len);
+        if let Some(&(index, _)) = fitting.iter().min_by_key(|&&(_, own)| own) {
+            let mut buffer = free.swap_remove(index);
+            drop(free);
+            buffer.resize(len, T::default());
+            return buffer;
+        }
+        if let Some(&(index, _)) = small.iter().max_by_key(|&&(_, own)| own) {
+            free.swap_remove(index);
+        }
         drop(free);
-        buffer.resize(len, T::default());
-        buffer
+        vec![T::default(); len]
     }
 
     fn give(&self, buffer: Vec<T>) {
@@ -478,9 +484,9 @@ impl Due<'_> {
                     let is_parameter = matches!(plan.sources[slot], Source::Parameter(_));
                     let gradient =
                         if is_parameter && plan.uses[slot] == 1 && !options.keep_gradients {
-                            let statistics = options
-                                .statistics
-                                .then(|| Statistics::of(&data, exponent, None));
+                            let statistics = options.statistics.then(|| {
+                                Statistics::of_shared(&data, exponent, None, context.parallel)
+                            });
                             scratch.give(data);
                             Gradient::Statistics(statistics)
                         } else {
@@ -575,7 +581,9 @@ fn shared_gradients<T: RunElement>(
                 trace.parameters[parameter].gradient = statistics;
             }
             (Source::Parameter(parameter), Gradient::Elements(data)) if plan.uses[slot] == 1 => {
-                finish_parameter(environment, parameter, data, exponent, trace, gradients);
+                let left =
+                    finish_parameter(environment, parameter, data, exponent, trace, gradients);
+                left.into_iter().for_each(|buffer| scratch.give(buffer));
             }
             (Source::Parameter(parameter), Gradient::Elements(data)) => {
                 scratch.accumulate(parameter, data, exponent);
@@ -605,10 +613,12 @@ pub(super) fn finish_shared<T: RunElement>(
     gradients: &mut Gradients<T>,
 ) {
     for (parameter, (data, exponent)) in std::mem::take(&mut scratch.partial) {
-        finish_parameter(environment, parameter, data, exponent, trace, gradients);
+        let left = finish_parameter(environment, parameter, data, exponent, trace, gradients);
+        left.into_iter().for_each(|buffer| scratch.give(buffer));
     }
 }
 
+/// Takes a parameter's gradient; gives its buffer back where nobody asked to keep it.
 fn finish_parameter<T: RunElement>(
     environment: &Environment<'_, T>,
     parameter: usize,
@@ -616,17 +626,21 @@ fn finish_parameter<T: RunElement>(
     exponent: i64,
     trace: &mut Trace,
     gradients: &mut Gradients<T>,
-) {
+) -> Option<Vec<T>> {
     let Environment { graph, options, .. } = *environment;
     if options.statistics {
-        trace.parameters[parameter].gradient = Some(Statistics::of(&data, exponent, None));
+        let parallel = options.threads != 1;
+        let statistics = Statistics::of_shared(&data, exponent, None, parallel);
+        trace.parameters[parameter].gradient = Some(statistics);
     }
-    if options.keep_gradients {
-        let value = graph.parameters()[parameter].value;
-        let shape = graph.value(value).shape.clone();
-        gradients[parameter] = Some(Scaled {
-            tensor: Tensor::new(shape, data),
-            exponent,
-        });
+    if !options.keep_gradients {
+        return Some(data);
     }
+    let value = graph.parameters()[parameter].value;
+    let shape = graph.value(value).shape.clone();
+    gradients[parameter] = Some(Scaled {
+        tensor: Tensor::new(shape, data),
+        exponent,
+    });
+    None
 }

@@ -211,6 +211,8 @@ pub struct Executor<'g, T> {
     parameters: Vec<Arc<Tensor<T>>>,
     values: Vec<Vec<T>>,
     cotangents: Vec<Cotangent<T>>,
+    /// The parameters' statistics, once a run has taken them: parameters do not change.
+    parameter_statistics: Vec<Statistics>,
     scratch: backward::Scratch<T>,
     threads: Threads,
 }
@@ -236,6 +238,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
                     exponents: Vec::new(),
                 })
                 .collect(),
+            parameter_statistics: Vec::new(),
             scratch: backward::Scratch::default(),
             graph,
             options,
@@ -283,9 +286,10 @@ impl<'g, T: RunElement> Executor<'g, T> {
     }
 
     fn run_here(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+        let parameters = self.parameter_traces();
         let mut trace = Trace {
             nodes: vec![Default::default(); self.graph.nodes().len()],
-            parameters: self.parameter_traces(),
+            parameters,
             inputs: vec![None; inputs.len()],
             ..Trace::default()
         };
@@ -313,21 +317,22 @@ impl<'g, T: RunElement> Executor<'g, T> {
         })
     }
 
-    fn parameter_traces(&self) -> Vec<ParameterTrace> {
-        let record = self.options.statistics;
-        let trace = |tensor: &Arc<Tensor<T>>| ParameterTrace {
-            value: if record {
-                Statistics::of(tensor.data(), 0, None)
-            } else {
-                Default::default()
-            },
+    fn parameter_traces(&mut self) -> Vec<ParameterTrace> {
+        if !self.options.statistics {
+            return vec![ParameterTrace::default(); self.parameters.len()];
+        }
+        if self.parameter_statistics.is_empty() {
+            let parallel = self.options.threads != 1;
+            let statistics =
+                |tensor: &Arc<Tensor<T>>| Statistics::of_shared(tensor.data(), 0, None, parallel);
+            let each = self.parameters.par_iter().with_min_len(4);
+            self.parameter_statistics = each.map(statistics).collect();
+        }
+        let trace = |&value: &Statistics| ParameterTrace {
+            value,
             gradient: None,
         };
-        self.parameters
-            .par_iter()
-            .with_min_len(4)
-            .map(trace)
-            .collect()
+        self.parameter_statistics.iter().map(trace).collect()
     }
 
     fn environment<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Environment<'a, T> {

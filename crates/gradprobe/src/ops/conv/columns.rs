@@ -6,12 +6,17 @@ use super::Plan;
 use crate::num::Element;
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::ops::parallel::for_each_part;
+use crate::ops::window::copy_steps;
 use crate::ops::{Context, OpElement};
 use std::ops::Range;
 
 /// Elements of a tile that stay in the second-level cache beside the weight's panels.
 const TILE_ELEMENTS: usize = 1 << 16;
 
+/// Elements of a weight that does not stay in the second-level cache beside a tile, and the fewest
+/// columns of a tile then.
+const LARGE_WEIGHT: usize = 1 << 17;
+const LEAST_COLUMNS_FOR_LARGE_WEIGHT: usize = 96;
 /// Channels whose columns are worth a hand-over to another thread.
 const CHANNELS_OF_PART: usize = 16;
 /// Channels of a block of a kernel that is turned round.
@@ -27,9 +32,16 @@ pub(super) struct Columns<'a> {
 impl<'a> Columns<'a> {
     pub(super) fn new(plan: &'a Plan, least_columns: usize) -> Self {
         let line = plan.window.line_len().max(1);
+        let all = plan.window.line_count().max(1);
         let fitting = TILE_ELEMENTS / (plan.fan_in() * line).max(1);
-        let least = least_columns.div_ceil(line);
-        let lines = fitting.max(least).clamp(1, plan.window.line_count().max(1));
+        // A weight that leaves the cache is read anew for every tile.
+        let least = match plan.kernels * plan.fan_in() {
+            0..LARGE_WEIGHT => least_columns,
+            _ => least_columns.max(LEAST_COLUMNS_FOR_LARGE_WEIGHT),
+        };
+        let lines = fitting.max(least.div_ceil(line)).clamp(1, all);
+        // Tiles of about one size.
+        let lines = all.div_ceil(all.div_ceil(lines));
         Self { plan, lines }
     }
 
@@ -213,12 +225,7 @@ impl<'a> Columns<'a> {
             }
             for &(at, len, source) in &runs {
                 let to = &mut block[at..at + len];
-                match step {
-                    1 => to.copy_from_slice(&plane[source..source + len]),
-                    // A step that the compiler knows is read as vectors.
-                    2 => copy_steps(to, &plane[source..], 2),
-                    _ => copy_steps(to, &plane[source..], step),
-                }
+                copy_steps(to, &plane[source..], step);
             }
         }
     }
@@ -228,26 +235,30 @@ impl<'a> Columns<'a> {
         let window = &self.plan.window;
         let (len, step) = (window.line_len(), window.step());
         let width = tile.len() * len;
+        // The same for every channel.
+        let mut runs = Vec::with_capacity(tile.len() * window.taps());
+        for (position, line) in tile.enumerate() {
+            window.line(line, |tap, outputs, source| {
+                let at = tap * width + position * len;
+                if !outputs.is_empty() {
+                    runs.push((at + outputs.start, outputs.len(), source));
+                }
+            });
+        }
         let planes = dx.chunks_exact_mut(window.input_len());
         let blocks = columns.chunks_exact(window.taps() * width);
         for (plane, block) in planes.zip(blocks) {
-            for (position, line) in tile.clone().enumerate() {
-                window.line(line, |tap, outputs, source| {
-                    let from = &block[tap * width + position * len..][..len];
-                    let to = plane[source..].iter_mut().step_by(step);
-                    for (to, &from) in to.zip(&from[outputs]) {
-                        *to += from;
-                    }
-                });
+            for &(at, len, source) in &runs {
+                let from = &block[at..at + len];
+                let to = &mut plane[source..];
+                if step == 1 {
+                    to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+                } else {
+                    let to = to.iter_mut().step_by(step);
+                    to.zip(from).for_each(|(to, &from)| *to += from);
+                }
             }
         }
-    }
-}
-
-#[inline(always)]
-fn copy_steps<T: Element>(to: &mut [T], from: &[T], step: usize) {
-    for (to, &from) in to.iter_mut().zip(from.iter().step_by(step)) {
-        *to = from;
     }
 }
 

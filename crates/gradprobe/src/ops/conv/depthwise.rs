@@ -11,7 +11,7 @@ use crate::num::Element;
 use crate::num::simd::vectorised;
 use crate::num::sum::dot;
 use crate::ops::parallel::for_each_part;
-use crate::ops::window::{Axis, Window};
+use crate::ops::window::{Axis, Window, copy_steps};
 use crate::ops::{Context, OpElement};
 use pulp::{Simd, WithSimd};
 
@@ -135,13 +135,7 @@ impl Layout {
     fn lay<T: Element>(&self, x: &[T], laid: &mut [T]) {
         let step = self.axes[2].stride;
         self.runs(|start, count, at| {
-            let to = &mut laid[at..at + count];
-            match step {
-                1 => to.copy_from_slice(&x[start..start + count]),
-                // A step that the compiler knows is read as vectors.
-                2 => copy(to, x[start..].iter().step_by(2)),
-                _ => copy(to, x[start..].iter().step_by(step)),
-            }
+            copy_steps(&mut laid[at..at + count], &x[start..], step);
         });
     }
 
@@ -168,11 +162,6 @@ impl Layout {
             }
         }
     }
-}
-
-#[inline(always)]
-fn copy<'a, T: Element>(to: &mut [T], from: impl Iterator<Item = &'a T>) {
-    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
-use crate::ops::window::{Axis, Padding, Window, WindowAttributes, resolve};
+use crate::ops::window::{Axis, Padding, Window, WindowAttributes, copy_steps, resolve};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use pulp::{Simd, WithSimd};
 
@@ -178,13 +178,16 @@ impl<T: OpElement> Kernel<T> for MaxPool {
             outputs[0].data,
             window.output_len(),
             |planes, y| {
+                let mut read = vec![T::zero(); len];
                 for (plane, y) in planes.zip(y.chunks_exact_mut(window.output_len())) {
                     let x = &x.data[plane * input_len..][..input_len];
                     for (line, y) in y.chunks_exact_mut(len).enumerate() {
                         y.fill(T::from_f64(f64::NEG_INFINITY));
                         window.line(line, |_, outputs, source| {
-                            let (y, x) = (&mut y[outputs], &x[source..]);
-                            vectorised(Maxima { step, x, y });
+                            let read = &mut read[..outputs.len()];
+                            copy_steps(read, &x[source..], step);
+                            let y = &mut y[outputs];
+                            vectorised(Maxima { x: read, y });
                         });
                     }
                 }
@@ -209,6 +212,7 @@ impl<T: OpElement> Kernel<T> for MaxPool {
         let step = window.step();
         for_rows(context.parallel, gradient.data, input_len, |planes, dx| {
             let len = window.line_len();
+            let mut read = vec![T::zero(); len];
             let mut best = vec![T::zero(); len];
             let mut winners = vec![0; len];
             for (plane, dx) in planes.zip(dx.chunks_exact_mut(input_len)) {
@@ -219,10 +223,12 @@ impl<T: OpElement> Kernel<T> for MaxPool {
                     best.fill(T::from_f64(f64::NEG_INFINITY));
                     winners.fill(NOBODY);
                     window.line(line, |_, outputs, first| {
+                        let read = &mut read[..outputs.len()];
+                        copy_steps(read, &x[first..], step);
                         vectorised(Winners {
-                            step,
-                            first,
-                            x: &x[first..],
+                            step: step as u32,
+                            first: first as u32,
+                            x: read,
                             best: &mut best[outputs.clone()],
                             winners: &mut winners[outputs],
                         });
@@ -242,9 +248,8 @@ impl<T: OpElement> Kernel<T> for MaxPool {
 /// No element of a plane has this position: a window that nobody has won yet.
 const NOBODY: u32 = u32::MAX;
 
-/// y = the larger of y and every `step`-th x, NaN where one is.
+/// y = the larger of y and x, NaN where one is.
 struct Maxima<'a, T> {
-    step: usize,
     x: &'a [T],
     y: &'a mut [T],
 }
@@ -254,28 +259,17 @@ impl<T: Element> WithSimd for Maxima<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let Self { step, x, y } = self;
-        // A step that the compiler knows is read as vectors.
-        match step {
-            1 => maxima(x.iter(), y),
-            2 => maxima(x.iter().step_by(2), y),
-            _ => maxima(x.iter().step_by(step), y),
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = T::select((x > *y) | x.is_nan(), x, *y);
         }
     }
 }
 
-#[inline(always)]
-fn maxima<'a, T: Element>(x: impl Iterator<Item = &'a T>, y: &mut [T]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = y.maximum(x);
-    }
-}
-
-/// Which element wins each window of a line so far: the first NaN, else the first largest. `x`
-/// begins at the plane's element `first`, and neighbouring windows read `step` apart.
+/// Which element wins each window of a line so far: the first NaN, else the first largest. The
+/// elements of `x` lie `step` apart in their plane, from its element `first` on.
 struct Winners<'a, T> {
-    step: usize,
-    first: usize,
+    step: u32,
+    first: u32,
     x: &'a [T],
     best: &'a mut [T],
     winners: &'a mut [u32],
@@ -286,36 +280,17 @@ impl<T: Element> WithSimd for Winners<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let Self {
-            step,
-            first,
-            x,
-            best,
-            winners,
-        } = self;
-        let (first, by) = (first as u32, step as u32);
-        match step {
-            1 => find_winners(x.iter(), first, 1, best, winners),
-            2 => find_winners(x.iter().step_by(2), first, 2, best, winners),
-            _ => find_winners(x.iter().step_by(step), first, by, best, winners),
+        let len = self.x.len();
+        let (best, winners) = (&mut self.best[..len], &mut self.winners[..len]);
+        for k in 0..len {
+            let x = self.x[k];
+            let nan = x.is_nan() & !best[k].is_nan();
+            // The first of a window wins even where it is −∞.
+            let wins = (x > best[k]) | nan | (winners[k] == NOBODY);
+            let at = self.first.wrapping_add(self.step.wrapping_mul(k as u32));
+            best[k] = T::select(wins, x, best[k]);
+            winners[k] = if wins { at } else { winners[k] };
         }
-    }
-}
-
-#[inline(always)]
-fn find_winners<'a, T: Element>(
-    x: impl Iterator<Item = &'a T>,
-    mut at: u32,
-    step: u32,
-    best: &mut [T],
-    winners: &mut [u32],
-) {
-    for ((best, winner), &x) in best.iter_mut().zip(winners).zip(x) {
-        // The first of a window wins even where it is −∞.
-        let wins = (x > *best) | (x.is_nan() & !best.is_nan()) | (*winner == NOBODY);
-        *best = T::select(wins, x, *best);
-        *winner = if wins { at } else { *winner };
-        at = at.wrapping_add(step);
     }
 }
 
