@@ -158,6 +158,20 @@ pub trait Kernel<T: Element>: Debug + Send + Sync {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError>;
+
+    /// Adds the gradient of an input × `factor`, a power of two, to `total`, and says whether it
+    /// did: for ops that touch few of the input's elements, where a gradient full of zeros would
+    /// cost more than all else.
+    fn add_gradient(
+        &self,
+        _saved: Saved<'_, T>,
+        _cotangents: &[Option<View<'_, T>>],
+        _input: usize,
+        _factor: T,
+        _total: &mut [T],
+    ) -> Result<bool, OpError> {
+        Ok(false)
+    }
 }
 
 /// What a node computes.

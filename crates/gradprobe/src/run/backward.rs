@@ -3,7 +3,7 @@
 use super::executor::{Cotangent, Environment, Gradients, RunElement, RunError, split};
 use super::plan::{Plan, Source};
 use super::trace::Trace;
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::num::{Scaled, Statistics, Tensor, View, ViewMut, scaled};
 use crate::ops::Saved;
 use rayon::prelude::*;
@@ -421,6 +421,65 @@ enum Gradient<T> {
 }
 
 impl Due<'_> {
+    /// Adds the gradient of a parameter to what other nodes contributed already, where the op can
+    /// do so without a gradient of its own.
+    fn add_to_partial<T: RunElement>(
+        &self,
+        environment: &Environment<'_, T>,
+        cotangents: &[Cotangent<T>],
+        scratch: &mut Scratch<T>,
+    ) -> Result<bool, RunError> {
+        /// Exponents by which a term may differ: all of it stays in the range of any type.
+        const NEAR: i64 = 60;
+        let (plan, node) = (environment.plan, self.node);
+        let mut wanted = self
+            .wanted
+            .iter()
+            .enumerate()
+            .filter(|&(_, &wanted)| wanted);
+        let (Some((input, _)), None) = (wanted.next(), wanted.next()) else {
+            return Ok(false);
+        };
+        let Source::Parameter(parameter) = plan.sources[plan.slots[node.inputs[input].index()]]
+        else {
+            return Ok(false);
+        };
+        let Some((total, exponent)) = scratch.partial.get_mut(&parameter) else {
+            return Ok(false);
+        };
+        let shift = self.exponent - *exponent;
+        if shift.abs() > NEAR {
+            return Ok(false);
+        }
+        let saved_inputs = environment.finished(&node.inputs, None);
+        let saved_outputs = environment.finished(&node.outputs, None);
+        let cotangents = self.cotangents(&saved_outputs, cotangents);
+        let saved = Saved {
+            inputs: &saved_inputs,
+            outputs: &saved_outputs,
+        };
+        T::kernel(&*node.op)
+            .add_gradient(saved, &cotangents, input, T::exp2i(shift as i32), total)
+            .map_err(|source| RunError::node(node, source))
+    }
+
+    /// The cotangents that have arrived, by output.
+    fn cotangents<'a, T: RunElement>(
+        &self,
+        outputs: &[View<'a, T>],
+        cotangents: &'a [Cotangent<T>],
+    ) -> Vec<Option<View<'a, T>>> {
+        let arrived = self.arrived.iter().zip(outputs).zip(&self.node.outputs);
+        let view = |((&arrived, output), value): ((&bool, &View<'a, T>), &ValueId)| {
+            let data = &cotangents[value.index()].data[..];
+            arrived.then_some(View {
+                shape: output.shape,
+                data,
+            })
+        };
+        arrived.map(view).collect()
+    }
+
     fn compute<T: RunElement>(
         &self,
         environment: &Environment<'_, T>,
@@ -431,19 +490,7 @@ impl Due<'_> {
         let node = self.node;
         let saved_inputs = environment.finished(&node.inputs, None);
         let saved_outputs = environment.finished(&node.outputs, None);
-        let cotangents: Vec<Option<View<'_, T>>> = self
-            .arrived
-            .iter()
-            .zip(&saved_outputs)
-            .zip(&node.outputs)
-            .map(|((&arrived, output), value)| {
-                let data = &cotangents[value.index()].data[..];
-                arrived.then_some(View {
-                    shape: output.shape,
-                    data,
-                })
-            })
-            .collect();
+        let cotangents = self.cotangents(&saved_outputs, cotangents);
         let mut buffers: Vec<Option<Vec<T>>> = self
             .wanted
             .iter()
@@ -560,6 +607,13 @@ fn shared_gradients<T: RunElement>(
         });
     }
 
+    let mut left = Vec::with_capacity(due.len());
+    for due in due {
+        if !due.add_to_partial(environment, cotangents, scratch)? {
+            left.push(due);
+        }
+    }
+    let due = left;
     let compute = |due: &Due<'_>| due.compute(environment, cotangents, scratch);
     let computed: Result<Vec<Vec<Contribution<T>>>, RunError> = if due.len() > 1 {
         due.par_iter().with_max_len(1).map(compute).collect()
