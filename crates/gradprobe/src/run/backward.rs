@@ -527,7 +527,11 @@ impl Due<'_> {
                     let first = input == 0 && plan.readers[slot] > 1 && options.statistics;
                     let at_once = is_at_once(plan, plan.stage_of(self.position), node);
                     let handed_on = (first && at_once)
-                        .then(|| (self.position, Statistics::of(&data, exponent, None)));
+                        .then(|| {
+                            let parallel = context.parallel;
+                            Statistics::of_shared(&data, exponent, None, parallel)
+                        })
+                        .map(|statistics| (self.position, statistics));
                     let is_parameter = matches!(plan.sources[slot], Source::Parameter(_));
                     let gradient =
                         if is_parameter && plan.uses[slot] == 1 && !options.keep_gradients {
@@ -649,7 +653,7 @@ fn shared_gradients<T: RunElement>(
                     cotangent.exponents.fill(Some(mine));
                     scratch.give(data);
                 } else {
-                    cotangent.data = data;
+                    scratch.give(std::mem::replace(&mut cotangent.data, data));
                     cotangent.exponents.fill(Some(exponent));
                 }
             }

@@ -468,6 +468,11 @@ impl Op for BatchNorm {
         2
     }
 
+    fn pulls_back_at_once(&self) -> bool {
+        // All gradients are made of the same two sums over the batch.
+        true
+    }
+
     fn differentiable(&self, input: usize) -> bool {
         input < 3
     }
