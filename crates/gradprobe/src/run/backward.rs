@@ -403,6 +403,9 @@ struct Due<'a> {
     /// By (not kept) output: has a cotangent arrived?
     arrived: Vec<bool>,
     exponent: i64,
+    /// May it use all threads, for other nodes do not fill them? Where they do, a node that waits
+    /// for its own parts would begin others meanwhile, and hold the buffers of all of them.
+    alone: bool,
 }
 
 /// What one node contributes to the gradient of a shared slot.
@@ -507,7 +510,8 @@ impl Due<'_> {
                 })
             })
             .collect();
-        let context = environment.context(self.position, None);
+        let mut context = environment.context(self.position, None);
+        context.parallel &= self.alone;
         let saved = Saved {
             inputs: &saved_inputs,
             outputs: &saved_outputs,
@@ -608,6 +612,7 @@ fn shared_gradients<T: RunElement>(
             wanted,
             arrived,
             exponent: common,
+            alone: false,
         });
     }
 
@@ -617,7 +622,18 @@ fn shared_gradients<T: RunElement>(
             left.push(due);
         }
     }
-    let due = left;
+    let mut due = left;
+    let elements = |due: &Due<'_>| -> usize {
+        let wanted = due.node.inputs.iter().zip(&due.wanted);
+        let wanted = wanted.filter(|&(_, &wanted)| wanted);
+        wanted
+            .map(|(&value, _)| graph.value(value).shape.element_count())
+            .sum()
+    };
+    let total: usize = due.iter().map(elements).sum();
+    for due in &mut due {
+        due.alone = elements(due).saturating_mul(options.threads) > total;
+    }
     let compute = |due: &Due<'_>| due.compute(environment, cotangents, scratch);
     let computed: Result<Vec<Vec<Contribution<T>>>, RunError> = if due.len() > 1 {
         due.par_iter().with_max_len(1).map(compute).collect()
