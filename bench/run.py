@@ -51,6 +51,17 @@ def peer(script, *arguments):
     return [PYTHON, str(ROOT / "bench" / script), *map(str, arguments)]
 
 
+def network(name, what, bar):
+    return Case(
+        name,
+        f"{what}, f32, forward + backward; ours with all statistics, PyTorch without any",
+        example("bench_network", ROOT / "bench" / "networks" / f"{name}.toml"),
+        peer("network_peer.py", name),
+        "torch",
+        bar,
+    )
+
+
 def cases():
     yield Case(
         "mlp-100x256",
@@ -90,6 +101,11 @@ def cases():
                 work=4e6,
                 unit="layer-gradients",
             )
+    yield network("resnet-18", "ResNet-18 at 4 × 3 × 224 × 224", 1.1)
+    yield network("resnet-50", "ResNet-50 at 2 × 3 × 224 × 224", 1.15)
+    yield network("mobilenet-v2", "MobileNetV2 at 4 × 3 × 224 × 224", 1.0)
+    yield network("lstm", "LSTM of 256 units over 200 steps, batch 16", 1.0)
+    yield network("gpt-2", "GPT-2 (124 M parameters) at 1 × 128 tokens", 0.6)
     yield Case(
         "chain-cold",
         "gradprobe chain (tanh and ReLU) against the same four layers in micrograd (ReLU), whole processes",
@@ -99,7 +115,6 @@ def cases():
         0.5,
         kind="process",
     )
-
 
 
 class Stepper:

@@ -1,5 +1,6 @@
 //! The engine's side of a benchmark of any specification: for every line on stdin one forward and
-//! backward run with all statistics, whose seconds are printed.
+//! backward run with all statistics, whose seconds are printed; at the end the peak of resident
+//! memory goes to stderr.
 //!
 //! `bench_network FILE [--no-statistics]`
 
@@ -34,5 +35,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(stdout, "{}", start.elapsed().as_secs_f64())?;
         stdout.flush()?;
     }
+    if let Some(peak) = peak_memory() {
+        eprintln!("peak memory {} MiB", peak >> 10);
+    }
     Ok(())
+}
+
+/// The most memory that was resident so far, in KiB, where the system tells (Linux does).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -93,6 +93,25 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
+    /// Rows and columns.
+    pub(super) fn extents(&self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
+    /// A row of a row-major matrix.
+    pub(super) fn row(&self, row: usize) -> &'a [T] {
+        assert_eq!(self.column_stride, 1, "the rows lie whole");
+        &self.data[row * self.row_stride..][..self.columns]
+    }
+
+    /// The transpose of a matrix whose columns lie whole.
+    pub(super) fn row_major_transpose(self) -> Option<Self>
+    where
+        T: Copy,
+    {
+        (self.column_stride != 1).then(|| self.transposed())
+    }
+
     /// The transpose, without a copy.
     pub fn transposed(self) -> Self {
         Self {
@@ -154,6 +173,18 @@ impl<'a, T> MatrixMut<'a, T> {
             columns,
             row_stride,
         }
+    }
+}
+
+impl<T> MatrixMut<'_, T> {
+    /// Rows and columns.
+    pub(super) fn extents(&self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
+    /// A row to write to.
+    pub(super) fn row_mut(&mut self, row: usize) -> &mut [T] {
+        &mut self.data[row * self.row_stride..][..self.columns]
     }
 }
 

@@ -5,6 +5,7 @@ pub mod elementary;
 pub mod extended;
 pub mod linalg;
 pub mod magnitude;
+pub mod packed;
 pub mod plain;
 pub mod random;
 pub mod real;

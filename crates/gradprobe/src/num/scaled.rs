@@ -1,7 +1,9 @@
 //! Arrays × 2^e: cotangents that neither vanish nor overflow.
 
 use super::element::Element;
+use super::simd::vectorised;
 use super::tensor::Tensor;
+use pulp::{Simd, WithSimd};
 
 /// A tensor whose true values are its elements × 2^`exponent`.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,11 +50,38 @@ pub fn renormalisation(max_abs: f64) -> Option<i32> {
 
 /// The largest finite |element|.
 pub fn max_abs<T: Element>(data: &[T]) -> f64 {
-    let sizes = data
-        .iter()
-        .map(|x| x.to_f64().abs())
-        .filter(|x| x.is_finite());
-    sizes.fold(0.0, f64::max)
+    vectorised(LargestFinite { data }).to_f64()
+}
+
+struct LargestFinite<'a, T> {
+    data: &'a [T],
+}
+
+impl<T: Element> WithSimd for LargestFinite<'_, T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> T {
+        // As many running maxima as fill a few registers: one alone would be a chain.
+        const LANES: usize = 64;
+        let infinity = T::from_f64(f64::INFINITY);
+        let larger = |largest: T, x: T| {
+            let size = x.abs();
+            // NaN is not below infinity either.
+            T::select((size > largest) & (size < infinity), size, largest)
+        };
+        let mut largest = [T::zero(); LANES];
+        let (blocks, rest) = self.data.as_chunks::<LANES>();
+        for block in blocks {
+            for (largest, &x) in largest.iter_mut().zip(block) {
+                *largest = larger(*largest, x);
+            }
+        }
+        largest
+            .into_iter()
+            .chain(rest.iter().copied())
+            .fold(T::zero(), larger)
+    }
 }
 
 /// total × 2^*exponent ← total × 2^*exponent + term × 2^`term_exponent`.

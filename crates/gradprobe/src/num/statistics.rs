@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 const BLOCK: usize = 1024;
 /// Elements that are worth a hand-over to another thread (about 10 µs). Pieces of this many are
 /// merged after their blocks are, on one thread or several: the result is the same bits.
-const PIECE: usize = 1 << 16;
+pub(crate) const PIECE: usize = 1 << 16;
 /// Accumulators side by side, so that the loops vectorise (a 512-bit register of f32).
 const LANES: usize = 16;
 /// Block maxima outside 2^±this are rescaled before they are squared: the square of the largest,

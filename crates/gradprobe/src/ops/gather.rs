@@ -84,22 +84,52 @@ impl<T: OpElement> Kernel<T> for Gather {
         gradient.data.fill(T::zero());
         let indices = saved.inputs[1].data;
         let axis = resolve_axis("axis", self.axis, gradient.shape.len())?;
-        let Around { extent, inner, .. } = Around::axis(gradient.shape, axis);
-        if inner == 0 || indices.is_empty() {
-            return Ok(0);
-        }
-        let blocks = g.data.chunks_exact(indices.len() * inner);
-        for (block, sums) in blocks.zip(gradient.data.chunks_exact_mut((extent * inner).max(1))) {
-            // One thread in the order of the indices: the same bits whatever runs beside it.
-            for (position, (from, &index)) in block.chunks_exact(inner).zip(indices).enumerate() {
-                let at = resolve(index, position, extent)?;
-                for (sum, &term) in sums[at * inner..][..inner].iter_mut().zip(from) {
-                    *sum += term;
-                }
-            }
-        }
+        let around = Around::axis(gradient.shape, axis);
+        add_slices(around, indices, g.data, T::one(), gradient.data)?;
         Ok(0)
     }
+
+    fn add_gradient(
+        &self,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        input: usize,
+        factor: T,
+        total: &mut [T],
+    ) -> Result<bool, OpError> {
+        let (0, Some(g)) = (input, cotangents[0]) else {
+            return Ok(false);
+        };
+        let (x, indices) = (saved.inputs[0], saved.inputs[1].data);
+        let axis = resolve_axis("axis", self.axis, x.shape.len())?;
+        add_slices(Around::axis(x.shape, axis), indices, g.data, factor, total)?;
+        Ok(true)
+    }
+}
+
+/// Adds each slice of the cotangent × `factor` at its index: on one thread in the order of the
+/// indices, for the same bits whatever runs beside it.
+fn add_slices<T: OpElement>(
+    around: Around,
+    indices: &[T],
+    g: &[T],
+    factor: T,
+    total: &mut [T],
+) -> Result<(), OpError> {
+    let Around { extent, inner, .. } = around;
+    if inner == 0 || indices.is_empty() {
+        return Ok(());
+    }
+    let blocks = g.chunks_exact(indices.len() * inner);
+    for (block, sums) in blocks.zip(total.chunks_exact_mut((extent * inner).max(1))) {
+        for (position, (from, &index)) in block.chunks_exact(inner).zip(indices).enumerate() {
+            let at = resolve(index, position, extent)?;
+            for (sum, &term) in sums[at * inner..][..inner].iter_mut().zip(from) {
+                *sum += term * factor;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Op for Gather {

@@ -2,6 +2,7 @@
 
 use super::activation::ActivationElement;
 use crate::num::linalg::MatrixElement;
+use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
 use crate::num::{Element, Shape, View, ViewMut};
 use std::fmt::Debug;
@@ -174,6 +175,20 @@ pub trait Kernel<T: Element>: Debug + Send + Sync {
     ) -> Result<Option<i64>, OpError> {
         Ok(None)
     }
+
+    /// Adds the gradient of an input × `factor`, a power of two, to `total`, and says whether it
+    /// did: for ops that touch few of the input's elements, where a gradient full of zeros would
+    /// cost more than all else.
+    fn add_gradient(
+        &self,
+        _saved: Saved<'_, T>,
+        _cotangents: &[Option<View<'_, T>>],
+        _input: usize,
+        _factor: T,
+        _total: &mut [T],
+    ) -> Result<bool, OpError> {
+        Ok(false)
+    }
 }
 
 /// What a node computes.
@@ -253,7 +268,7 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
 }
 
 /// An element type together with the way from an op to its kernel in that type.
-pub trait OpElement: Element + MatrixElement + Scratch + ActivationElement {
+pub trait OpElement: Element + MatrixElement + PackedElement + Scratch + ActivationElement {
     /// The op's kernel in this type.
     fn kernel(op: &dyn Op) -> &dyn Kernel<Self>;
 }

@@ -112,6 +112,33 @@ pub(super) fn for_each_part<T: Send>(
     }
 }
 
+/// The same for parts of two slices: `work(part, firsts, seconds)`.
+pub(super) fn for_each_two_parts<T: Send>(
+    parallel: bool,
+    firsts: (&mut [T], usize),
+    seconds: (&mut [T], usize),
+    work: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+) {
+    let ((firsts, first_len), (seconds, second_len)) = (firsts, seconds);
+    if firsts.is_empty() || seconds.is_empty() {
+        return;
+    }
+    if parallel {
+        firsts
+            .par_chunks_mut(first_len)
+            .zip(seconds.par_chunks_mut(second_len))
+            .enumerate()
+            .for_each(|(part, (firsts, seconds))| work(part, firsts, seconds));
+    } else {
+        let parts = firsts
+            .chunks_mut(first_len)
+            .zip(seconds.chunks_mut(second_len));
+        parts
+            .enumerate()
+            .for_each(|(part, (firsts, seconds))| work(part, firsts, seconds));
+    }
+}
+
 /// The largest of what `work` gives for parts of `data` (NaN if it gives one), in parallel if
 /// `parallel`. The maximum does not depend on where the parts are cut.
 pub(super) fn largest_of_parts<T: Sync>(

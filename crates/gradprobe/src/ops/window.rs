@@ -6,6 +6,9 @@
 use super::OpError;
 use super::attributes::{Attribute, AttributeReader, wrong};
 use super::shapes::misfit;
+use crate::num::Element;
+use crate::num::simd::vectorised;
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// How the ends of the spatial axes are padded.
@@ -222,6 +225,43 @@ pub(super) fn resolve(
             })
         })
         .collect()
+}
+
+/// to\[i\] = from\[i·step\].
+pub(super) fn copy_steps<T: Element>(to: &mut [T], from: &[T], step: usize) {
+    match step {
+        1 => to.copy_from_slice(&from[..to.len()]),
+        // Pairs are read as vectors; what an iterator steps over is not.
+        2 => vectorised(EverySecond { to, from }),
+        _ => {
+            for (to, &from) in to.iter_mut().zip(from.iter().step_by(step)) {
+                *to = from;
+            }
+        }
+    }
+}
+
+struct EverySecond<'a, T> {
+    to: &'a mut [T],
+    from: &'a [T],
+}
+
+impl<T: Element> WithSimd for EverySecond<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let (pairs, rest) = self.from.as_chunks::<2>();
+        let whole = self.to.len().min(pairs.len());
+        let (to, last) = self.to.split_at_mut(whole);
+        for (to, pair) in to.iter_mut().zip(pairs) {
+            *to = pair[0];
+        }
+        // The last one may end the slice.
+        for (to, &from) in last.iter_mut().zip(rest) {
+            *to = from;
+        }
+    }
 }
 
 /// A window over a volume.

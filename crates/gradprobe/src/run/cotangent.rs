@@ -69,14 +69,20 @@ impl<T: RunElement> Scratch<T> {
     /// A buffer of `len` elements; what they hold is unspecified.
     pub fn take(&self, len: usize) -> Vec<T> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = free.iter().position(|buffer| buffer.capacity() >= len);
-        let mut buffer = match fitting {
-            Some(index) => free.swap_remove(index),
-            None => free.pop().unwrap_or_default(),
-        };
+        let capacities = free.iter().map(Vec::capacity).enumerate();
+        // The smallest that fits, else a new one in place of the largest.
+        let (fitting, small): (Vec<_>, Vec<_>) = capacities.partition(|&(_, own)| own >= len);
+        if let Some(&(index, _)) = fitting.iter().min_by_key(|&&(_, own)| own) {
+            let mut buffer = free.swap_remove(index);
+            drop(free);
+            buffer.resize(len, T::default());
+            return buffer;
+        }
+        if let Some(&(index, _)) = small.iter().max_by_key(|&&(_, own)| own) {
+            free.swap_remove(index);
+        }
         drop(free);
-        buffer.resize(len, T::default());
-        buffer
+        vec![T::default(); len]
     }
 
     pub fn give(&self, buffer: Vec<T>) {

@@ -280,9 +280,10 @@ impl<'g, T: RunElement> Executor<'g, T> {
     }
 
     fn run_here(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+        let parameters = self.parameter_traces();
         let mut trace = Trace {
             nodes: vec![Default::default(); self.graph.nodes().len()],
-            parameters: self.parameter_traces(),
+            parameters,
             inputs: vec![None; inputs.len()],
             ..Trace::default()
         };
@@ -311,22 +312,21 @@ impl<'g, T: RunElement> Executor<'g, T> {
     }
 
     fn parameter_traces(&mut self) -> Vec<ParameterTrace> {
-        if self.parameter_statistics.len() < self.parameters.len() {
-            let all = |tensor: &Arc<Tensor<T>>| Statistics::of(tensor.data(), 0, None);
-            self.parameter_statistics = if self.options.statistics {
-                let parameters = self.parameters.par_iter().with_min_len(4);
-                parameters.map(all).collect()
-            } else {
-                vec![Statistics::default(); self.parameters.len()]
-            };
+        if !self.options.statistics {
+            return vec![ParameterTrace::default(); self.parameters.len()];
         }
-        let statistics = self.parameter_statistics.iter();
-        statistics
-            .map(|&value| ParameterTrace {
-                value,
-                gradient: None,
-            })
-            .collect()
+        if self.parameter_statistics.is_empty() {
+            let parallel = self.options.threads != 1;
+            let statistics =
+                |tensor: &Arc<Tensor<T>>| Statistics::of_shared(tensor.data(), 0, None, parallel);
+            let each = self.parameters.par_iter().with_min_len(4);
+            self.parameter_statistics = each.map(statistics).collect();
+        }
+        let trace = |&value: &Statistics| ParameterTrace {
+            value,
+            gradient: None,
+        };
+        self.parameter_statistics.iter().map(trace).collect()
     }
 
     fn environment<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Environment<'a, T> {

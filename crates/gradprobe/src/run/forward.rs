@@ -2,6 +2,8 @@
 
 use super::executor::{Environment, RunElement, RunError};
 use super::trace::{NodeTrace, UnitCounts};
+use crate::graph::Node;
+use crate::num::statistics::PIECE;
 use crate::num::{Bounds, Statistics, View, ViewMut};
 use crate::ops::Context;
 use crate::ops::activation::Activation;
@@ -90,6 +92,15 @@ pub(super) fn run_stage<T: RunElement>(
             .collect();
         written += outputs.len();
         let context = environment.context(position, chunk);
+        if let ([input], [output]) = (&inputs[..], &mut outputs[..])
+            && let Some(activation) = node.op.activation()
+            && options.statistics
+            && !context.parallel
+        {
+            let tap = activate(&context, node, activation, *input, output)?;
+            taps.push(tap);
+            continue;
+        }
         T::kernel(&*node.op)
             .forward(&context, &inputs, &mut outputs)
             .map_err(|source| RunError::node(node, source))?;
@@ -107,6 +118,46 @@ pub(super) fn run_stage<T: RunElement>(
     Ok(taps)
 }
 
+/// Computes an activation and its statistics piece by piece, each while it is in cache: the same
+/// bits as over the whole signal, for its statistics are those of these pieces, merged.
+fn activate<T: RunElement>(
+    context: &Context,
+    node: &Node,
+    activation: &dyn Activation,
+    input: View<'_, T>,
+    output: &mut ViewMut<'_, T>,
+) -> Result<ForwardTap, RunError> {
+    let bounds = saturation_bounds(activation);
+    let mut total = Statistics::default();
+    let pieces = input.data.chunks(PIECE);
+    for (x, y) in pieces.zip(output.data.chunks_mut(PIECE)) {
+        let shape = [x.len()];
+        let (x, mut y) = (
+            View {
+                shape: &shape,
+                data: x,
+            },
+            [ViewMut {
+                shape: &shape,
+                data: y,
+            }],
+        );
+        T::kernel(&*node.op)
+            .forward(context, &[x], &mut y)
+            .map_err(|source| RunError::node(node, source))?;
+        total.merge(&Statistics::of(y[0].data, 0, bounds));
+    }
+    Ok(ForwardTap {
+        statistics: Some(total),
+        alive: alive(activation, input),
+    })
+}
+
+fn alive<T: RunElement>(activation: &dyn Activation, input: View<'_, T>) -> Option<Vec<bool>> {
+    let regions = activation.flat_regions();
+    (!regions.is_empty()).then(|| alive_units(input, &regions))
+}
+
 fn tap<T: RunElement>(
     context: &Context,
     activation: Option<&dyn Activation>,
@@ -114,10 +165,7 @@ fn tap<T: RunElement>(
     output: View<'_, T>,
 ) -> ForwardTap {
     let bounds = activation.and_then(saturation_bounds);
-    let alive = activation
-        .map(Activation::flat_regions)
-        .filter(|regions| !regions.is_empty())
-        .map(|regions| alive_units(inputs[0], &regions));
+    let alive = activation.and_then(|activation| alive(activation, inputs[0]));
     ForwardTap {
         statistics: Some(Statistics::of_shared(
             output.data,

@@ -4,7 +4,7 @@ use super::cotangent::{Cotangent, Scratch, align};
 use super::executor::{Environment, Gradients, Options, RunElement, RunError};
 use super::plan::{Source, is_at_once, is_shared};
 use super::trace::Trace;
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::num::{Scaled, Statistics, Tensor, View, ViewMut, scaled};
 use crate::ops::{Context, Saved};
 use rayon::prelude::*;
@@ -21,6 +21,9 @@ struct Due<'a> {
     /// By (not kept) output: has a cotangent arrived?
     arrived: Vec<bool>,
     exponent: i64,
+    /// May it use all threads, for other nodes do not fill them? Where they do, a node that waits
+    /// for its own parts would begin others meanwhile, and hold the buffers of all of them.
+    alone: bool,
 }
 
 /// What one node contributes to the gradient of a shared slot.
@@ -39,6 +42,65 @@ enum Gradient<T> {
 }
 
 impl Due<'_> {
+    /// Adds the gradient of a parameter to what other nodes contributed already, where the op can
+    /// do so without a gradient of its own.
+    fn add_to_partial<T: RunElement>(
+        &self,
+        environment: &Environment<'_, T>,
+        cotangents: &[Cotangent<T>],
+        scratch: &mut Scratch<T>,
+    ) -> Result<bool, RunError> {
+        /// Exponents by which a term may differ: all of it stays in the range of any type.
+        const NEAR: i64 = 60;
+        let (plan, node) = (environment.plan, self.node);
+        let mut wanted = self
+            .wanted
+            .iter()
+            .enumerate()
+            .filter(|&(_, &wanted)| wanted);
+        let (Some((input, _)), None) = (wanted.next(), wanted.next()) else {
+            return Ok(false);
+        };
+        let Source::Parameter(parameter) = plan.sources[plan.slots[node.inputs[input].index()]]
+        else {
+            return Ok(false);
+        };
+        let Some((total, exponent)) = scratch.partial.get_mut(&parameter) else {
+            return Ok(false);
+        };
+        let shift = self.exponent - *exponent;
+        if shift.abs() > NEAR {
+            return Ok(false);
+        }
+        let saved_inputs = environment.finished(&node.inputs, None);
+        let saved_outputs = environment.finished(&node.outputs, None);
+        let cotangents = self.cotangents(&saved_outputs, cotangents);
+        let saved = Saved {
+            inputs: &saved_inputs,
+            outputs: &saved_outputs,
+        };
+        T::kernel(&*node.op)
+            .add_gradient(saved, &cotangents, input, T::exp2i(shift as i32), total)
+            .map_err(|source| RunError::node(node, source))
+    }
+
+    /// The cotangents that have arrived, by output.
+    fn cotangents<'a, T: RunElement>(
+        &self,
+        outputs: &[View<'a, T>],
+        cotangents: &'a [Cotangent<T>],
+    ) -> Vec<Option<View<'a, T>>> {
+        let arrived = self.arrived.iter().zip(outputs).zip(&self.node.outputs);
+        let view = |((&arrived, output), value): ((&bool, &View<'a, T>), &ValueId)| {
+            let data = &cotangents[value.index()].data[..];
+            arrived.then_some(View {
+                shape: output.shape,
+                data,
+            })
+        };
+        arrived.map(view).collect()
+    }
+
     fn compute<T: RunElement>(
         &self,
         environment: &Environment<'_, T>,
@@ -49,22 +111,9 @@ impl Due<'_> {
         let node = self.node;
         let saved_inputs = environment.finished(&node.inputs, None);
         let saved_outputs = environment.finished(&node.outputs, None);
-        let cotangents: Vec<Option<View<'_, T>>> = self
-            .arrived
-            .iter()
-            .zip(&saved_outputs)
-            .zip(&node.outputs)
-            .map(|((&arrived, output), value)| {
-                let data = &cotangents[value.index()].data[..];
-                arrived.then_some(View {
-                    shape: output.shape,
-                    data,
-                })
-            })
-            .collect();
+        let cotangents = self.cotangents(&saved_outputs, cotangents);
         let mut context = environment.context(self.position, None);
-        // Other nodes fill the other threads; a node that stands alone may use them itself.
-        context.parallel &= plan.stages[plan.stage_of(self.position)].nodes.len() == 1;
+        context.parallel &= self.alone;
         let saved = Saved {
             inputs: &saved_inputs,
             outputs: &saved_outputs,
@@ -110,10 +159,9 @@ impl Due<'_> {
             let slot = plan.slots[node.inputs[input].index()];
             let first = input == 0 && plan.readers[slot] > 1 && options.statistics;
             let at_once = is_at_once(plan, plan.stage_of(self.position), node);
-            let handed_on =
-                (first && at_once).then(|| (self.position, Statistics::of(&data, exponent, None)));
+            let reduced = || Statistics::of_shared(&data, exponent, None, context.parallel);
+            let handed_on = (first && at_once).then(|| (self.position, reduced()));
             let gradient = if self.is_only_reduced(environment, input) {
-                let reduced = || Statistics::of(&data, exponent, None);
                 let statistics = options.statistics.then(reduced);
                 scratch.give(data);
                 Gradient::Statistics(statistics)
@@ -176,7 +224,12 @@ impl Due<'_> {
             };
             if options.statistics {
                 let exponent = scaled::exponent_of_product(self.exponent, shift);
-                total.merge(&Statistics::of(data, exponent, None));
+                total.merge(&Statistics::of_shared(
+                    data,
+                    exponent,
+                    None,
+                    context.parallel,
+                ));
             }
         }
         scratch.give(buffer);
@@ -238,9 +291,28 @@ pub(super) fn run_stage<T: RunElement>(
             wanted,
             arrived,
             exponent: common,
+            alone: false,
         });
     }
 
+    let mut left = Vec::with_capacity(due.len());
+    for due in due {
+        if !due.add_to_partial(environment, cotangents, scratch)? {
+            left.push(due);
+        }
+    }
+    let mut due = left;
+    let elements = |due: &Due<'_>| -> usize {
+        let wanted = due.node.inputs.iter().zip(&due.wanted);
+        let wanted = wanted.filter(|&(_, &wanted)| wanted);
+        wanted
+            .map(|(&value, _)| graph.value(value).shape.element_count())
+            .sum()
+    };
+    let total: usize = due.iter().map(elements).sum();
+    for due in &mut due {
+        due.alone = elements(due).saturating_mul(options.threads) > total;
+    }
     let compute = |due: &Due<'_>| due.compute(environment, cotangents, scratch);
     let computed: Result<Vec<Vec<Contribution<T>>>, RunError> = if due.len() > 1 {
         due.par_iter().with_max_len(1).map(compute).collect()
@@ -262,7 +334,9 @@ pub(super) fn run_stage<T: RunElement>(
                 trace.parameters[parameter].gradient = statistics;
             }
             (Source::Parameter(parameter), Gradient::Elements(data)) if plan.uses[slot] == 1 => {
-                finish_parameter(environment, parameter, data, exponent, trace, gradients);
+                let left =
+                    finish_parameter(environment, parameter, data, exponent, trace, gradients);
+                left.into_iter().for_each(|buffer| scratch.give(buffer));
             }
             (Source::Parameter(parameter), Gradient::Elements(data)) => {
                 scratch.accumulate(parameter, data, exponent);
@@ -274,7 +348,7 @@ pub(super) fn run_stage<T: RunElement>(
                     cotangent.exponents.fill(Some(mine));
                     scratch.give(data);
                 } else {
-                    cotangent.data = data;
+                    scratch.give(std::mem::replace(&mut cotangent.data, data));
                     cotangent.exponents.fill(Some(exponent));
                 }
             }
@@ -292,10 +366,12 @@ pub(super) fn finish<T: RunElement>(
     gradients: &mut Gradients<T>,
 ) {
     for (parameter, (data, exponent)) in std::mem::take(&mut scratch.partial) {
-        finish_parameter(environment, parameter, data, exponent, trace, gradients);
+        let left = finish_parameter(environment, parameter, data, exponent, trace, gradients);
+        left.into_iter().for_each(|buffer| scratch.give(buffer));
     }
 }
 
+/// Takes a parameter's gradient; gives its buffer back where nobody asked to keep it.
 fn finish_parameter<T: RunElement>(
     environment: &Environment<'_, T>,
     parameter: usize,
@@ -303,17 +379,21 @@ fn finish_parameter<T: RunElement>(
     exponent: i64,
     trace: &mut Trace,
     gradients: &mut Gradients<T>,
-) {
+) -> Option<Vec<T>> {
     let Environment { graph, options, .. } = *environment;
     if options.statistics {
-        trace.parameters[parameter].gradient = Some(Statistics::of(&data, exponent, None));
+        let parallel = options.threads != 1;
+        let statistics = Statistics::of_shared(&data, exponent, None, parallel);
+        trace.parameters[parameter].gradient = Some(statistics);
     }
-    if options.keep_gradients {
-        let value = graph.parameters()[parameter].value;
-        let shape = graph.value(value).shape.clone();
-        gradients[parameter] = Some(Scaled {
-            tensor: Tensor::new(shape, data),
-            exponent,
-        });
+    if !options.keep_gradients {
+        return Some(data);
     }
+    let value = graph.parameters()[parameter].value;
+    let shape = graph.value(value).shape.clone();
+    gradients[parameter] = Some(Scaled {
+        tensor: Tensor::new(shape, data),
+        exponent,
+    });
+    None
 }

@@ -391,6 +391,8 @@ pub struct Residual {
     pub scale: f64,
     /// How a projecting shortcut is drawn.
     pub init: Initialiser,
+    /// What normalises a projecting shortcut.
+    pub norm: Option<Norm>,
 }
 
 /// How the input of a residual block gets to its sum.
@@ -400,7 +402,8 @@ pub enum Shortcut {
     /// As it is.
     #[default]
     Identity,
-    /// By a linear layer or a 1 × 1 convolution without bias, where the shapes differ.
+    /// By a linear layer or a 1 × 1 convolution without bias, where the shapes differ, and a
+    /// normalisation if the block names one.
     Projection,
     /// Every so many pixels, with channels of zeros added, where the shapes differ: option A of
     /// He et al. 2016.

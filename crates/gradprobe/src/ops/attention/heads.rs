@@ -1,7 +1,7 @@
 //! Where the heads of a tensor lie: \[batch, heads, time, dim\], or \[batch, time, heads · dim\].
 
 use crate::num::Shape;
-use crate::num::linalg::{Matrix, MatrixMut};
+use crate::num::linalg::Matrix;
 use crate::ops::OpError;
 use crate::ops::shapes::misfit;
 
@@ -103,14 +103,16 @@ impl Heads {
         Matrix::with_row_stride(&data[start..], self.time, self.dim, stride)
     }
 
-    /// The same to write to.
-    pub fn matrix_mut<'a, T>(
-        &self,
-        data: &'a mut [T],
-        sample: usize,
-        head: usize,
-    ) -> MatrixMut<'a, T> {
+    /// Elements of a head of a sample.
+    pub fn head_len(&self) -> usize {
+        self.time * self.dim
+    }
+
+    /// Copies a head of a sample, its times one after the other, to where it lies.
+    pub fn put<T: Copy>(&self, data: &mut [T], sample: usize, head: usize, from: &[T]) {
         let (start, stride) = self.place(sample, head);
-        MatrixMut::with_row_stride(&mut data[start..], self.time, self.dim, stride)
+        for (time, from) in from.chunks_exact(self.dim.max(1)).enumerate() {
+            data[start + time * stride..][..self.dim].copy_from_slice(from);
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::heads::Heads;
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
+use crate::ops::parallel::{for_each_part, for_each_two_parts};
 use crate::ops::shapes::{expect_inputs, misfit};
 use crate::ops::softmax::{softmax_lane, softmax_pull};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
@@ -160,7 +161,7 @@ impl Attention {
 impl<T: OpElement> Kernel<T> for Attention {
     fn forward(
         &self,
-        _context: &Context,
+        context: &Context,
         inputs: &[View<'_, T>],
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
@@ -171,35 +172,47 @@ impl<T: OpElement> Kernel<T> for Attention {
         let [out, softmax, ..] = outputs else {
             unreachable!("infer gives two outputs");
         };
-        T::with_scratch(extents.scores(), |scores| {
-            for (index, p) in softmax.data.chunks_exact_mut(extents.scores()).enumerate() {
-                let (sample, head) = (index / q.heads, index % q.heads);
-                let of_keys = head / extents.group();
-                T::matmul(
-                    MatrixMut::new(scores, queries, keys),
-                    q.matrix(inputs[0].data, sample, head),
-                    k.matrix(inputs[1].data, sample, of_keys).transposed(),
-                    false,
-                );
-                scores.iter_mut().for_each(|score| *score *= factor);
-                if let Some(mask) = inputs.get(3) {
-                    let steps = MaskSteps::new(mask.shape);
-                    steps.visit(sample, head, [queries, keys], |score, at| {
-                        scores[score] += mask.data[at];
+        // Heads side by side cannot be written by several threads: each writes its own first.
+        let head_len = y.head_len();
+        T::with_scratch(q.batch * q.heads * head_len, |heads| {
+            for_each_two_parts(
+                context.parallel,
+                (&mut *softmax.data, extents.scores()),
+                (&mut *heads, head_len),
+                |index, p, out| {
+                    let (sample, head) = (index / q.heads, index % q.heads);
+                    let of_keys = head / extents.group();
+                    T::with_scratch(extents.scores(), |scores| {
+                        T::matmul(
+                            MatrixMut::new(scores, queries, keys),
+                            q.matrix(inputs[0].data, sample, head),
+                            k.matrix(inputs[1].data, sample, of_keys).transposed(),
+                            false,
+                        );
+                        scores.iter_mut().for_each(|score| *score *= factor);
+                        if let Some(mask) = inputs.get(3) {
+                            let steps = MaskSteps::new(mask.shape);
+                            steps.visit(sample, head, [queries, keys], |score, at| {
+                                scores[score] += mask.data[at];
+                            });
+                        }
+                        let lanes = scores.chunks_exact(keys).zip(p.chunks_exact_mut(keys));
+                        for (query, (scores, p)) in lanes.enumerate() {
+                            let (p, hidden) = p.split_at_mut(self.seen(query, keys));
+                            softmax_lane(&scores[..p.len()], p);
+                            hidden.fill(T::zero());
+                        }
                     });
-                }
-                let lanes = scores.chunks_exact(keys).zip(p.chunks_exact_mut(keys));
-                for (query, (scores, p)) in lanes.enumerate() {
-                    let (p, hidden) = p.split_at_mut(self.seen(query, keys));
-                    softmax_lane(&scores[..p.len()], p);
-                    hidden.fill(T::zero());
-                }
-                T::matmul(
-                    y.matrix_mut(out.data, sample, head),
-                    Matrix::new(p, queries, keys),
-                    v.matrix(inputs[2].data, sample, of_keys),
-                    false,
-                );
+                    T::matmul(
+                        MatrixMut::new(out, queries, y.dim),
+                        Matrix::new(p, queries, keys),
+                        v.matrix(inputs[2].data, sample, of_keys),
+                        false,
+                    );
+                },
+            );
+            for (index, head) in heads.chunks_exact(head_len.max(1)).enumerate() {
+                y.put(out.data, index / q.heads, index % q.heads, head);
             }
         });
         Ok(())
@@ -207,7 +220,7 @@ impl<T: OpElement> Kernel<T> for Attention {
 
     fn vjp(
         &self,
-        _context: &Context,
+        context: &Context,
         saved: Saved<'_, T>,
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
@@ -225,62 +238,105 @@ impl<T: OpElement> Kernel<T> for Attention {
             .iter()
             .enumerate()
             .any(|(input, gradient)| input != 2 && gradient.is_some());
-        T::with_scratch(2 * extents.scores(), |scratch| {
-            let (dp, dz) = scratch.split_at_mut(extents.scores());
-            let softmaxes = saved.outputs[1].data.chunks_exact(extents.scores());
-            for (index, p) in softmaxes.enumerate() {
-                let (sample, head) = (index / q.heads, index % q.heads);
-                let of_keys = head / group;
-                // The first of a group writes, the others add.
-                let accumulate = head % group > 0;
-                let g = y.matrix(g.data, sample, head);
-                if let Some(gradient) = &mut gradients[2] {
-                    T::matmul(
-                        v.matrix_mut(gradient.data, sample, of_keys),
-                        Matrix::new(p, queries, keys).transposed(),
-                        g,
-                        accumulate,
-                    );
-                }
-                if !through_scores {
-                    continue;
-                }
-                T::matmul(
-                    MatrixMut::new(dp, queries, keys),
-                    g,
-                    v.matrix(inputs[2].data, sample, of_keys).transposed(),
-                    false,
-                );
-                let lanes = p.chunks_exact(keys).zip(dp.chunks_exact(keys));
-                for (query, (dz, (p, dp))) in dz.chunks_exact_mut(keys).zip(lanes).enumerate() {
-                    let seen = self.seen(query, keys);
-                    let (dz, hidden) = dz.split_at_mut(seen);
-                    softmax_pull(&p[..seen], &dp[..seen], dz);
-                    hidden.fill(T::zero());
-                }
-                if let Some(Some(gradient)) = gradients.get_mut(3) {
-                    let steps = MaskSteps::new(gradient.shape);
-                    steps.visit(sample, head, [queries, keys], |score, at| {
-                        gradient.data[at] += dz[score];
+        let scores = extents.scores();
+        let softmax = saved.outputs[1].data;
+        let wants_mask = matches!(gradients.get(3), Some(Some(_)));
+        // What the heads that share their keys write: ∂q of each, ∂k, ∂v, and ∂z of each.
+        let lens = [
+            group * q.head_len(),
+            k.head_len(),
+            v.head_len(),
+            if wants_mask { group * scores } else { 0 },
+        ];
+        let part_len: usize = lens.iter().sum();
+        T::with_scratch(k.batch * k.heads * part_len, |parts| {
+            let wanted = [0, 1, 2].map(|input| gradients[input].is_some());
+            for_each_part(context.parallel, parts, part_len.max(1), |part, out| {
+                let (sample, of_keys) = (part / k.heads, part % k.heads);
+                let (dq, rest) = out.split_at_mut(lens[0]);
+                let (dk, rest) = rest.split_at_mut(lens[1]);
+                let (dv, dmask) = rest.split_at_mut(lens[2]);
+                for member in 0..group {
+                    let head = of_keys * group + member;
+                    let p = &softmax[(sample * q.heads + head) * scores..][..scores];
+                    // The first of a group writes, the others add.
+                    let accumulate = member > 0;
+                    let g = y.matrix(g.data, sample, head);
+                    if wanted[2] {
+                        T::matmul(
+                            MatrixMut::new(dv, keys, v.dim),
+                            Matrix::new(p, queries, keys).transposed(),
+                            g,
+                            accumulate,
+                        );
+                    }
+                    if !through_scores {
+                        continue;
+                    }
+                    T::with_scratch(2 * scores, |scratch| {
+                        let (dp, dz) = scratch.split_at_mut(scores);
+                        T::matmul(
+                            MatrixMut::new(dp, queries, keys),
+                            g,
+                            v.matrix(inputs[2].data, sample, of_keys).transposed(),
+                            false,
+                        );
+                        let lanes = p.chunks_exact(keys).zip(dp.chunks_exact(keys));
+                        let lanes = dz.chunks_exact_mut(keys).zip(lanes);
+                        for (query, (dz, (p, dp))) in lanes.enumerate() {
+                            let seen = self.seen(query, keys);
+                            let (dz, hidden) = dz.split_at_mut(seen);
+                            softmax_pull(&p[..seen], &dp[..seen], dz);
+                            hidden.fill(T::zero());
+                        }
+                        if wants_mask {
+                            dmask[member * scores..][..scores].copy_from_slice(dz);
+                        }
+                        dz.iter_mut().for_each(|z| *z *= factor);
+                        let dz = Matrix::new(dz, queries, keys);
+                        if wanted[0] {
+                            let len = q.head_len();
+                            T::matmul(
+                                MatrixMut::new(&mut dq[member * len..][..len], queries, q.dim),
+                                dz,
+                                k.matrix(inputs[1].data, sample, of_keys),
+                                false,
+                            );
+                        }
+                        if wanted[1] {
+                            T::matmul(
+                                MatrixMut::new(dk, keys, k.dim),
+                                dz.transposed(),
+                                q.matrix(inputs[0].data, sample, head),
+                                accumulate,
+                            );
+                        }
                     });
                 }
-                dz.iter_mut().for_each(|z| *z *= factor);
-                let dz = Matrix::new(dz, queries, keys);
-                if let Some(gradient) = &mut gradients[0] {
-                    T::matmul(
-                        q.matrix_mut(gradient.data, sample, head),
-                        dz,
-                        k.matrix(inputs[1].data, sample, of_keys),
-                        false,
-                    );
+            });
+            for (part, out) in parts.chunks_exact(part_len.max(1)).enumerate() {
+                let (sample, of_keys) = (part / k.heads, part % k.heads);
+                let (dq, rest) = out.split_at(lens[0]);
+                let (dk, rest) = rest.split_at(lens[1]);
+                let (dv, dmask) = rest.split_at(lens[2]);
+                for (own, (input, from)) in [(k, (1, dk)), (v, (2, dv))] {
+                    if let Some(gradient) = &mut gradients[input] {
+                        own.put(gradient.data, sample, of_keys, from);
+                    }
                 }
-                if let Some(gradient) = &mut gradients[1] {
-                    T::matmul(
-                        k.matrix_mut(gradient.data, sample, of_keys),
-                        dz.transposed(),
-                        q.matrix(inputs[0].data, sample, head),
-                        accumulate,
-                    );
+                for member in 0..group {
+                    let head = of_keys * group + member;
+                    if let Some(gradient) = &mut gradients[0] {
+                        let from = &dq[member * q.head_len()..][..q.head_len()];
+                        q.put(gradient.data, sample, head, from);
+                    }
+                    if let Some(Some(gradient)) = gradients.get_mut(3) {
+                        let dz = &dmask[member * scores..][..scores];
+                        let steps = MaskSteps::new(gradient.shape);
+                        steps.visit(sample, head, [queries, keys], |score, at| {
+                            gradient.data[at] += dz[score];
+                        });
+                    }
                 }
             }
         });

@@ -5,11 +5,22 @@
 use super::Plan;
 use crate::num::Element;
 use crate::num::linalg::{Matrix, MatrixMut};
-use crate::ops::OpElement;
+use crate::ops::parallel::for_each_part;
+use crate::ops::window::copy_steps;
+use crate::ops::{Context, OpElement};
 use std::ops::Range;
 
 /// Elements of a tile that stay in the second-level cache beside the weight's panels.
 const TILE_ELEMENTS: usize = 1 << 16;
+
+/// Elements of a weight that does not stay in the second-level cache beside a tile, and the fewest
+/// columns of a tile then.
+const LARGE_WEIGHT: usize = 1 << 17;
+const LEAST_COLUMNS_FOR_LARGE_WEIGHT: usize = 96;
+/// Channels whose columns are worth a hand-over to another thread.
+const CHANNELS_OF_PART: usize = 16;
+/// Channels of a block of a kernel that is turned round.
+const TURNED_BLOCK: usize = 8;
 
 /// The products of a convolution that is not depthwise.
 pub(super) struct Columns<'a> {
@@ -21,9 +32,16 @@ pub(super) struct Columns<'a> {
 impl<'a> Columns<'a> {
     pub(super) fn new(plan: &'a Plan, least_columns: usize) -> Self {
         let line = plan.window.line_len().max(1);
+        let all = plan.window.line_count().max(1);
         let fitting = TILE_ELEMENTS / (plan.fan_in() * line).max(1);
-        let least = least_columns.div_ceil(line);
-        let lines = fitting.max(least).clamp(1, plan.window.line_count().max(1));
+        // A weight that leaves the cache is read anew for every tile.
+        let least = match plan.kernels * plan.fan_in() {
+            0..LARGE_WEIGHT => least_columns,
+            _ => least_columns.max(LEAST_COLUMNS_FOR_LARGE_WEIGHT),
+        };
+        let lines = fitting.max(least.div_ceil(line)).clamp(1, all);
+        // Tiles of about one size.
+        let lines = all.div_ceil(all.div_ceil(lines));
         Self { plan, lines }
     }
 
@@ -46,15 +64,16 @@ impl<'a> Columns<'a> {
         T::with_scratch(fan_in * self.lines * line, |scratch| {
             for tile in self.tiles() {
                 let columns = &mut scratch[..fan_in * tile.len() * line];
-                self.gather(x, tile.clone(), columns);
+                let width = tile.len() * line;
+                self.gather(x, tile.clone(), columns, width);
                 let matrix = Matrix::new(columns, fan_in, tile.len() * line);
                 work(tile.start * line..tile.end * line, matrix);
             }
         });
     }
 
-    /// y += W ∗ x for one sample.
-    pub(super) fn forward<T: OpElement>(&self, x: &[T], w: &[T], y: &mut [T]) {
+    /// y = W ∗ x for one sample, added to what is there if `accumulate`.
+    pub(super) fn forward<T: OpElement>(&self, x: &[T], w: &[T], y: &mut [T], accumulate: bool) {
         let plan = self.plan;
         let outputs = plan.window.output_len();
         for group in 0..plan.groups {
@@ -67,7 +86,7 @@ impl<'a> Columns<'a> {
                 let count = positions.len();
                 let y = &mut y[positions.start..];
                 let y = MatrixMut::with_row_stride(y, plan.kernels, count, outputs);
-                T::matmul(y, w, columns, true);
+                T::matmul(y, w, columns, accumulate);
             });
         }
     }
@@ -91,12 +110,76 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// ∂x += Wᵀ g, tile by tile, each tile's columns added to where they came from; for strides
-    /// above 1, where [`forward`](Self::forward) with the kernel turned round does not serve.
+    /// ∂W = g ∗ x over the batch, as one product over the positions of all samples.
+    pub(super) fn weight_gradient_of_batch<T: OpElement>(
+        &self,
+        context: &Context,
+        x: &[T],
+        g: &[T],
+        dw: &mut [T],
+    ) {
+        let plan = self.plan;
+        let (outputs, lines) = (plan.window.output_len(), plan.window.line_count());
+        let (input_len, output_len) = (plan.input_len(), plan.output_len());
+        let width = x.len() / input_len * outputs;
+        let (taps, kernels, fan_in) = (plan.window.taps(), plan.kernels, plan.fan_in());
+        T::with_scratch((fan_in + kernels) * width, |scratch| {
+            let (columns, cotangents) = scratch.split_at_mut(fan_in * width);
+            for (group, dw) in dw.chunks_exact_mut(kernels * fan_in).enumerate() {
+                for_each_part(
+                    context.parallel,
+                    columns,
+                    CHANNELS_OF_PART * taps * width,
+                    |part, columns| {
+                        let channel = group * plan.channels + part * CHANNELS_OF_PART;
+                        let from = channel * plan.window.input_len();
+                        let len = columns.len() / (taps * width) * plan.window.input_len();
+                        for (sample, x) in x.chunks_exact(input_len).enumerate() {
+                            let columns = &mut columns[sample * outputs..];
+                            self.gather(&x[from..from + len], 0..lines, columns, width);
+                        }
+                    },
+                );
+                for (kernel, row) in cotangents.chunks_exact_mut(width).enumerate() {
+                    let at = (group * kernels + kernel) * outputs;
+                    let samples = g.chunks_exact(output_len);
+                    for (to, g) in row.chunks_exact_mut(outputs).zip(samples) {
+                        to.copy_from_slice(&g[at..at + outputs]);
+                    }
+                }
+                T::matmul_tiled(
+                    MatrixMut::new(dw, kernels, fan_in),
+                    Matrix::new(cotangents, kernels, width),
+                    Matrix::new(columns, fan_in, width).transposed(),
+                    false,
+                    context.parallel,
+                );
+            }
+        });
+    }
+
+    /// ∂x = Wᵀ g, tile by tile, each tile's columns added to where they came from; for strides
+    /// above 1, where [`forward`](Self::forward) with the kernel turned round does not serve, and
+    /// where turning it would cost more.
     pub(super) fn pull_input<T: OpElement>(&self, w: &[T], g: &[T], dx: &mut [T]) {
         let plan = self.plan;
         let window = &plan.window;
         let (outputs, line) = (window.output_len(), window.line_len());
+        if window.is_pointwise() {
+            let images = dx.chunks_exact_mut(plan.channels * outputs);
+            for (group, dx) in images.enumerate() {
+                let w = group_of(w, group, plan.kernels * plan.fan_in());
+                let g = group_of(g, group, plan.kernels * outputs);
+                T::matmul(
+                    MatrixMut::new(dx, plan.channels, outputs),
+                    Matrix::new(w, plan.kernels, plan.channels).transposed(),
+                    Matrix::new(g, plan.kernels, outputs),
+                    false,
+                );
+            }
+            return;
+        }
+        dx.fill(T::zero());
         T::with_scratch(plan.fan_in() * self.lines * line, |scratch| {
             for group in 0..plan.groups {
                 let w = group_of(w, group, plan.kernels * plan.fan_in());
@@ -116,11 +199,11 @@ impl<'a> Columns<'a> {
         });
     }
 
-    /// What the taps of the output lines `tile` read, as a matrix \[fan_in, positions\].
-    fn gather<T: Element>(&self, x: &[T], tile: Range<usize>, columns: &mut [T]) {
+    /// What the taps of the output lines `tile` read, as a matrix \[fan_in, positions\] whose rows
+    /// lie `width` apart.
+    fn gather<T: Element>(&self, x: &[T], tile: Range<usize>, columns: &mut [T], width: usize) {
         let window = &self.plan.window;
         let (len, step) = (window.line_len(), window.step());
-        let width = tile.len() * len;
         // The same for every channel: which runs are read from where, and which are padding.
         let mut runs = Vec::with_capacity(tile.len() * window.taps());
         let mut gaps = Vec::new();
@@ -135,20 +218,14 @@ impl<'a> Columns<'a> {
         gaps.retain(|gap| !gap.is_empty());
         runs.retain(|&(_, len, _)| len > 0);
         let planes = x.chunks_exact(window.input_len());
-        let blocks = columns.chunks_exact_mut(window.taps() * width);
+        let blocks = columns.chunks_mut(window.taps() * width);
         for (plane, block) in planes.zip(blocks) {
             for gap in &gaps {
                 block[gap.clone()].fill(T::zero());
             }
             for &(at, len, source) in &runs {
                 let to = &mut block[at..at + len];
-                if step == 1 {
-                    to.copy_from_slice(&plane[source..source + len]);
-                } else {
-                    for (to, &from) in to.iter_mut().zip(plane[source..].iter().step_by(step)) {
-                        *to = from;
-                    }
-                }
+                copy_steps(to, &plane[source..], step);
             }
         }
     }
@@ -158,17 +235,28 @@ impl<'a> Columns<'a> {
         let window = &self.plan.window;
         let (len, step) = (window.line_len(), window.step());
         let width = tile.len() * len;
+        // The same for every channel.
+        let mut runs = Vec::with_capacity(tile.len() * window.taps());
+        for (position, line) in tile.enumerate() {
+            window.line(line, |tap, outputs, source| {
+                let at = tap * width + position * len;
+                if !outputs.is_empty() {
+                    runs.push((at + outputs.start, outputs.len(), source));
+                }
+            });
+        }
         let planes = dx.chunks_exact_mut(window.input_len());
         let blocks = columns.chunks_exact(window.taps() * width);
         for (plane, block) in planes.zip(blocks) {
-            for (position, line) in tile.clone().enumerate() {
-                window.line(line, |tap, outputs, source| {
-                    let from = &block[tap * width + position * len..][..len];
-                    let to = plane[source..].iter_mut().step_by(step);
-                    for (to, &from) in to.zip(&from[outputs]) {
-                        *to += from;
-                    }
-                });
+            for &(at, len, source) in &runs {
+                let from = &block[at..at + len];
+                let to = &mut plane[source..];
+                if step == 1 {
+                    to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+                } else {
+                    let to = to.iter_mut().step_by(step);
+                    to.zip(from).for_each(|(to, &from)| *to += from);
+                }
             }
         }
     }
@@ -185,11 +273,17 @@ pub(super) fn turn_weight<T: Element>(plan: &Plan, w: &[T], turned: &mut [T]) {
     let (kernels, channels) = (plan.kernels, plan.channels);
     let len = kernels * channels * taps;
     for (w, turned) in w.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
-        for (position, w) in w.chunks_exact(taps).enumerate() {
-            let (kernel, channel) = (position / channels, position % channels);
-            let to = &mut turned[(channel * kernels + kernel) * taps..][..taps];
-            for (to, &from) in to.iter_mut().zip(w.iter().rev()) {
-                *to = from;
+        // In blocks, for rows that far apart fall on the same lines of the cache.
+        for first in (0..channels).step_by(TURNED_BLOCK) {
+            let block = first..(first + TURNED_BLOCK).min(channels);
+            for kernel in 0..kernels {
+                for channel in block.clone() {
+                    let w = &w[(kernel * channels + channel) * taps..][..taps];
+                    let to = &mut turned[(channel * kernels + kernel) * taps..][..taps];
+                    for (to, &from) in to.iter_mut().zip(w.iter().rev()) {
+                        *to = from;
+                    }
+                }
             }
         }
     }

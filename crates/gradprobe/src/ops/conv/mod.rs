@@ -187,18 +187,18 @@ fn correlate<T: OpElement>(
     let plane = plan.window.output_len();
     for_each_part(context.parallel, y, plan.output_len(), |sample, out| {
         let x = &x[sample * plan.input_len()..][..plan.input_len()];
-        match bias {
-            Some(bias) => {
-                for (out, &bias) in out.chunks_exact_mut(plane).zip(bias) {
-                    out.fill(bias);
-                }
+        if let Some(bias) = bias {
+            for (out, &bias) in out.chunks_exact_mut(plane).zip(bias) {
+                out.fill(bias);
             }
-            None => out.fill(T::zero()),
         }
         if plan.is_depthwise() {
+            if bias.is_none() {
+                out.fill(T::zero());
+            }
             depthwise::forward(plan, x, w, out);
         } else {
-            columns.forward(x, w, out);
+            columns.forward(x, w, out, bias.is_some());
         }
     });
 }
@@ -221,14 +221,18 @@ fn pull_kernel<T: OpElement>(
 fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx: &mut [T]) {
     let each = |dx: &mut [T], pull: &(dyn Fn(&[T], &mut [T]) + Sync)| {
         for_each_part(context.parallel, dx, plan.input_len(), |sample, dx| {
-            dx.fill(T::zero());
             pull(&g[sample * plan.output_len()..][..plan.output_len()], dx);
         });
     };
     if plan.is_depthwise() {
-        return each(dx, &|g, dx| depthwise::pull_input(plan, w, g, dx));
+        return each(dx, &|g, dx| {
+            dx.fill(T::zero());
+            depthwise::pull_input(plan, w, g, dx);
+        });
     }
-    if !plan.window.unit_strides() {
+    // Turning the kernel round costs as much as an image of half as many positions as kernels.
+    let small = 2 * plan.window.output_len() < plan.kernels;
+    if !plan.window.unit_strides() || plan.window.is_pointwise() || small {
         let columns = Columns::new(plan, LEAST_COLUMNS);
         return each(dx, &|g, dx| columns.pull_input(w, g, dx));
     }
@@ -243,7 +247,7 @@ fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx
     T::with_scratch(w.len(), |turned| {
         columns::turn_weight(plan, w, turned);
         let turned = &*turned;
-        each(dx, &|g, dx| columns.forward(g, turned, dx));
+        each(dx, &|g, dx| columns.forward(g, turned, dx, false));
     });
 }
 
@@ -258,6 +262,10 @@ fn pull_weight<T: OpElement>(
 ) {
     let columns = Columns::new(plan, LEAST_COLUMNS_FOR_WEIGHT);
     let samples = x.shape[0];
+    if samples > 1 && plan.window.output_len() < LEAST_COLUMNS_FOR_WEIGHT {
+        // All of the weight's gradient would be read and written for every small image.
+        return columns.weight_gradient_of_batch(context, x.data, g, gradient);
+    }
     let parts = plan.parts(samples);
     let add_part = |part: usize, sum: &mut [T]| {
         sum.fill(T::zero());

@@ -1,12 +1,14 @@
 //! BatchNorm: every channel by its mean and variance over the batch (Ioffe and Szegedy 2015).
 
 use super::check_epsilon;
-use crate::num::sum::{column_sums_by, sum_map, sum_map2};
+use crate::num::simd::vectorised;
+use crate::num::sum::{column_sums_by, sum, sum_map, sum_map2};
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_pairs, for_rows};
 use crate::ops::shapes::{expect_inputs, expect_shape, misfit};
 use crate::ops::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// y = scale · (x − mean)/√(variance + ε) + bias for every channel of x\[N, C, …\]; inputs x and,
@@ -69,6 +71,34 @@ impl<'a, T: Element> Channels<'a, T> {
         &self.data[at..at + self.positions]
     }
 
+    /// The mean and the variance of a channel, of which each sample is read while it is in cache:
+    /// its own moments first, which are then merged (Chan, Golub and LeVeque 1979).
+    fn moments(&self, channel: usize) -> (T, T) {
+        let part = 1.0 / self.positions as f64;
+        let (mut mean, mut deviation) = (0.0, 0.0);
+        for sample in 0..self.samples {
+            let block = self.block(sample, channel);
+            let rounded = T::from_f64(sum(block).to_f64() * part);
+            // What the rounding of the mean left out is in the sum of what is left.
+            let centred = sum_map(block, |x| x - rounded).to_f64() * part;
+            let squares = sum_map(block, |x| (x - rounded) * (x - rounded)).to_f64();
+            let own = rounded.to_f64() + centred;
+            let delta = own - mean;
+            let seen = sample as f64;
+            mean += delta / (seen + 1.0);
+            deviation += squares - centred * centred * self.positions as f64;
+            deviation += delta * delta * self.positions as f64 * (seen / (seen + 1.0));
+        }
+        let variance = (deviation / self.count() as f64).max(0.0);
+        // `max` takes a NaN for nothing.
+        let variance = if deviation.is_nan() {
+            deviation
+        } else {
+            variance
+        };
+        (T::from_f64(mean), T::from_f64(variance))
+    }
+
     /// out[c] = Σ f(c, x) over the elements x of channel c, for a range of channels.
     fn sums(&self, range: Range<usize>, out: &mut [T], f: impl Fn(usize, T) -> T) {
         if self.positions == 1 {
@@ -105,6 +135,14 @@ fn batch_moments<T: OpElement>(
         inverse,
         |range, mean, inverse| {
             let first = range.start;
+            if x.positions > 1 {
+                for (channel, (mean, inverse)) in range.zip(mean.iter_mut().zip(inverse)) {
+                    let (level, variance) = x.moments(channel);
+                    *mean = level;
+                    *inverse = T::one() / (variance + epsilon).sqrt();
+                }
+                return;
+            }
             x.sums(range.clone(), mean, |_, x| x);
             mean.iter_mut().for_each(|mean| *mean *= part);
             x.sums(range.clone(), inverse, |channel, x| {
@@ -163,9 +201,16 @@ impl<T: OpElement> Kernel<T> for BatchNorm {
                 for (y, (sample, channel)) in blocks.zip(channels) {
                     let (mean, bias) = (mean[channel], bias[channel]);
                     let factor = inverse[channel] * scale[channel];
-                    for (y, &x) in y.iter_mut().zip(x.block(sample, channel)) {
-                        *y = (x - mean) * factor + bias;
-                    }
+                    over_block(
+                        x.positions,
+                        Normalise {
+                            x: x.block(sample, channel),
+                            y,
+                            mean,
+                            factor,
+                            bias,
+                        },
+                    );
                 }
             },
         );
@@ -192,8 +237,10 @@ impl<T: OpElement> Kernel<T> for BatchNorm {
         };
         if !(train && dx.is_some() || dscale.is_some() || dbias.is_some()) {
             if let Some(dx) = dx {
-                pull_samples(context, dx.data, x, g, |_, channel, g| {
-                    g * scale[channel] * inverse[channel]
+                pull_samples(context, dx.data, x, g, |channel| Pull {
+                    scale: scale[channel],
+                    inverse: inverse[channel],
+                    ..Pull::default()
                 });
             }
             return Ok(0);
@@ -206,8 +253,22 @@ impl<T: OpElement> Kernel<T> for BatchNorm {
                 levels,
                 slopes,
                 |range, levels, slopes| {
-                    g.sums(range.clone(), levels, |_, g| g);
-                    sums_of_products(x, g, range, slopes, mean, inverse);
+                    if x.positions == 1 {
+                        g.sums(range.clone(), levels, |_, g| g);
+                        sums_of_products(x, g, range, slopes, mean, inverse);
+                        return;
+                    }
+                    // Both while a sample's channel is in cache.
+                    for (channel, (level, slope)) in range.zip(levels.iter_mut().zip(slopes)) {
+                        let (mean, inverse) = (mean[channel], inverse[channel]);
+                        let mut sums = (0.0, 0.0);
+                        for sample in 0..x.samples {
+                            let (x, g) = (x.block(sample, channel), g.block(sample, channel));
+                            sums.0 += sum(g).to_f64();
+                            sums.1 += sum_map2(x, g, |x, g| g * ((x - mean) * inverse)).to_f64();
+                        }
+                        (*level, *slope) = (T::from_f64(sums.0), T::from_f64(sums.1));
+                    }
                 },
             );
             if let Some(dscale) = dscale {
@@ -218,18 +279,20 @@ impl<T: OpElement> Kernel<T> for BatchNorm {
             }
             let Some(dx) = dx else { return };
             if !train {
-                return pull_samples(context, dx.data, x, g, |_, channel, g| {
-                    g * scale[channel] * inverse[channel]
+                return pull_samples(context, dx.data, x, g, |channel| Pull {
+                    scale: scale[channel],
+                    inverse: inverse[channel],
+                    ..Pull::default()
                 });
             }
             let part = T::from_f64(1.0 / x.count() as f64);
             levels.iter_mut().for_each(|level| *level *= part);
             slopes.iter_mut().for_each(|slope| *slope *= part);
             let (levels, slopes) = (&*levels, &*slopes);
-            pull_samples(context, dx.data, x, g, |x, channel, g| {
-                let normalised = (x - mean[channel]) * inverse[channel];
-                ((g - levels[channel]) - normalised * slopes[channel])
-                    * (scale[channel] * inverse[channel])
+            pull_samples(context, dx.data, x, g, |channel| Pull {
+                batch: Some((mean[channel], levels[channel], slopes[channel])),
+                scale: scale[channel],
+                inverse: inverse[channel],
             });
         });
         Ok(0)
@@ -268,13 +331,84 @@ fn sums_of_products<T: Element>(
     });
 }
 
-/// dx = f(x, channel, g), sample by sample.
+/// Runs over a block of `len` elements; a few of them cost less than the choice of the vectors.
+fn over_block<W: WithSimd>(len: usize, work: W) -> W::Output {
+    const FEW: usize = 32;
+    if len < FEW {
+        work.with_simd(pulp::Scalar)
+    } else {
+        vectorised(work)
+    }
+}
+
+/// y = (x − mean) · factor + bias.
+struct Normalise<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+    mean: T,
+    factor: T,
+    bias: T,
+}
+
+impl<T: Element> WithSimd for Normalise<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let (mean, factor, bias) = (self.mean, self.factor, self.bias);
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = (x - mean) * factor + bias;
+        }
+    }
+}
+
+/// How a channel's cotangents are pulled back.
+#[derive(Clone, Copy, Default)]
+struct Pull<T> {
+    scale: T,
+    inverse: T,
+    /// In training, the mean, the mean of g and that of g·x̂.
+    batch: Option<(T, T, T)>,
+}
+
+/// dx from x and g, of one channel of one sample.
+struct PullBlock<'a, T> {
+    pull: Pull<T>,
+    x: &'a [T],
+    g: &'a [T],
+    dx: &'a mut [T],
+}
+
+impl<T: Element> WithSimd for PullBlock<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Pull {
+            scale,
+            inverse,
+            batch,
+        } = self.pull;
+        let operands = self.x.iter().zip(self.g);
+        let dx = self.dx.iter_mut().zip(operands);
+        let Some((mean, level, slope)) = batch else {
+            return dx.for_each(|(dx, (_, &g))| *dx = g * scale * inverse);
+        };
+        let factor = scale * inverse;
+        for (dx, (&x, &g)) in dx {
+            let normalised = (x - mean) * inverse;
+            *dx = ((g - level) - normalised * slope) * factor;
+        }
+    }
+}
+
+/// dx, sample by sample.
 fn pull_samples<T: Element>(
     context: &Context,
     dx: &mut [T],
     x: Channels<'_, T>,
     g: Channels<'_, T>,
-    f: impl Fn(T, usize, T) -> T + Sync,
+    pull: impl Fn(usize) -> Pull<T> + Sync,
 ) {
     for_rows(
         context.parallel,
@@ -284,13 +418,15 @@ fn pull_samples<T: Element>(
             let blocks = dx.chunks_exact_mut(x.positions);
             let channels = samples.flat_map(|sample| (0..x.channels).map(move |c| (sample, c)));
             for (dx, (sample, channel)) in blocks.zip(channels) {
-                let operands = x
-                    .block(sample, channel)
-                    .iter()
-                    .zip(g.block(sample, channel));
-                for (dx, (&x, &g)) in dx.iter_mut().zip(operands) {
-                    *dx = f(x, channel, g);
-                }
+                over_block(
+                    x.positions,
+                    PullBlock {
+                        pull: pull(channel),
+                        x: x.block(sample, channel),
+                        g: g.block(sample, channel),
+                        dx,
+                    },
+                );
             }
         },
     );
@@ -330,6 +466,11 @@ impl Op for BatchNorm {
 
     fn kept_outputs(&self) -> usize {
         2
+    }
+
+    fn pulls_back_at_once(&self) -> bool {
+        // All gradients are made of the same two sums over the batch.
+        true
     }
 
     fn differentiable(&self, input: usize) -> bool {

@@ -1,11 +1,13 @@
 //! Pooling of sliding windows.
 
+use crate::num::simd::vectorised;
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
-use crate::ops::window::{Axis, Padding, Window, WindowAttributes, resolve};
+use crate::ops::window::{Axis, Padding, Window, WindowAttributes, copy_steps, resolve};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use pulp::{Simd, WithSimd};
 
 /// The largest element of every window of every channel of x\[N, C, …\]; padding never wins, NaN
 /// always does. The cotangent goes to the first largest element, as in PyTorch.
@@ -136,6 +138,11 @@ pub(super) fn pool_axes(
             got: "missing".into(),
         });
     }
+    let plane = x[2..].iter().fold(1usize, |all, &n| all.saturating_mul(n));
+    if plane >= NOBODY as usize {
+        let expected = format!("planes of fewer than {NOBODY} elements");
+        return Err(misfit("input", expected, Shape::new(x)));
+    }
     let axes = resolve(&attributes, &x[2..])?;
     for axis in &axes {
         let reach = (axis.kernel - 1) * axis.dilation + 1;
@@ -171,15 +178,16 @@ impl<T: OpElement> Kernel<T> for MaxPool {
             outputs[0].data,
             window.output_len(),
             |planes, y| {
+                let mut read = vec![T::zero(); len];
                 for (plane, y) in planes.zip(y.chunks_exact_mut(window.output_len())) {
                     let x = &x.data[plane * input_len..][..input_len];
                     for (line, y) in y.chunks_exact_mut(len).enumerate() {
                         y.fill(T::from_f64(f64::NEG_INFINITY));
                         window.line(line, |_, outputs, source| {
-                            let x = x[source..].iter().step_by(step);
-                            for (y, &x) in y[outputs].iter_mut().zip(x) {
-                                *y = y.maximum(x);
-                            }
+                            let read = &mut read[..outputs.len()];
+                            copy_steps(read, &x[source..], step);
+                            let y = &mut y[outputs];
+                            vectorised(Maxima { x: read, y });
                         });
                     }
                 }
@@ -201,17 +209,33 @@ impl<T: OpElement> Kernel<T> for MaxPool {
         let x = saved.inputs[0];
         let window = Window::new(&self.axes(x.shape)?);
         let (input_len, output_len) = (window.input_len(), window.output_len());
+        let step = window.step();
         for_rows(context.parallel, gradient.data, input_len, |planes, dx| {
-            let mut winners = vec![None; window.line_len()];
+            let len = window.line_len();
+            let mut read = vec![T::zero(); len];
+            let mut best = vec![T::zero(); len];
+            let mut winners = vec![0; len];
             for (plane, dx) in planes.zip(dx.chunks_exact_mut(input_len)) {
                 let x = &x.data[plane * input_len..][..input_len];
                 let g = &g.data[plane * output_len..][..output_len];
                 dx.fill(T::zero());
-                for (line, g) in g.chunks_exact(window.line_len()).enumerate() {
-                    find_winners(&window, line, x, &mut winners);
-                    for (winner, &g) in winners.iter().zip(g) {
-                        if let &Some(winner) = winner {
-                            dx[winner] += g;
+                for (line, g) in g.chunks_exact(len).enumerate() {
+                    best.fill(T::from_f64(f64::NEG_INFINITY));
+                    winners.fill(NOBODY);
+                    window.line(line, |_, outputs, first| {
+                        let read = &mut read[..outputs.len()];
+                        copy_steps(read, &x[first..], step);
+                        vectorised(Winners {
+                            step: step as u32,
+                            first: first as u32,
+                            x: read,
+                            best: &mut best[outputs.clone()],
+                            winners: &mut winners[outputs],
+                        });
+                    });
+                    for (&winner, &g) in winners.iter().zip(g) {
+                        if let Some(dx) = dx.get_mut(winner as usize) {
+                            *dx += g;
                         }
                     }
                 }
@@ -221,20 +245,53 @@ impl<T: OpElement> Kernel<T> for MaxPool {
     }
 }
 
-/// Which element of the plane x each output of a line is: the first NaN, else the first largest.
-fn find_winners<T: Element>(window: &Window, line: usize, x: &[T], winners: &mut [Option<usize>]) {
-    winners.fill(None);
-    let step = window.step();
-    window.line(line, |_, outputs, source| {
-        for (position, winner) in winners[outputs].iter_mut().enumerate() {
-            let at = source + position * step;
-            let wins = winner
-                .is_none_or(|best: usize| !x[best].is_nan() && (x[at] > x[best] || x[at].is_nan()));
-            if wins {
-                *winner = Some(at);
-            }
+/// No element of a plane has this position: a window that nobody has won yet.
+const NOBODY: u32 = u32::MAX;
+
+/// y = the larger of y and x, NaN where one is.
+struct Maxima<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Element> WithSimd for Maxima<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = T::select((x > *y) | x.is_nan(), x, *y);
         }
-    });
+    }
+}
+
+/// Which element wins each window of a line so far: the first NaN, else the first largest. The
+/// elements of `x` lie `step` apart in their plane, from its element `first` on.
+struct Winners<'a, T> {
+    step: u32,
+    first: u32,
+    x: &'a [T],
+    best: &'a mut [T],
+    winners: &'a mut [u32],
+}
+
+impl<T: Element> WithSimd for Winners<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let len = self.x.len();
+        let (best, winners) = (&mut self.best[..len], &mut self.winners[..len]);
+        for k in 0..len {
+            let x = self.x[k];
+            let nan = x.is_nan() & !best[k].is_nan();
+            // The first of a window wins even where it is −∞.
+            let wins = (x > best[k]) | nan | (winners[k] == NOBODY);
+            let at = self.first.wrapping_add(self.step.wrapping_mul(k as u32));
+            best[k] = T::select(wins, x, best[k]);
+            winners[k] = if wins { at } else { winners[k] };
+        }
+    }
 }
 
 impl<T: OpElement> Kernel<T> for AveragePool {

@@ -25,6 +25,7 @@ impl Cell for GruCell {
     const NAME: &'static str = "GRU";
     const GATES: usize = 3;
     const KEEPS_ASIDE: bool = true;
+    const LAST_GATE_APART: bool = true;
 
     fn read(reader: &mut CellAttributes<'_, '_>) -> Result<Self, OpError> {
         let linear_before_reset = reader.0.flag("linear_before_reset", false)?;
@@ -53,12 +54,11 @@ impl Cell for GruCell {
 
     fn forward<T: OpElement>(&self, weights: Weights<'_, T>, step: Step<'_, T>) {
         let (hidden, rows) = (weights.hidden, step.rows);
-        let (reset_update, candidate) = split(weights.recurrent, hidden);
         let before = Matrix::new(step.h_before, rows, hidden);
-        T::matmul(
+        T::matmul_packed(
             MatrixMut::with_row_stride(step.u, rows, 2 * hidden, 3 * hidden),
             before,
-            reset_update.transposed(),
+            weights.gates,
             true,
         );
         if self.linear_before_reset {
@@ -69,7 +69,7 @@ impl Cell for GruCell {
                 }
             }
             let aside = MatrixMut::new(step.aside, rows, hidden);
-            T::matmul(aside, before, candidate.transposed(), biased);
+            T::matmul_packed(aside, before, weights.last, biased);
             for (u, q) in pairs(step.u, step.aside, hidden) {
                 let (r, u_h) = u[hidden..].split_at_mut(hidden);
                 over_units!(hidden, [q, r], [u_h], |k| {
@@ -84,10 +84,10 @@ impl Cell for GruCell {
                     a[k] = r[k].sigmoid() * h_before[k];
                 });
             }
-            T::matmul(
+            T::matmul_packed(
                 MatrixMut::with_row_stride(&mut step.u[2 * hidden..], rows, hidden, 3 * hidden),
                 Matrix::new(step.aside, rows, hidden),
-                candidate.transposed(),
+                weights.last,
                 true,
             );
         }
@@ -103,7 +103,6 @@ impl Cell for GruCell {
 
     fn pull_back<T: OpElement>(&self, weights: Weights<'_, T>, step: StepBack<'_, T>) {
         let (hidden, rows) = (weights.hidden, step.rows);
-        let (reset_update, candidate) = split(weights.recurrent, hidden);
         for row in 0..rows {
             let u = &step.u[row * 3 * hidden..][..3 * hidden];
             let (z, u_h) = (&u[..hidden], &u[2 * hidden..][..hidden]);
@@ -121,10 +120,10 @@ impl Cell for GruCell {
             });
         }
         if !self.linear_before_reset {
-            T::matmul(
+            T::matmul_packed(
                 MatrixMut::new(step.d_aside, rows, hidden),
                 Matrix::with_row_stride(&step.du[2 * hidden..], rows, hidden, 3 * hidden),
-                candidate,
+                weights.last,
                 false,
             );
         }
@@ -150,30 +149,21 @@ impl Cell for GruCell {
                 });
             }
         }
-        T::matmul(
+        T::matmul_packed(
             MatrixMut::new(step.dh, rows, hidden),
             Matrix::with_row_stride(step.du, rows, 2 * hidden, 3 * hidden),
-            reset_update,
+            weights.gates,
             true,
         );
         if self.linear_before_reset {
-            T::matmul(
+            T::matmul_packed(
                 MatrixMut::new(step.dh, rows, hidden),
                 Matrix::new(step.d_aside, rows, hidden),
-                candidate,
+                weights.last,
                 true,
             );
         }
     }
-}
-
-/// The recurrent weights of the gates z and r, and those of h.
-fn split<T>(recurrent: &[T], hidden: usize) -> (Matrix<'_, T>, Matrix<'_, T>) {
-    let (gates, candidate) = recurrent.split_at(2 * hidden * hidden);
-    (
-        Matrix::new(gates, 2 * hidden, hidden),
-        Matrix::new(candidate, hidden, hidden),
-    )
 }
 
 /// The pre-activations of every sample with a row of `hidden` numbers.

@@ -7,6 +7,7 @@ use super::order::{Order, for_parts, parts, row, row_mut, take};
 use super::through_time::align;
 use super::{Step, Weights};
 use crate::num::linalg::{Matrix, MatrixMut};
+use crate::num::packed::{Packed, packed_len};
 use crate::num::{View, ViewMut};
 use crate::ops::{Context, Kernel, OpElement, OpError, Saved};
 
@@ -27,6 +28,13 @@ struct Forward<'a, T> {
     h: &'a mut [T],
     c: &'a mut [T],
     aside: &'a mut [T],
+}
+
+/// Which way a pass goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    Forward,
+    Back,
 }
 
 impl<C: Cell> Recurrent<C> {
@@ -95,17 +103,40 @@ impl<C: Cell> Recurrent<C> {
         }
     }
 
-    pub(super) fn weights<'a, T>(
+    /// Calls `work` with the weights laid out for all steps of a pass.
+    pub(super) fn with_weights<T: OpElement, A>(
         &self,
-        operands: Operands<'a, T>,
-        bias: Option<&'a [T]>,
-    ) -> Weights<'a, T> {
-        let own = operands.gates + self.state_biases(operands.gates);
-        Weights {
-            recurrent: operands.recurrent,
-            hidden_bias: bias.map_or(&[], |bias| &bias[own..]),
-            hidden: operands.order.extents.hidden,
-        }
+        operands: Operands<'_, T>,
+        bias: Option<&[T]>,
+        pass: Pass,
+        work: impl FnOnce(Weights<'_, T>) -> A,
+    ) -> A {
+        let (gates, hidden) = (operands.gates, operands.order.extents.hidden);
+        let together = if C::LAST_GATE_APART {
+            gates - hidden
+        } else {
+            gates
+        };
+        let (first, last) = operands.recurrent.split_at(together * hidden);
+        let matrix = |data, rows| match pass {
+            Pass::Forward => Matrix::new(data, rows, hidden).transposed(),
+            Pass::Back => Matrix::new(data, rows, hidden),
+        };
+        let len = |rows| match pass {
+            Pass::Forward => packed_len(hidden, rows),
+            Pass::Back => packed_len(rows, hidden),
+        };
+        let lens = [len(together), len(gates - together)];
+        T::with_scratch(lens[0] + lens[1], |scratch| {
+            let (of_first, of_last) = scratch.split_at_mut(lens[0]);
+            let own = gates + self.state_biases(gates);
+            work(Weights {
+                gates: Packed::new(matrix(first, together), of_first),
+                last: Packed::new(matrix(last, gates - together), of_last),
+                hidden_bias: bias.map_or(&[], |bias| &bias[own..]),
+                hidden,
+            })
+        })
     }
 
     /// Walks a part over time.
@@ -221,9 +252,9 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
                     aside: take(&mut rest.3, if C::KEEPS_ASIDE { steps } else { 0 }),
                 }
             });
-            let weights = self.weights(operands, bias);
-            for_parts(context.parallel, cut.collect(), &|part| {
-                self.walk(weights, part);
+            let cut = cut.collect();
+            self.with_weights(operands, bias, Pass::Forward, |weights| {
+                for_parts(context.parallel, cut, &|part| self.walk(weights, part));
             });
             if let [y, y_h, y_c @ ..] = &mut *visible {
                 write_states(order, h, Some(y.data), y_h.data);

@@ -25,10 +25,10 @@ impl Cell for LstmCell {
 
     fn forward<T: OpElement>(&self, weights: Weights<'_, T>, step: Step<'_, T>) {
         let hidden = weights.hidden;
-        T::matmul(
+        T::matmul_packed(
             MatrixMut::new(step.u, step.rows, 4 * hidden),
             Matrix::new(step.h_before, step.rows, hidden),
-            Matrix::new(weights.recurrent, 4 * hidden, hidden).transposed(),
+            weights.gates,
             true,
         );
         let states = step
@@ -80,10 +80,10 @@ impl Cell for LstmCell {
                 dc[k] *= kept;
             });
         }
-        T::matmul(
+        T::matmul_packed(
             MatrixMut::new(step.dh, step.rows, hidden),
             Matrix::new(step.du, step.rows, 4 * hidden),
-            Matrix::new(weights.recurrent, 4 * hidden, hidden),
+            weights.gates,
             false,
         );
     }

@@ -28,6 +28,7 @@ pub use rnn::{RnnActivation, RnnCell};
 
 use super::attributes::AttributeReader;
 use super::{OpElement, OpError};
+use crate::num::packed::Packed;
 use std::fmt::Debug;
 
 /// h_t = φ(W·x_t + R·h_{t−1} + b), φ = tanh or ReLU.
@@ -41,8 +42,11 @@ pub type Gru = Recurrent<GruCell>;
 /// The recurrent weights of a direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a, T> {
-    /// R\[gates · hidden, hidden\].
-    recurrent: &'a [T],
+    /// R of the gates before the last, or of all of them: \[hidden, gates · hidden\] on the way
+    /// forward, \[gates · hidden, hidden\] on the way back.
+    gates: Packed<'a, T>,
+    /// That of the last gate, where the cell keeps it apart.
+    last: Packed<'a, T>,
     /// The part of the recurrent bias that the cell adds itself; empty without a bias.
     hidden_bias: &'a [T],
     hidden: usize,
@@ -102,6 +106,8 @@ pub trait Cell: Debug + Clone + Default + Send + Sync + 'static {
     const HAS_CELL_STATE: bool = false;
     /// Is something kept aside?
     const KEEPS_ASIDE: bool = false;
+    /// Is the last gate's recurrent product computed apart from the others'?
+    const LAST_GATE_APART: bool = false;
 
     /// Reads the attributes that other cells do not have.
     #[doc(hidden)]

@@ -45,10 +45,10 @@ impl Cell for RnnCell {
 
     fn forward<T: OpElement>(&self, weights: Weights<'_, T>, step: Step<'_, T>) {
         let hidden = weights.hidden;
-        T::matmul(
+        T::matmul_packed(
             MatrixMut::new(step.u, step.rows, hidden),
             Matrix::new(step.h_before, step.rows, hidden),
-            Matrix::new(weights.recurrent, hidden, hidden).transposed(),
+            weights.gates,
             true,
         );
         let (u, h) = (&*step.u, step.h);
@@ -76,10 +76,10 @@ impl Cell for RnnCell {
                 du[k] = arrived[k] * T::select(u[k] <= T::zero(), T::zero(), T::one());
             }),
         }
-        T::matmul(
+        T::matmul_packed(
             MatrixMut::new(dh, step.rows, hidden),
             Matrix::new(du, step.rows, hidden),
-            Matrix::new(weights.recurrent, hidden, hidden),
+            weights.gates,
             false,
         );
     }

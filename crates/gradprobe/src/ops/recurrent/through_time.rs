@@ -1,5 +1,6 @@
 //! Back-propagation through time: the cotangents of all pre-activations, by the walk back.
 
+use super::kernel::Pass;
 use super::options::{Extents, Recurrent};
 use super::order::{Order, for_parts, parts, row, row_mut, take};
 use super::{Cell, StepBack, Weights};
@@ -73,7 +74,6 @@ impl<C: Cell> Recurrent<C> {
             ..
         } = order.extents;
         let kept = Kept::new::<C>(&saved.outputs[self.first_kept()..], direction);
-        let weights = self.weights(operands, None);
         let mut exponents = Exponents {
             steps: vec![0; parts(batch).len() * time],
             carried: vec![0; parts(batch).len()],
@@ -104,8 +104,11 @@ impl<C: Cell> Recurrent<C> {
                         exponent,
                     }
                 });
-            for_parts(context.parallel, cut.collect(), &|part| {
-                self.walk_back(weights, order, kept, cotangents, part);
+            let cut = cut.collect();
+            self.with_weights(operands, None, Pass::Back, |weights| {
+                for_parts(context.parallel, cut, &|part| {
+                    self.walk_back(weights, order, kept, cotangents, part);
+                });
             });
         });
         exponents

@@ -2,6 +2,7 @@
 
 use super::initialiser;
 use super::layers::{Defaults, read_list};
+use super::norm::read_norm_option;
 use crate::import::spec::reader::{Field, Fields, Result};
 use crate::import::spec::specification::{Residual, Shortcut};
 use toml::de::DeValue;
@@ -59,10 +60,12 @@ pub(super) fn read_residual(
         .map(|field| field.number())
         .transpose()?;
     let init = fields.get("init").map(initialiser::read).transpose()?;
+    let norm = fields.get("norm").map(read_norm_option).transpose()?;
     Ok(Residual {
         layers,
         shortcut: shortcut.unwrap_or_default(),
         scale: scale.unwrap_or(1.0),
         init: init.unwrap_or(defaults.init).weight,
+        norm: norm.flatten(),
     })
 }

@@ -138,7 +138,7 @@ impl Planner<'_> {
         let common = Common {
             init: residual.init,
             bias: None,
-            norm: None,
+            norm: residual.norm,
             activation: None,
         };
         let begin = |planner: &mut Self, part: &str| {

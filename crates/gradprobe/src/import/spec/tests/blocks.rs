@@ -174,3 +174,13 @@ fn mistakes_in_these_layers_are_named() {
         "{message}"
     );
 }
+
+#[test]
+fn a_projection_may_be_normalised() {
+    let graph = graph(
+        "input = [3, 8, 8]\nlayers = [{ residual = [{ conv = 4, kernel = 3, stride = 2, \
+         padding = 1 }], shortcut = \"projection\", norm = \"batch\" }]",
+    );
+    let weights = parameters(&graph);
+    assert!(weights.contains(&("block1.shortcut.norm.weight".into(), vec![4])));
+}
