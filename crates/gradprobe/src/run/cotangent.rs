@@ -86,6 +86,9 @@ impl<T: RunElement> Scratch<T> {
     }
 
     pub fn give(&self, buffer: Vec<T>) {
+        if buffer.capacity() == 0 {
+            return;
+        }
         self.free
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -284,6 +284,14 @@ pub(super) fn run_stage<T: RunElement>(
                 cotangent.exponents.fill(Some(common));
             }
         }
+        let inputs = node.inputs.iter().zip(&wanted);
+        for (value, _) in inputs.filter(|&(_, &wanted)| wanted) {
+            // The buffer of a cotangent that is written here first: no second one is needed.
+            let cotangent = &mut cotangents[plan.slots[value.index()]];
+            if cotangent.exponents.iter().all(Option::is_none) {
+                scratch.give(std::mem::take(&mut cotangent.data));
+            }
+        }
         let arrived = exponents.iter().map(Option::is_some).collect();
         due.push(Due {
             node,
