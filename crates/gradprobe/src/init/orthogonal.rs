@@ -172,14 +172,4 @@ mod tests {
         assert!(fourth.iter().all(|m| (m - 3.0 / 35.0).abs() < 0.006));
         assert!(trace.abs() < 0.036 && (trace_squared - 1.0).abs() < 0.05);
     }
-
-    #[test]
-    #[ignore = "a timing, for a release build"]
-    fn timing() {
-        let start = std::time::Instant::now();
-        for seed in 0..10 {
-            orthogonal(256, 256, &mut Stream::new(seed, "q"));
-        }
-        println!("{:?} a 256 x 256 matrix", start.elapsed() / 10);
-    }
 }

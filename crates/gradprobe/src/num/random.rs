@@ -352,28 +352,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "a timing, for a release build"]
-    fn timing() {
-        let mut out = vec![0.0f32; 65536];
-        let start = std::time::Instant::now();
-        for _ in 0..100 {
-            Stream::new(1, "w").fill_normal(0.0, 1.0, &mut out);
-        }
-        println!(
-            "{} ns a normal",
-            start.elapsed().as_secs_f64() / 6.5536e6 * 1e9
-        );
-        let start = std::time::Instant::now();
-        for _ in 0..100 {
-            Stream::new(1, "w").fill_uniform(0.0, 1.0, &mut out);
-        }
-        println!(
-            "{} ns a uniform",
-            start.elapsed().as_secs_f64() / 6.5536e6 * 1e9
-        );
-    }
-
-    #[test]
     fn the_bits_do_not_depend_on_how_many_are_drawn_at_once() {
         let count = 3 * PIECE + 77;
         let mut whole = vec![0.0f64; count];

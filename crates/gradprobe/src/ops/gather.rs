@@ -1,9 +1,10 @@
 //! Gather: slices along an axis by index; on axis 0 of a table, an embedding.
 
 use super::attributes::AttributeReader;
+use super::indexing::place;
 use super::shapes::{Around, expect_inputs, misfit, resolve_axis};
 use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
-use crate::num::{Element, Shape, View, ViewMut};
+use crate::num::{Shape, View, ViewMut};
 
 /// y\[a…, i…, b…\] = x\[a…, index\[i…\], b…\], as in ONNX; inputs x\[a…, n, b…\] and the indices
 /// \[i…\], whole numbers from −n to n − 1 that count from the end where they are negative. With
@@ -26,25 +27,6 @@ impl Gather {
     }
 }
 
-/// The place that an index means among `extent`.
-fn resolve<T: Element>(index: T, position: usize, extent: usize) -> Result<usize, OpError> {
-    let index = index.to_f64();
-    let counted = if index < 0.0 {
-        index + extent as f64
-    } else {
-        index
-    };
-    if counted >= 0.0 && counted < extent as f64 && counted.fract() == 0.0 {
-        return Ok(counted as usize);
-    }
-    Err(OpError::Value {
-        what: format!(
-            "index {position} is {index}, expected a whole number from -{extent} to {}",
-            extent.saturating_sub(1)
-        ),
-    })
-}
-
 impl<T: OpElement> Kernel<T> for Gather {
     fn forward(
         &self,
@@ -61,7 +43,7 @@ impl<T: OpElement> Kernel<T> for Gather {
         let blocks = outputs[0].data.chunks_exact_mut(indices.len() * inner);
         for (block, x) in blocks.zip(x.data.chunks_exact((extent * inner).max(1))) {
             for (position, (to, &index)) in block.chunks_exact_mut(inner).zip(indices).enumerate() {
-                let at = resolve(index, position, extent)?;
+                let at = place(index, extent, position)?;
                 to.copy_from_slice(&x[at * inner..][..inner]);
             }
         }
@@ -123,7 +105,7 @@ fn add_slices<T: OpElement>(
     let blocks = g.chunks_exact(indices.len() * inner);
     for (block, sums) in blocks.zip(total.chunks_exact_mut((extent * inner).max(1))) {
         for (position, (from, &index)) in block.chunks_exact(inner).zip(indices).enumerate() {
-            let at = resolve(index, position, extent)?;
+            let at = place(index, extent, position)?;
             for (sum, &term) in sums[at * inner..][..inner].iter_mut().zip(from) {
                 *sum += term * factor;
             }

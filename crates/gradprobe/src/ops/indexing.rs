@@ -18,7 +18,7 @@ struct Blocks {
 }
 
 /// The place along an axis of `extent` that element `at` of the indices means.
-fn place<T: Element>(index: T, extent: usize, at: usize) -> Result<usize, OpError> {
+pub(super) fn place<T: Element>(index: T, extent: usize, at: usize) -> Result<usize, OpError> {
     let index = index.to_f64();
     let counted = if index < 0.0 {
         index + extent as f64
@@ -30,8 +30,8 @@ fn place<T: Element>(index: T, extent: usize, at: usize) -> Result<usize, OpErro
     }
     Err(OpError::Value {
         what: format!(
-            "element {at} of the indices is {index}, expected a whole number between -{extent} \
-             and {extent} (excluded)"
+            "index {at} is {index}, expected a whole number from -{extent} to {}",
+            extent.saturating_sub(1)
         ),
     })
 }
@@ -491,10 +491,7 @@ mod tests {
                 .expect_err("no such element");
             assert_eq!(
                 error.to_string(),
-                format!(
-                    "element 0 of the indices is {shown}, expected a whole number between -2 and \
-                     2 (excluded)"
-                )
+                format!("index 0 is {shown}, expected a whole number from -2 to 1")
             );
         }
     }

@@ -82,7 +82,7 @@ pub use normalisation::{
 pub use one_hot::OneHot;
 pub use pool::{
     AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, GlobalLpPool,
-    GlobalMaxPool, LpPool, MaxPool,
+    GlobalMaxPool, LpPool, MaxPool, PoolWindow,
 };
 pub use prelu::PRelu;
 pub use recurrent::{

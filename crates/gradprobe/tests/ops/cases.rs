@@ -396,38 +396,33 @@ fn conv(draw: &mut Draw) -> Case {
 
 fn max_pool(draw: &mut Draw) -> Case {
     let shape = image(draw);
+    let window = pool_window(draw, &shape[2..]);
+    let pool = MaxPool { window };
+    Case::new(pool, vec![draw.distinct(&shape)])
+}
+
+pub fn pool_window(draw: &mut Draw, inputs: &[usize]) -> PoolWindow {
     let Windows {
         kernel,
         strides,
         dilations,
         padding,
-    } = windows(draw, &shape[2..]);
-    let ceil_mode = draw.coin();
-    let pool = MaxPool {
+    } = windows(draw, inputs);
+    PoolWindow {
         kernel,
         strides,
         padding,
         dilations,
-        ceil_mode,
-    };
-    Case::new(pool, vec![draw.distinct(&shape)])
+        ceil_mode: draw.coin(),
+    }
 }
 
 fn average_pool(draw: &mut Draw) -> Case {
     let shape = image(draw);
-    let Windows {
-        kernel,
-        strides,
-        dilations,
-        padding,
-    } = windows(draw, &shape[2..]);
-    let (ceil_mode, count_include_pad) = (draw.coin(), draw.coin());
+    let window = pool_window(draw, &shape[2..]);
+    let count_include_pad = draw.coin();
     let pool = AveragePool {
-        kernel,
-        strides,
-        padding,
-        dilations,
-        ceil_mode,
+        window,
         count_include_pad,
     };
     Case::new(pool, vec![draw.tensor(&shape)])

@@ -15,14 +15,17 @@ fn large_operands_give_the_same_bits_in_parallel() {
         .iter_mut()
         .for_each(|class| *class = draw.size(0, 19) as f64);
     let channels = |draw: &mut Draw| draw.away_from_zero(&[16]);
+    let window = |kernel: usize, stride: usize| PoolWindow {
+        kernel: vec![kernel; 2],
+        strides: vec![stride; 2],
+        ..PoolWindow::default()
+    };
     let pool = || MaxPool {
-        kernel: vec![3, 3],
-        strides: vec![2, 2],
-        ..MaxPool::default()
+        window: window(3, 2),
     };
     let mean = || AveragePool {
-        kernel: vec![2, 2],
-        ..AveragePool::default()
+        window: window(2, 1),
+        count_include_pad: false,
     };
     let conv = || Conv {
         padding: vec![1, 1, 1, 1].into(),
@@ -158,11 +161,12 @@ fn further_cases(draw: &mut Draw) -> Vec<Case> {
         ..ConvTranspose::default()
     };
     let pool = LpPool {
-        kernel: vec![3, 3],
-        strides: vec![2, 2],
-        padding: Padding::default(),
-        dilations: vec![],
-        ceil_mode: true,
+        window: PoolWindow {
+            kernel: vec![3, 3],
+            strides: vec![2, 2],
+            ceil_mode: true,
+            ..PoolWindow::default()
+        },
         p: 2,
     };
     let output_size = vec![7, 9];

@@ -1,6 +1,6 @@
 //! Random cases of the normalisations of channels, transposed convolution and further pools.
 
-use crate::cases::{Row, Windows, image, windows};
+use crate::cases::{Row, image, pool_window};
 use crate::draw::{Case, Draw};
 use gradprobe::ops::*;
 
@@ -42,8 +42,7 @@ pub const CASES: &[Row] = &[
     }),
     ("LpPool", |draw| {
         let shape = image(draw);
-        let Windows { kernel, strides, dilations, padding } = windows(draw, &shape[2..]);
-        let pool = LpPool { kernel, strides, padding, dilations, ceil_mode: draw.coin(), p: draw.size(1, 3) as u32 };
+        let pool = LpPool { window: pool_window(draw, &shape[2..]), p: draw.size(1, 3) as u32 };
         Case::new(pool, vec![draw.away_from_zero(&shape)])
     }),
     ("RMSNormalization", |draw| {

@@ -70,6 +70,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Of kernels w\[outputs, inputs of a group, …\] over these axes.
+    fn new(axes: &[Axis], groups: usize, w: &[usize]) -> Self {
+        Self {
+            window: Window::new(axes),
+            groups,
+            channels: w[1],
+            kernels: w[0] / groups,
+        }
+    }
+
     /// Elements of a sample of the input.
     fn input_len(&self) -> usize {
         self.groups * self.channels * self.window.input_len()
@@ -128,12 +138,7 @@ impl Conv {
     }
 
     fn plan(&self, x: &[usize], w: &[usize]) -> Result<Plan, OpError> {
-        Ok(Plan {
-            window: Window::new(&self.axes(x, w)?),
-            groups: self.groups,
-            channels: w[1],
-            kernels: w[0] / self.groups,
-        })
+        Ok(Plan::new(&self.axes(x, w)?, self.groups, w))
     }
 }
 

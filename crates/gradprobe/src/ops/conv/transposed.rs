@@ -5,7 +5,7 @@ use crate::num::{Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, expect_len, expect_shape, in_memory, misfit};
-use crate::ops::window::{Axis, Padding, Window};
+use crate::ops::window::{Axis, Padding};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 
 /// y\[n, m, o·stride − begin + k·dilation\] += x\[n, c, o\] · W\[c, m, k\] for every input position
@@ -147,12 +147,7 @@ impl ConvTranspose {
     }
 
     fn plan(&self, x: &[usize], w: &[usize]) -> Result<Plan, OpError> {
-        Ok(Plan {
-            window: Window::new(&self.axes(x, w)?),
-            groups: self.groups,
-            channels: w[1],
-            kernels: w[0] / self.groups,
-        })
+        Ok(Plan::new(&self.axes(x, w)?, self.groups, w))
     }
 }
 

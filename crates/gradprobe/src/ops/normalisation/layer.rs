@@ -1,11 +1,11 @@
 //! LayerNorm: every sample by its own mean and variance (Ba, Kiros and Hinton 2016).
 
-use super::check_epsilon;
+use super::{check_epsilon, normalised_axes};
 use crate::num::sum::{column_sums, column_sums_by, sum, sum_map, sum_map2};
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_rows, for_rows_with_pairs};
-use crate::ops::shapes::{expect_inputs, expect_shape, misfit, resolve_axis};
+use crate::ops::shapes::{expect_inputs, expect_shape, resolve_axis};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 
 /// y = scale · (x − mean)/√(variance + ε) + bias, over the axes from `axis` on, with the biased
@@ -146,11 +146,7 @@ impl Op for LayerNorm {
         check_epsilon(self.epsilon)?;
         expect_inputs(inputs, 2..=3)?;
         let x = inputs[0];
-        let (leading, normalised) = x.split_at(resolve_axis("axis", self.axis, x.len())?);
-        if normalised.contains(&0) {
-            return Err(misfit("input", "at least one element to normalise", x));
-        }
-        expect_shape("the scale", normalised, inputs[1])?;
+        let (leading, normalised) = normalised_axes(x, self.axis, inputs[1])?;
         if let Some(bias) = inputs.get(2) {
             expect_shape("the bias", normalised, bias)?;
         }

@@ -16,6 +16,22 @@ pub use response::LocalResponseNorm;
 pub use rms::RmsNorm;
 
 use super::OpError;
+use super::shapes::{expect_shape, misfit, resolve_axis};
+use crate::num::Shape;
+
+/// The axes of `x` before and from `axis` on, over which it is normalised and scaled.
+fn normalised_axes<'a>(
+    x: &'a Shape,
+    axis: i64,
+    scale: &Shape,
+) -> Result<(&'a [usize], &'a [usize]), OpError> {
+    let (leading, normalised) = x.split_at(resolve_axis("axis", axis, x.len())?);
+    if normalised.contains(&0) {
+        return Err(misfit("input", "at least one element to normalise", x));
+    }
+    expect_shape("the scale", normalised, scale)?;
+    Ok((leading, normalised))
+}
 
 /// Refuses an ε that is negative or not finite.
 fn check_epsilon(epsilon: f64) -> Result<(), OpError> {

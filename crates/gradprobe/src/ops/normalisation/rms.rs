@@ -1,11 +1,11 @@
 //! RMSNorm: every sample by its root mean square (Zhang and Sennrich 2019).
 
-use super::check_epsilon;
+use super::{check_epsilon, normalised_axes};
 use crate::num::sum::{column_sums_by, sum_map, sum_map2};
 use crate::num::{Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
-use crate::ops::shapes::{expect_inputs, expect_shape, misfit, resolve_axis};
+use crate::ops::shapes::{expect_inputs, resolve_axis};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 
 /// y = scale · x/√(mean(x²) + ε) over the axes from `axis` on; inputs x and scale of the shape of
@@ -127,11 +127,7 @@ impl Op for RmsNorm {
         check_epsilon(self.epsilon)?;
         expect_inputs(inputs, 2..=2)?;
         let x = inputs[0];
-        let (leading, normalised) = x.split_at(resolve_axis("axis", self.axis, x.len())?);
-        if normalised.contains(&0) {
-            return Err(misfit("input", "at least one element to normalise", x));
-        }
-        expect_shape("the scale", normalised, inputs[1])?;
+        let (leading, _) = normalised_axes(x, self.axis, inputs[1])?;
         Ok(vec![x.clone(), Shape::new(leading)])
     }
 

@@ -1,27 +1,20 @@
 //! LpPool and GlobalLpPool: the p-norm of windows, or of a whole channel.
 
-use super::sliding::{pool_axes, pool_shape};
+use super::sliding::pool_shape;
+use super::window::PoolWindow;
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
-use crate::ops::window::{Axis, Padding, Window, WindowAttributes};
+use crate::ops::window::{Axis, Window};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 
 /// y = (Σ |x|^p)^(1/p) over every window of every channel of x\[N, C, …\], without overflow on the
 /// way. Pull-back: ∂x = g·sign(x)·(|x|/y)^(p − 1), 0 where y = 0.
 #[derive(Clone, Debug)]
 pub struct LpPool {
-    /// The window's extents, one a spatial axis.
-    pub kernel: Vec<usize>,
-    /// The step of the window; empty for ones, as in ONNX (PyTorch's default is the kernel).
-    pub strides: Vec<usize>,
-    /// How the ends are padded; by less than the window's extent.
-    pub padding: Padding,
-    /// The step between the elements of a window; empty for ones.
-    pub dilations: Vec<usize>,
-    /// Round the number of windows up: the last one may reach beyond the padding.
-    pub ceil_mode: bool,
+    /// The windows.
+    pub window: PoolWindow,
     /// p, at least 1.
     pub p: u32,
 }
@@ -46,11 +39,7 @@ impl LpPool {
     pub(in crate::ops) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
         let mut reader = AttributeReader::new(attributes);
         let pool = Self {
-            kernel: reader.sizes("kernel_shape", 1)?,
-            strides: reader.sizes("strides", 1)?,
-            padding: Padding::read(&mut reader)?,
-            dilations: reader.sizes("dilations", 1)?,
-            ceil_mode: reader.flag("ceil_mode", false)?,
+            window: PoolWindow::read(&mut reader)?,
             p: read_p(&mut reader)?,
         };
         reader.finish()?;
@@ -58,16 +47,7 @@ impl LpPool {
     }
 
     fn axes(&self, x: &[usize]) -> Result<Vec<Axis>, OpError> {
-        pool_axes(
-            WindowAttributes {
-                kernel: &self.kernel,
-                strides: &self.strides,
-                padding: &self.padding,
-                dilations: &self.dilations,
-                ceil_mode: self.ceil_mode,
-            },
-            x,
-        )
+        self.window.axes(x)
     }
 }
 
@@ -80,21 +60,16 @@ impl GlobalLpPool {
     }
 
     fn axes(&self, x: &[usize]) -> Result<Vec<Axis>, OpError> {
-        let kernel = x.get(2..).unwrap_or_default();
+        let kernel = x.get(2..).unwrap_or_default().to_vec();
         if kernel.is_empty() {
             let expected = "[batch, channels] and 1 to 3 spatial axes, of at least 1";
             return Err(misfit("input", expected, Shape::new(x)));
         }
-        pool_axes(
-            WindowAttributes {
-                kernel,
-                strides: &[],
-                padding: &Padding::default(),
-                dilations: &[],
-                ceil_mode: false,
-            },
-            x,
-        )
+        let window = PoolWindow {
+            kernel,
+            ..PoolWindow::default()
+        };
+        window.axes(x)
     }
 }
 

@@ -4,8 +4,10 @@ mod adaptive;
 mod global;
 mod lp;
 mod sliding;
+mod window;
 
 pub use adaptive::{AdaptiveAveragePool, AdaptiveMaxPool};
 pub use global::{GlobalAveragePool, GlobalMaxPool};
 pub use lp::{GlobalLpPool, LpPool};
 pub use sliding::{AveragePool, MaxPool};
+pub use window::PoolWindow;

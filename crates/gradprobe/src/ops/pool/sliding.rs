@@ -1,11 +1,12 @@
 //! Pooling of sliding windows.
 
+use super::window::{NOBODY, PoolWindow};
 use crate::num::simd::vectorised;
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
-use crate::ops::shapes::{expect_inputs, misfit};
-use crate::ops::window::{Axis, Padding, Window, WindowAttributes, copy_steps, resolve};
+use crate::ops::shapes::expect_inputs;
+use crate::ops::window::{Axis, Window, copy_steps};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use pulp::{Simd, WithSimd};
 
@@ -13,31 +14,15 @@ use pulp::{Simd, WithSimd};
 /// always does. The cotangent goes to the first largest element, as in PyTorch.
 #[derive(Clone, Debug, Default)]
 pub struct MaxPool {
-    /// The window's extents, one a spatial axis.
-    pub kernel: Vec<usize>,
-    /// The step of the window; empty for ones, as in ONNX (PyTorch's default is the kernel).
-    pub strides: Vec<usize>,
-    /// How the ends are padded; by less than the window's extent.
-    pub padding: Padding,
-    /// The step between the elements of a window; empty for ones.
-    pub dilations: Vec<usize>,
-    /// Round the number of windows up: the last one may reach beyond the padding.
-    pub ceil_mode: bool,
+    /// The windows.
+    pub window: PoolWindow,
 }
 
 /// The mean of every window of every channel of x\[N, C, …\].
 #[derive(Clone, Debug, Default)]
 pub struct AveragePool {
-    /// The window's extents, one a spatial axis.
-    pub kernel: Vec<usize>,
-    /// The step of the window; empty for ones, as in ONNX (PyTorch's default is the kernel).
-    pub strides: Vec<usize>,
-    /// How the ends are padded; by less than the window's extent.
-    pub padding: Padding,
-    /// The step between the elements of a window; empty for ones.
-    pub dilations: Vec<usize>,
-    /// Round the number of windows up: the last one may reach beyond the padding.
-    pub ceil_mode: bool,
+    /// The windows.
+    pub window: PoolWindow,
     /// Count padding as zeros in the mean (PyTorch's default; not ONNX's). What lies beyond the
     /// padding never counts.
     pub count_include_pad: bool,
@@ -47,27 +32,10 @@ impl MaxPool {
     pub(in crate::ops) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
         let mut reader = AttributeReader::new(attributes);
         let pool = Self {
-            kernel: reader.sizes("kernel_shape", 1)?,
-            strides: reader.sizes("strides", 1)?,
-            padding: Padding::read(&mut reader)?,
-            dilations: reader.sizes("dilations", 1)?,
-            ceil_mode: reader.flag("ceil_mode", false)?,
+            window: PoolWindow::read(&mut reader)?,
         };
         reader.finish()?;
         Ok(Box::new(pool))
-    }
-
-    fn axes(&self, x: &[usize]) -> Result<Vec<Axis>, OpError> {
-        pool_axes(
-            WindowAttributes {
-                kernel: &self.kernel,
-                strides: &self.strides,
-                padding: &self.padding,
-                dilations: &self.dilations,
-                ceil_mode: self.ceil_mode,
-            },
-            x,
-        )
     }
 }
 
@@ -75,28 +43,11 @@ impl AveragePool {
     pub(in crate::ops) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
         let mut reader = AttributeReader::new(attributes);
         let pool = Self {
-            kernel: reader.sizes("kernel_shape", 1)?,
-            strides: reader.sizes("strides", 1)?,
-            padding: Padding::read(&mut reader)?,
-            dilations: reader.sizes("dilations", 1)?,
-            ceil_mode: reader.flag("ceil_mode", false)?,
+            window: PoolWindow::read(&mut reader)?,
             count_include_pad: reader.flag("count_include_pad", false)?,
         };
         reader.finish()?;
         Ok(Box::new(pool))
-    }
-
-    fn axes(&self, x: &[usize]) -> Result<Vec<Axis>, OpError> {
-        pool_axes(
-            WindowAttributes {
-                kernel: &self.kernel,
-                strides: &self.strides,
-                padding: &self.padding,
-                dilations: &self.dilations,
-                ceil_mode: self.ceil_mode,
-            },
-            x,
-        )
     }
 
     /// For every output, 1/the number of elements that its mean is over.
@@ -123,40 +74,6 @@ impl AveragePool {
     }
 }
 
-pub(super) fn pool_axes(
-    attributes: WindowAttributes<'_>,
-    x: &[usize],
-) -> Result<Vec<Axis>, OpError> {
-    if !(3..=5).contains(&x.len()) || x[1..].contains(&0) {
-        let expected = "[batch, channels] and 1 to 3 spatial axes, of at least 1";
-        return Err(misfit("input", expected, Shape::new(x)));
-    }
-    if attributes.kernel.is_empty() {
-        return Err(OpError::Attribute {
-            name: "kernel_shape",
-            expected: format!("{} numbers", x.len() - 2),
-            got: "missing".into(),
-        });
-    }
-    let plane = x[2..].iter().fold(1usize, |all, &n| all.saturating_mul(n));
-    if plane >= NOBODY as usize {
-        let expected = format!("planes of fewer than {NOBODY} elements");
-        return Err(misfit("input", expected, Shape::new(x)));
-    }
-    let axes = resolve(&attributes, &x[2..])?;
-    for axis in &axes {
-        let reach = (axis.kernel - 1) * axis.dilation + 1;
-        if axis.begin as usize >= reach || axis.end >= reach {
-            return Err(OpError::Attribute {
-                name: "pads",
-                expected: format!("less than the window's {reach} positions"),
-                got: (axis.begin as usize).max(axis.end).to_string(),
-            });
-        }
-    }
-    Ok(axes)
-}
-
 pub(super) fn pool_shape(x: &Shape, axes: &[Axis]) -> Shape {
     let mut out = x[..2].to_vec();
     out.extend(axes.iter().map(|axis| axis.output));
@@ -171,7 +88,7 @@ impl<T: OpElement> Kernel<T> for MaxPool {
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
         let x = inputs[0];
-        let window = Window::new(&self.axes(x.shape)?);
+        let window = Window::new(&self.window.axes(x.shape)?);
         let (len, step, input_len) = (window.line_len(), window.step(), window.input_len());
         for_rows(
             context.parallel,
@@ -207,7 +124,7 @@ impl<T: OpElement> Kernel<T> for MaxPool {
             return Ok(0);
         };
         let x = saved.inputs[0];
-        let window = Window::new(&self.axes(x.shape)?);
+        let window = Window::new(&self.window.axes(x.shape)?);
         let (input_len, output_len) = (window.input_len(), window.output_len());
         let step = window.step();
         for_rows(context.parallel, gradient.data, input_len, |planes, dx| {
@@ -244,9 +161,6 @@ impl<T: OpElement> Kernel<T> for MaxPool {
         Ok(0)
     }
 }
-
-/// No element of a plane has this position: a window that nobody has won yet.
-const NOBODY: u32 = u32::MAX;
 
 /// y = the larger of y and x, NaN where one is.
 struct Maxima<'a, T> {
@@ -302,7 +216,7 @@ impl<T: OpElement> Kernel<T> for AveragePool {
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
         let x = inputs[0];
-        let window = Window::new(&self.axes(x.shape)?);
+        let window = Window::new(&self.window.axes(x.shape)?);
         let (len, step) = (window.line_len(), window.step());
         let (input_len, output_len) = (window.input_len(), window.output_len());
         T::with_scratch(output_len, |weights| {
@@ -344,7 +258,7 @@ impl<T: OpElement> Kernel<T> for AveragePool {
         let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
             return Ok(0);
         };
-        let window = Window::new(&self.axes(saved.inputs[0].shape)?);
+        let window = Window::new(&self.window.axes(saved.inputs[0].shape)?);
         let (len, step) = (window.line_len(), window.step());
         let (input_len, output_len) = (window.input_len(), window.output_len());
         T::with_scratch(output_len, |weights| {
@@ -384,7 +298,7 @@ macro_rules! sliding_pool {
 
             fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
                 expect_inputs(inputs, 1..=1)?;
-                Ok(vec![pool_shape(inputs[0], &self.axes(inputs[0])?)])
+                Ok(vec![pool_shape(inputs[0], &self.window.axes(inputs[0])?)])
             }
 
             fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
@@ -400,7 +314,7 @@ macro_rules! sliding_pool {
             }
 
             fn flops(&self, _inputs: &[&Shape], outputs: &[Shape]) -> u64 {
-                let taps: usize = self.kernel.iter().product();
+                let taps: usize = self.window.kernel.iter().product();
                 let outputs = outputs.first().map_or(0, Shape::element_count);
                 (outputs as u64).saturating_mul(taps as u64)
             }
@@ -415,13 +329,15 @@ sliding_pool!(AveragePool, reads_input: false);
 mod tests {
     use super::*;
     use crate::num::Tensor;
-    use crate::ops::{apply, apply_vjp};
+    use crate::ops::{Padding, apply, apply_vjp};
 
     #[test]
     fn a_nan_wins_its_windows_and_takes_their_cotangents() {
         let pool = MaxPool {
-            kernel: vec![2],
-            ..MaxPool::default()
+            window: PoolWindow {
+                kernel: vec![2],
+                ..PoolWindow::default()
+            },
         };
         let x = Tensor::new([1, 1, 4], vec![1.0, f64::NAN, 3.0, 3.0]);
         let (context, x) = (Context::default(), [x]);
@@ -437,9 +353,11 @@ mod tests {
     #[test]
     fn padding_as_wide_as_the_window_is_refused() {
         let pool = MaxPool {
-            kernel: vec![2, 2],
-            padding: Padding::Explicit(vec![2, 0, 0, 0]),
-            ..MaxPool::default()
+            window: PoolWindow {
+                kernel: vec![2, 2],
+                padding: Padding::Explicit(vec![2, 0, 0, 0]),
+                ..PoolWindow::default()
+            },
         };
         let error = pool
             .infer(&[&Shape::from([1, 1, 4, 4])])

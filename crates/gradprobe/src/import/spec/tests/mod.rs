@@ -347,22 +347,22 @@ fn seeds_are_a_count_or_a_list() {
 }
 
 #[test]
-#[ignore = "a timing: other work on the machine makes it fail"]
 fn the_time_to_build_grows_as_the_layers_do() {
-    let fastest = |layers: usize| {
+    let time = |layers: usize| {
         let text = format!(
             "input = 1\nbatch = 1\nlayers = [{{ repeat = {layers}, linear = 1, activation = \"tanh\" }}]"
         );
-        let time = |_| {
-            let start = std::time::Instant::now();
-            assert_eq!(graph(&text).layers().len(), layers);
-            start.elapsed()
-        };
-        (0..3).map(time).min().unwrap_or_default()
+        let start = std::time::Instant::now();
+        assert_eq!(graph(&text).layers().len(), layers);
+        start.elapsed()
     };
-    let (few, many) = (fastest(1_000), fastest(16_000));
-    // 16 times if it grows as the layers do, 256 if as their square; other work runs beside it.
-    assert!(many < 90 * few, "{few:?} for 1000, {many:?} for 16000");
+    // 16 times if it grows as the layers do, 256 if as their square. Other work on the machine can
+    // spoil one comparison, but not ten.
+    let tried: Vec<_> = (0..10).map(|_| (time(1_000), time(16_000))).collect();
+    assert!(
+        tried.iter().any(|&(few, many)| many < 90 * few),
+        "for 1000 and 16000 layers: {tried:?}"
+    );
 }
 
 #[test]
@@ -375,17 +375,4 @@ fn a_specification_is_serialised_with_every_default_filled_in() {
     assert_eq!(json["batch"], 8);
     assert_eq!(json["dtype"], "f32");
     assert_eq!(json["optimiser"]["learning_rate"], 0.01);
-}
-
-#[test]
-#[ignore = "a timing, for a release build"]
-fn timing() {
-    let network = network(
-        "input = 256\nbatch = 64\nlayers = [{ repeat = 100, linear = 256, init = \"he-normal\" }]",
-    );
-    for _ in 0..3 {
-        let start = std::time::Instant::now();
-        network.build(0).expect("a graph");
-        println!("{:?} for 100 layers of 256 x 256", start.elapsed());
-    }
 }
