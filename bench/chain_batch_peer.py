@@ -15,6 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 # would go into page faults, and the comparison would be one of allocators.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_ARENA_MAX": "1"}
 
+# Runs a line of stdin: a rate is that of a program at work, not of one that was just woken.
+BURST = 5
+
 WEIGHTS = [1.5, -0.5, 2.0, 0.75]
 
 
@@ -38,11 +41,14 @@ def report(program, options, seconds, check):
 
 
 def serve(run):
-    """One run a line of stdin, whose seconds are printed."""
+    """BURST runs a line of stdin; the seconds of the median one are printed."""
     for _ in sys.stdin:
-        start = time.perf_counter()
-        run()
-        print(time.perf_counter() - start, flush=True)
+        seconds = []
+        for _ in range(BURST):
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+        print(statistics.median(seconds), flush=True)
 
 
 def pytorch(options):
@@ -130,7 +136,7 @@ if __name__ == "__main__":
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--chunk", type=int, default=0, help="chains at a time in NumPy; 0 takes the best of several")
-    parser.add_argument("--serve", action="store_true", help="one run a line of stdin, for run.py")
+    parser.add_argument("--serve", action="store_true", help="a few runs a line of stdin, for run.py")
     parser.add_argument("--only", choices=["pytorch", "numpy"])
     chosen = parser.parse_args()
     if any(name not in os.environ for name in KEEP_MEMORY):
