@@ -87,7 +87,7 @@ fn licences() -> Result<(), String> {
             "tree",
             "--workspace",
             "--edges",
-            "all",
+            "normal,build,dev",
             "--prefix",
             "none",
             "--format",
