@@ -105,7 +105,11 @@ impl MeanField<'_> {
     /// ReLU, 2/n for a linear layer), where μ_k = E φ′^(2k). The length of the next layer is as
     /// random, with the variance σ_w⁴ Var φ²/n, and is carried on by χ∥; where χ1 depends on the
     /// length, that moves all factors behind it.
-    pub fn log_normal(&self, q: f64, widths: &[usize]) -> Vec<LogNormal> {
+    ///
+    /// `rows` is the number of cotangents whose squared norms are added up, independent of each
+    /// other at the output: what is random in z then averages out, 2 μ2/μ1² of the variance, and
+    /// the units' slopes stay. 1 for the Jacobian's action on one vector.
+    pub fn log_normal(&self, q: f64, widths: &[usize], rows: usize) -> Vec<LogNormal> {
         let mut q = q;
         // Var δq, Cov(δq, S), and S itself.
         let (mut length, mut cross) = (0.0, 0.0);
@@ -119,7 +123,7 @@ impl MeanField<'_> {
             };
             local = Some((q, at));
             let n = width.max(1) as f64;
-            let own = at.factor_variance / n;
+            let own = (at.slope_variance - 1.0 + 2.0 * at.slope_variance / rows.max(1) as f64) / n;
             let beside = at.covariance / n;
             sum.mean += libm::log(at.chi_1) - 0.5 * own;
             sum.variance += own + 2.0 * at.slope * cross + at.slope * at.slope * length;
@@ -143,21 +147,22 @@ impl MeanField<'_> {
             chi_1: sigma_w_squared * first,
             chi_parallel: self.chi_parallel(q),
             slope: self.moments.derivative_square_slope(q) / first,
-            factor_variance: 3.0 * second / (first * first) - 1.0,
+            slope_variance: second / (first * first),
             length_variance: sigma_w_squared.powi(2) * (self.moments.fourth(q) - square * square),
             covariance: sigma_w_squared * (both - square * first) / first,
         }
     }
 }
 
-/// What a layer does to the log-normal at one length; variances times the width.
+/// What a layer does to the log-normal at one length; variances and covariance times the width.
 #[derive(Clone, Copy, Debug)]
 struct Local {
     chi_1: f64,
     chi_parallel: f64,
     /// d ln χ1/dq.
     slope: f64,
-    factor_variance: f64,
+    /// μ2/μ1².
+    slope_variance: f64,
     length_variance: f64,
     covariance: f64,
 }
@@ -196,7 +201,7 @@ mod tests {
             WeightVariance::from_sigma_w_squared(2.0),
             BiasVariance::ZERO,
         );
-        let all = network.log_normal(1.0, &[100; 10]);
+        let all = network.log_normal(1.0, &[100; 10], 1);
         assert!((all[9].variance - 0.5).abs() < 1e-9);
         assert!((all[9].mean + 0.25).abs() < 1e-9);
     }

@@ -68,7 +68,8 @@ impl JacobianSpectrum {
         let at = minimum(-25.0, 25.0, ln_edge);
         Self {
             mean_square: (weights.sigma_w_squared() * first).powf(layers),
-            relative_variance: layers * (second / (first * first) - 1.0 - s1),
+            // A variance is not negative, whatever rounding says.
+            relative_variance: layers * ((second / (first * first) - 1.0).max(0.0) - s1),
             largest_singular_value: libm::exp(0.5 * ln_edge(at)),
         }
     }

@@ -10,6 +10,7 @@ pub mod finite_width;
 pub mod isometry;
 pub mod mean_field;
 pub mod normalised;
+pub mod outlook;
 
 pub use chain::{Chain, ChainError, ExactChain, ExactGradient, LayerValues, MAX_DEPTH};
 pub use chain_batch::{BatchError, BatchWeights, chain_batch};

@@ -117,6 +117,9 @@ impl Function {
     }
 }
 
+/// A function of x whose sign says which branch a node takes.
+pub type Switch<'a> = &'a dyn Fn(f64) -> f64;
+
 /// An expression in x.
 #[derive(Clone, Debug)]
 pub enum Node {
@@ -210,7 +213,7 @@ impl Node {
     }
 
     /// Calls `with` for every function of x that changes the branch of a node where it is zero.
-    pub fn switches(&self, with: &mut dyn FnMut(&dyn Fn(f64) -> f64)) {
+    pub fn switches(&self, with: &mut dyn FnMut(Switch<'_>)) {
         match self {
             Self::X | Self::Constant(..) => {}
             Self::Negate(u) | Self::Integer(u, _) => u.switches(with),
