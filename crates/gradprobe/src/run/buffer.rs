@@ -21,10 +21,10 @@ impl<T> Default for Buffer<T> {
     }
 }
 
-impl<T> From<Vec<T>> for Buffer<T> {
-    fn from(store: Vec<T>) -> Self {
-        let len = store.len();
-        Self { store, len }
+impl<T> Buffer<T> {
+    /// Bytes of its memory.
+    pub fn bytes(&self) -> usize {
+        self.store.len() * size_of::<T>()
     }
 }
 
@@ -75,6 +75,13 @@ impl<T: RunElement> Pool<T> {
     /// new one in place of the largest. What its elements are is unspecified.
     pub fn borrow(&self, len: usize) -> Buffer<T> {
         self.take(len, usize::MAX, true)
+    }
+
+    /// Bytes of the buffers that lie here.
+    pub fn bytes(&self) -> usize {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let elements: usize = free.iter().map(Vec::len).sum();
+        elements * size_of::<T>()
     }
 
     fn take(&self, len: usize, most: usize, replace: bool) -> Buffer<T> {

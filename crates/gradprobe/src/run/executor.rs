@@ -262,8 +262,19 @@ impl<'g, T: RunElement> Executor<'g, T> {
     /// The value of the network's output after a run.
     pub fn output<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Tensor<T> {
         let value = self.graph.output();
-        let data = self.environment(&self.options, inputs).read_finished(value.index(), None);
+        let data = self
+            .environment(&self.options, inputs)
+            .read_finished(value.index(), None);
         Tensor::new(self.graph.value(value).shape.clone(), data.to_vec())
+    }
+
+    /// Bytes of all buffers that values and cotangents were held in so far, most of them used
+    /// many times; without parameters and their gradients.
+    pub fn signal_bytes(&self) -> usize {
+        let values = self.values.iter().map(Buffer::bytes);
+        let cotangents = self.cotangents.iter().map(|cotangent| &cotangent.data);
+        let held: usize = values.chain(cotangents.map(Buffer::bytes)).sum();
+        held + self.scratch.signals.bytes()
     }
 
     fn check_inputs(&self, inputs: &[Tensor<T>]) -> Result<(), RunError> {
@@ -306,7 +317,9 @@ impl<'g, T: RunElement> Executor<'g, T> {
             );
         }
         if let Objective::Loss(loss) = self.graph.objective() {
-            let data = self.environment(&self.options, inputs).read_finished(loss.index(), None);
+            let data = self
+                .environment(&self.options, inputs)
+                .read_finished(loss.index(), None);
             trace.loss = Some(data[0].to_f64());
         }
         self.start_backward();

@@ -353,7 +353,8 @@ pub(super) fn run_stage<T: RunElement>(
             (Source::Parameter(parameter), Gradient::Elements(data)) if plan.uses[slot] == 1 => {
                 let left =
                     finish_parameter(environment, parameter, data, exponent, trace, gradients);
-                left.into_iter().for_each(|buffer| scratch.terms.give(buffer));
+                left.into_iter()
+                    .for_each(|buffer| scratch.terms.give(buffer));
             }
             (Source::Parameter(parameter), Gradient::Elements(data)) => {
                 scratch.accumulate(parameter, data, exponent);
@@ -365,7 +366,9 @@ pub(super) fn run_stage<T: RunElement>(
                     cotangent.exponents.fill(Some(mine));
                     scratch.signals.give(data);
                 } else {
-                    scratch.signals.give(std::mem::replace(&mut cotangent.data, data));
+                    scratch
+                        .signals
+                        .give(std::mem::replace(&mut cotangent.data, data));
                     cotangent.exponents.fill(Some(exponent));
                 }
             }
@@ -384,7 +387,8 @@ pub(super) fn finish<T: RunElement>(
 ) {
     for (parameter, (data, exponent)) in std::mem::take(&mut scratch.partial) {
         let left = finish_parameter(environment, parameter, data, exponent, trace, gradients);
-        left.into_iter().for_each(|buffer| scratch.terms.give(buffer));
+        left.into_iter()
+            .for_each(|buffer| scratch.terms.give(buffer));
     }
 }
 
