@@ -128,7 +128,7 @@ fn both(op: impl Op + 'static, inputs: &[&[usize]]) -> Result<Work, OpError> {
 }
 
 fn statistics() -> Result<Work, OpError> {
-    let values = normal("input", &Shape::new(&[1 << 16]));
+    let values = normal("input", &Shape::new([1 << 16]));
     Ok(Box::new(move || {
         black_box(Statistics::of(values.data(), 0, None));
         Ok(())
