@@ -4,11 +4,13 @@
 //! seeds, and the only thing that the diagnosis reads.
 
 mod aggregate;
+mod beside_theory;
 mod layers;
 mod schema;
 mod spine;
 
 pub use aggregate::aggregate;
+pub use beside_theory::{BesideTheory, Deviation, TheoryLayer, TheoryStretch, beside_theory};
 pub use layers::measure;
 pub use schema::{
     Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
