@@ -132,6 +132,10 @@ impl Op for Dropout {
         self.is_identity(mode)
     }
 
+    fn is_random(&self, mode: Mode) -> bool {
+        !self.is_identity(mode)
+    }
+
     fn reads_input(&self, _input: usize) -> bool {
         false
     }

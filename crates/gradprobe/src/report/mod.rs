@@ -7,6 +7,8 @@ mod chain_text;
 mod check_json;
 mod check_text;
 mod escape;
+mod jacobian_json;
+mod jacobian_text;
 mod layout;
 mod ops;
 
@@ -17,4 +19,6 @@ pub use chain_text::{ChainTextOptions, Language, write_chain_text};
 pub use check_json::{CHECK_SCHEMA, write_check_json};
 pub use check_text::{CheckTextOptions, write_check_text};
 pub use escape::escape;
+pub use jacobian_json::{JACOBIAN_SCHEMA, write_jacobian_json};
+pub use jacobian_text::write_jacobian_text;
 pub use ops::{write_ops_markdown, write_ops_text};

@@ -3,6 +3,7 @@
 use super::backward;
 use super::cotangent::{self, Cotangent};
 use super::forward::{self, ForwardTap};
+use super::linearisation::Linearisation;
 use super::plan::{Plan, Source};
 use super::shared;
 use super::trace::{ParameterTrace, Trace};
@@ -251,6 +252,21 @@ impl<'g, T: RunElement> Executor<'g, T> {
         threads.install(|| self.run_here(inputs))
     }
 
+    /// Runs forward and stays there, to pull back or push forward whatever is asked.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn linearise<'a>(
+        &'a mut self,
+        inputs: &'a [Tensor<T>],
+    ) -> Result<Linearisation<'a, T>, RunError> {
+        self.check_inputs(inputs)?;
+        let threads = self.threads.clone();
+        let mut trace = self.empty_trace(inputs.len(), Vec::new());
+        threads.install(|| self.forward(inputs, &mut trace))?;
+        Ok(Linearisation::new(self.environment(inputs), threads))
+    }
+
     /// The value of the network's output after a run.
     pub fn output<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Tensor<T> {
         let value = self.graph.output();
@@ -281,15 +297,8 @@ impl<'g, T: RunElement> Executor<'g, T> {
 
     fn run_here(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
         let parameters = self.parameter_traces();
-        let mut trace = Trace {
-            nodes: vec![Default::default(); self.graph.nodes().len()],
-            parameters,
-            inputs: vec![None; inputs.len()],
-            ..Trace::default()
-        };
-        for stage in 0..self.plan.stages.len() {
-            self.forward_stage(stage, inputs, &mut trace)?;
-        }
+        let mut trace = self.empty_trace(inputs.len(), parameters);
+        self.forward(inputs, &mut trace)?;
         if let Objective::Loss(loss) = self.graph.objective() {
             let data = self.environment(inputs).read_finished(loss.index(), None);
             trace.loss = Some(data[0].to_f64());
@@ -309,6 +318,19 @@ impl<'g, T: RunElement> Executor<'g, T> {
             gradients,
             input_gradients,
         })
+    }
+
+    fn empty_trace(&self, inputs: usize, parameters: Vec<ParameterTrace>) -> Trace {
+        Trace {
+            nodes: vec![Default::default(); self.graph.nodes().len()],
+            parameters,
+            inputs: vec![None; inputs],
+            ..Trace::default()
+        }
+    }
+
+    fn forward(&mut self, inputs: &[Tensor<T>], trace: &mut Trace) -> Result<(), RunError> {
+        (0..self.plan.stages.len()).try_for_each(|stage| self.forward_stage(stage, inputs, trace))
     }
 
     fn parameter_traces(&mut self) -> Vec<ParameterTrace> {

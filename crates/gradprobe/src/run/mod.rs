@@ -14,9 +14,11 @@ mod backward;
 mod cotangent;
 mod executor;
 mod forward;
+mod linearisation;
 mod plan;
 mod shared;
 mod trace;
 
 pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};
+pub use linearisation::{Linearisation, Stretch};
 pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};
