@@ -162,7 +162,7 @@ impl Basis {
             components.iter_mut().zip(again).for_each(|(a, b)| *a += b);
             let size = norm(&vector);
             // Less is rounding: such a direction would be an arbitrary one.
-            if !(size <= 1e-14 * whole) {
+            if size > 1e-14 * whole || size.is_nan() {
                 vector.iter_mut().for_each(|x| *x /= size);
                 self.vectors.push(vector);
                 components.push(size);

@@ -8,6 +8,8 @@ use std::io::{self, Write};
 
 /// The longest name that is shown whole.
 const NAME_WIDTH: usize = 16;
+/// So few singular values are listed, more are drawn.
+const FEW: usize = 5;
 /// Bars of the histogram.
 const BINS: usize = 40;
 
@@ -64,7 +66,7 @@ pub fn write_jacobian_text(
     let of_run = |run: &'_ JacobianRun| run.end_to_end.clone();
     row(out, (whole, name_width), &jacobians.runs, of_run)?;
     writeln!(out)?;
-    words(out, jacobians, first, width)
+    words(out, jacobians, width)
 }
 
 fn heading(
@@ -156,13 +158,14 @@ fn row(
 }
 
 /// What the whole's singular values say, in sentences, and their histogram.
-fn words(
-    out: &mut dyn Write,
-    jacobians: &Jacobians,
-    first: &JacobianRun,
-    width: usize,
-) -> io::Result<()> {
-    let spectrum = &first.end_to_end;
+fn words(out: &mut dyn Write, jacobians: &Jacobians, width: usize) -> io::Result<()> {
+    // That of the run whose largest singular value is the median.
+    let mut spectra: Vec<&Spectrum> = jacobians.runs.iter().map(|run| &run.end_to_end).collect();
+    let size = |spectrum: &Spectrum| spectrum.log10_largest().unwrap_or(f64::NEG_INFINITY);
+    spectra.sort_by(|a, b| size(a).total_cmp(&size(b)));
+    let Some(spectrum) = spectra.get(spectra.len().saturating_sub(1) / 2) else {
+        return Ok(());
+    };
     let Some(largest) = spectrum.log10_largest() else {
         return paragraph(
             out,
@@ -191,13 +194,13 @@ fn words(
             format!("between {} and {}", change(smallest), change(largest))
         }
         _ => format!(
-            "at most {}, and in some directions as good as all",
+            "at most {}; in some directions nothing arrives",
             change(largest)
         ),
     };
     let which = match jacobians.runs.len() {
         1 => "End to end, ",
-        _ => "End to end, in the first run, ",
+        _ => "End to end, in the middle run, ",
     };
     let kept = match surviving {
         1 => "1 keeps".to_owned(),
@@ -222,6 +225,10 @@ fn histogram(out: &mut dyn Write, spectrum: &Spectrum, largest: f64) -> io::Resu
     let smallest = values.clone().copied().fold(largest, f64::min);
     if largest - smallest < 1e-3 {
         return Ok(());
+    }
+    if count <= FEW {
+        let values: Vec<String> = values.map(|&value| power(value)).collect();
+        return writeln!(out, "Singular values: {}.", values.join(", "));
     }
     let mut bins = [0usize; BINS];
     for value in values {

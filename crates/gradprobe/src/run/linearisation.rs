@@ -401,7 +401,7 @@ impl<'a, T: RunElement> Lane<'a, T> {
         let mut outputs = Vec::with_capacity(above.len());
         for (mut above, below) in above.into_iter().zip(below) {
             for (a, &b) in above.iter_mut().zip(&below) {
-                *a = *a - b;
+                *a -= b;
             }
             scaled::scale(&mut above, -i64::from(step) - 1);
             self.free.push(below);

@@ -135,11 +135,11 @@ mod tests {
             assert!((value - known).abs() < 2e-6, "{value} {known}");
         }
         let svd = thin_svd(matrix).expect("finite");
-        for i in 0..5 {
-            for j in 0..8 {
+        for (i, row) in rows.iter().enumerate() {
+            for (j, entry) in row.iter().enumerate() {
                 let product = |k: usize| svd.left[k][i] * svd.values[k] * svd.right[k][j];
                 let sum: f64 = (0..5).map(product).sum();
-                assert!((sum - rows[i][j]).abs() < 1e-13);
+                assert!((sum - entry).abs() < 1e-13);
             }
         }
     }
