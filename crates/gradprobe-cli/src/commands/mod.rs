@@ -7,6 +7,7 @@ mod jacobian;
 mod network_arguments;
 mod onnx_arguments;
 mod ops;
+mod theory;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -20,6 +21,7 @@ pub enum Command {
     Init(init::InitArguments),
     Jacobian(jacobian::JacobianArguments),
     Ops(ops::OpsArguments),
+    Theory(theory::TheoryArguments),
 }
 
 impl Command {
@@ -31,6 +33,7 @@ impl Command {
             Self::Init(arguments) => arguments.run(),
             Self::Jacobian(arguments) => arguments.run(),
             Self::Ops(arguments) => arguments.run(),
+            Self::Theory(arguments) => arguments.run(),
         }
     }
 }
