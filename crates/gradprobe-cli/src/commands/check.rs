@@ -149,8 +149,12 @@ impl CheckArguments {
             return self.model();
         }
         if let Some(option) = self.onnx.given() {
+            let file = match option {
+                "--output" => " (`-o FILE` writes the result to a file)",
+                _ => "",
+            };
             return Err(Failure::Input(format!(
-                "{option} is for ONNX models; `{}` says such things itself",
+                "{option} is for ONNX models; `{}` says such things itself{file}",
                 crate::output::shown(&self.network)
             )));
         }

@@ -5,6 +5,7 @@
 mod golden;
 mod hostile;
 mod node_cases;
+mod node_gradients;
 
 use std::path::PathBuf;
 

@@ -26,6 +26,6 @@ mod value;
 
 pub use convert::{OnnxOp, coverage};
 pub use error::OnnxError;
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, weighted_outputs};
 pub use network::OnnxNetwork;
 pub use options::{OnnxLoss, OnnxOptions, OnnxTarget};

@@ -120,7 +120,8 @@ fn prepare(
     let given = inputs::given(options, limit)?;
     let plans = inputs::plan(model, &analysis, &read, options, &given)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut session = Session::new(model, &analysis, folder, limit, options.mode);
+    let (mode, dropout) = (options.mode, options.dropout);
+    let mut session = Session::new(model, &analysis, folder, limit, mode, dropout);
     for plan in &plans {
         session.charge(plan.shape.element_count() as u128 * 16)?;
         session.reserve(&plan.name);
@@ -183,8 +184,12 @@ fn choose_output(model: &Flat, options: &OnnxOptions) -> Result<Judged, OnnxErro
         Some(asked) if made_by.contains_key(asked.as_str()) => asked.as_str(),
         Some(asked) => {
             let names: Vec<String> = outputs().map(quoted).collect();
-            return Err(OnnxError::new(format!("makes no value {}", quoted(asked)))
-                .help(format!("its outputs are {}", names.join(", "))));
+            return Err(
+                OnnxError::new(format!("makes no value {}", quoted(asked))).help(format!(
+                    "its outputs are {} (`-o FILE` writes the result to a file)",
+                    names.join(", ")
+                )),
+            );
         }
         None => outputs()
             .next()
@@ -315,12 +320,7 @@ fn finish(
             let plan = TargetPlan::new(decided, &output.shape, &options.target, read.as_ref())?;
             let loss = add_loss(&mut session, op, decided, &output, &plan.shape);
             target = Some(plan);
-            Objective::Loss(loss.map_err(|fault| match fault {
-                Fault::Message(message) => OnnxError::new(message),
-                Fault::Op(error) => OnnxError::new(format!("loss: {error}")),
-                Fault::Graph(error) => OnnxError::new(error.to_string()),
-                Fault::Placed(error) => error,
-            })?)
+            Objective::Loss(loss.map_err(|fault| fault.unplaced().at("loss"))?)
         }
         None if decided == Decided::Output => Objective::Output(value, CotangentKind::Ones),
         None => Objective::Output(value, CotangentKind::Random),
@@ -486,7 +486,14 @@ fn notes(
         });
     }
     if let Some(count) = session.counts.get("dropout") {
-        notes.push(format!("dropout: {count}, taken as the identity"));
+        let how = match (options.mode, options.dropout) {
+            (Mode::Train, false) => " (--dropout drops as in training)",
+            _ => "",
+        };
+        notes.push(format!("dropout: {count}, taken as the identity{how}"));
+    }
+    if let Some(count) = session.counts.get("dropout that drops") {
+        notes.push(format!("dropout: {count}, as in training"));
     }
     if let Some(initialiser) = options.reinit {
         notes.push(format!("weights: drawn anew, {}", name_of(initialiser)));

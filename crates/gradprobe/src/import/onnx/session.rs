@@ -87,6 +87,16 @@ impl From<&str> for Fault {
 }
 
 impl Fault {
+    /// Where no node is to blame.
+    pub fn unplaced(self) -> OnnxError {
+        match self {
+            Self::Message(message) => OnnxError::new(message),
+            Self::Op(error) => OnnxError::new(error.to_string()),
+            Self::Graph(error) => OnnxError::new(error.to_string()),
+            Self::Placed(error) => error,
+        }
+    }
+
     fn at(self, node: &Node) -> OnnxError {
         match self {
             Self::Message(message) => OnnxError::new(message).at(node.place()),
@@ -131,7 +141,9 @@ pub(super) struct Session<'m> {
     emitted: usize,
     bytes: u128,
     limit: u64,
-    mode: Mode,
+    pub mode: Mode,
+    /// Do Dropout nodes drop?
+    pub dropout: bool,
 }
 
 impl<'m> Session<'m> {
@@ -141,6 +153,7 @@ impl<'m> Session<'m> {
         folder: &'m Path,
         limit: u64,
         mode: Mode,
+        dropout: bool,
     ) -> Self {
         Self {
             model,
@@ -159,7 +172,13 @@ impl<'m> Session<'m> {
             bytes: 0,
             limit,
             mode,
+            dropout: dropout && mode == Mode::Train,
         }
+    }
+
+    /// Is the node that is converted in the body of another one?
+    pub fn is_in_body(&self) -> bool {
+        self.scopes.len() > 1
     }
 
     /// Gives a name a meaning, in the innermost scope.

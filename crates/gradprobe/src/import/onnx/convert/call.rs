@@ -31,14 +31,12 @@ pub(super) struct Call<'s, 'm> {
 
 /// Attributes that change nothing here: what only matters to running statistics, random masks,
 /// number formats, or versions long past.
-const WITHOUT_EFFECT: [&str; 15] = [
+const WITHOUT_EFFECT: [&str; 12] = [
     "momentum",
     "spatial",
     "consumed_inputs",
     "is_test",
-    "ratio",
     "seed",
-    "storage_order",
     "saturate",
     "stash_type",
     "round_mode",
@@ -46,7 +44,6 @@ const WITHOUT_EFFECT: [&str; 15] = [
     "qk_matmul_output_mode",
     "output_sequence",
     "broadcast",
-    "extrapolation_value",
 ];
 
 /// The kinds of an attribute, by ONNX's number.
@@ -220,10 +217,13 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Does anything read this output?
+    /// Does anything read this output? In a body it may be.
     pub fn is_read(&self, output: usize) -> bool {
         let name = self.node.message.output.get(output);
-        name.is_some_and(|name| !name.is_empty())
+        let is_read = |name: &String| {
+            self.session.is_in_body() || self.session.analysis.readers.contains_key(name)
+        };
+        name.is_some_and(|name| !name.is_empty() && is_read(name))
     }
 
     /// Attributes of the node by name, as the engine's ops read them.
@@ -313,12 +313,12 @@ impl Call<'_, '_> {
         if input.shape[..] == *shape {
             return Ok(input.clone());
         }
-        // 0 would copy an extent.
-        if shape.contains(&0) {
-            return Err(format!("a shape without elements ({shape:?}) is not supported").into());
-        }
-        let shape = Attribute::Ints(shape.iter().map(|&extent| extent as i64).collect());
-        self.with("Reshape", &[("shape", shape)], std::slice::from_ref(input))
+        let shape = shape.iter().map(|&extent| extent as i64).collect();
+        let attributes = [
+            ("shape", Attribute::Ints(shape)),
+            ("allowzero", Attribute::Int(1)),
+        ];
+        self.with("Reshape", &attributes, std::slice::from_ref(input))
     }
 
     /// Notes how the weight at an input is used.

@@ -8,6 +8,7 @@ mod attention;
 mod call;
 mod constants;
 mod control;
+mod dropout;
 mod elementwise;
 mod indexing;
 mod linear;
