@@ -2,10 +2,11 @@
 
 use super::analysis::analyse;
 use super::error::{OnnxError, quoted};
+use super::fault::Fault;
 use super::model::flatten;
 use super::network::{check_operators, reads_of};
 use super::reader;
-use super::session::{Fault, Session};
+use super::session::Session;
 use super::tensors::{Kind, element_type, kind};
 use super::value::{Operand, Source};
 use crate::data::Array;

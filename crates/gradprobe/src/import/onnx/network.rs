@@ -3,13 +3,14 @@
 use super::analysis::{Analysis, analyse};
 use super::convert::is_supported;
 use super::error::{OnnxError, quoted};
+use super::fault::Fault;
 use super::inputs::{self, InputPlan};
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
 use super::options::{OnnxLoss, OnnxOptions, OnnxTarget};
 use super::reader;
 use super::reinit;
-use super::session::{Fault, Session};
+use super::session::Session;
 use super::tensors::Kind;
 use super::value::{Operand, Source};
 use crate::data::read_arrays;
@@ -49,8 +50,23 @@ impl OnnxNetwork {
     /// If the file cannot be read, has operators that are not known, or an option does not fit it.
     pub fn read(path: &Path, options: &OnnxOptions) -> Result<Self, OnnxError> {
         let limit = options.max_memory.unwrap_or_else(default_limit);
+        let bytes = reader::read_bytes(path, limit).map_err(|error| error.in_file(path))?;
+        Self::from_bytes(path, bytes, options)
+    }
+
+    /// The same for the bytes of a file; `path` is what messages and the report call it, and beside
+    /// it lie files of external data.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn from_bytes(
+        path: &Path,
+        bytes: Vec<u8>,
+        options: &OnnxOptions,
+    ) -> Result<Self, OnnxError> {
+        let limit = options.max_memory.unwrap_or_else(default_limit);
         let prepare = || {
-            let model = flatten(reader::read(path, limit)?)?;
+            let model = flatten(reader::decode(bytes, limit)?)?;
             prepare(path, &model, options, limit)
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
@@ -257,7 +273,7 @@ pub(super) fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), O
     };
     let quantised = unknown
         .iter()
-        .any(|(op, _)| op.contains("Quantize") || op.ends_with("Integer"));
+        .any(|(op, _)| op.to_lowercase().contains("quantize") || op.ends_with("Integer"));
     let help = if quantised {
         "the model is quantised, and rounding has no gradient: export the float model"
     } else {

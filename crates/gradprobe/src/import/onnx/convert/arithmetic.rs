@@ -1,7 +1,8 @@
 //! Sums, products and quotients. Whole numbers divide as in C: towards zero.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::session::{Fault, Use};
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::session::Use;
 use crate::import::onnx::tensors::Kind;
 use crate::import::onnx::value::Operand;
 

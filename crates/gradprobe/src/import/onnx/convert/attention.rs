@@ -1,7 +1,7 @@
 //! Attention and rotary positions.
 
 use super::call::{Call, Outcome};
-use crate::import::onnx::session::Fault;
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::tensors::Kind;
 use crate::import::onnx::value::Operand;
 use crate::num::{Shape, Tensor};

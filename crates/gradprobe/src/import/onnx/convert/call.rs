@@ -1,9 +1,10 @@
 //! A node as its converter sees it: inputs, attributes, and ways to add ops of the engine.
 
 use crate::import::onnx::error::quoted;
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::messages::{Attribute as Message, Graph};
 use crate::import::onnx::model::Node;
-use crate::import::onnx::session::{Fault, Session, Use};
+use crate::import::onnx::session::{Session, Use};
 use crate::import::onnx::tensors::{Kind, Stored, read};
 use crate::import::onnx::value::Operand;
 use crate::num::Tensor;

@@ -1,8 +1,8 @@
 //! Control flow whose course is known: the branch that is taken, bodies one after the other.
 
 use super::call::{Call, Outcome};
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::messages::Graph;
-use crate::import::onnx::session::Fault;
 use crate::import::onnx::tensors::Kind;
 use crate::import::onnx::value::Operand;
 use crate::num::{Shape, Tensor};

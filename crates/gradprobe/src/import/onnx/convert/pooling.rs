@@ -1,7 +1,7 @@
 //! Pooling and resizing.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::session::Fault;
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::tensors::Kind;
 use crate::ops::{Attribute, Attributes};
 

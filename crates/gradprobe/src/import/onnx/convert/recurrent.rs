@@ -1,7 +1,8 @@
 //! Recurrent layers.
 
 use super::call::{Call, Outcome};
-use crate::import::onnx::session::{Fault, Use};
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::session::Use;
 use crate::ops::{Attribute, Attributes};
 
 /// The inputs of ONNX's recurrent operators.

@@ -1,0 +1,129 @@
+//! One small network in every way that a file may say it, made by `features.py`: data in another
+//! file, half precision, functions, control flow, every version of the operators. All have the
+//! gradients of PyTorch; what cannot be run says why.
+
+use gradprobe::check::check;
+use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
+use gradprobe::import::spec::Dtype;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/features")
+}
+
+/// The models whose names begin with `refused_`, or the others; by name.
+fn models(refused: bool) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut models: Vec<(String, PathBuf)> = paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "onnx")
+        })
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))
+        .filter(|(name, _)| name.starts_with("refused_") == refused)
+        .collect();
+    models.sort();
+    models
+}
+
+fn options() -> OnnxOptions {
+    OnnxOptions {
+        data: Some(folder().join("data.safetensors")),
+        dtype: Dtype::F64,
+        ..OnnxOptions::default()
+    }
+}
+
+fn assert_same(name: &str, what: &str, got: f64, expected: &Value) {
+    let expected = expected.as_f64().unwrap();
+    let distance = (got - expected).abs();
+    assert!(
+        distance <= 1e-12 * expected.abs().max(0.1),
+        "{name}: {what} is {got}, PyTorch has {expected}"
+    );
+}
+
+#[test]
+fn every_way_to_say_a_network_gives_pytorchs_gradients() {
+    let text = std::fs::read_to_string(folder().join("gradients.json")).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let models = models(false);
+    // Two or more forms of every feature, and the opsets from 7 on.
+    assert!(models.len() > 30, "{}", models.len());
+    for (name, path) in models {
+        let network =
+            OnnxNetwork::read(&path, &options()).unwrap_or_else(|error| panic!("{error}"));
+        let measurement = check(&network, 1, &mut |_| {}).unwrap().measurement;
+        let loss = measurement.loss.unwrap().median;
+        assert_same(&name, "the loss", loss, &expected["loss"]);
+        let layers = measurement.layers.into_iter();
+        let got: Vec<_> = layers.flat_map(|layer| layer.median.parameters).collect();
+        let parameters = expected["parameters"].as_object().unwrap();
+        assert_eq!(got.len(), parameters.len(), "{name}: {got:?}");
+        for (parameter, expected) in parameters {
+            let got = got.iter().find(|got| got.name == *parameter);
+            let got = got.unwrap_or_else(|| panic!("{name} has no {parameter}"));
+            assert_same(&name, parameter, got.grad_l2, &expected["l2"]);
+            assert_same(&name, parameter, got.grad_mean, &expected["mean"]);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_run_says_why() {
+    let says = [
+        (
+            "refused_if",
+            "the condition (`is_two`) depends on the network's data",
+        ),
+        (
+            "refused_int8",
+            "the model is quantised, and rounding has no gradient",
+        ),
+        (
+            "refused_int8_weights",
+            "the model is quantised, and rounding has no gradient",
+        ),
+        (
+            "refused_loop",
+            "the trip count (`trips`) depends on the network's data",
+        ),
+    ];
+    let models = models(true);
+    let names: Vec<&str> = models.iter().map(|(name, _)| &name[..]).collect();
+    assert_eq!(names, says.map(|(name, _)| name));
+    for ((name, path), (_, says)) in models.iter().zip(says) {
+        let error = OnnxNetwork::read(path, &options()).unwrap_err().to_string();
+        assert!(error.contains(says), "{name}: {error}");
+    }
+}
+
+#[test]
+fn data_in_another_file_are_asked_for_by_name() {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("external");
+    std::fs::create_dir_all(&temporary).unwrap();
+    let model = temporary.join("external.onnx");
+    std::fs::copy(folder().join("external.onnx"), &model).unwrap();
+    let refusal = || {
+        OnnxNetwork::read(&model, &options())
+            .unwrap_err()
+            .to_string()
+    };
+    let data = temporary.join("external.bin");
+    let _ = std::fs::remove_file(&data);
+    let error = refusal();
+    assert!(
+        error.contains("cannot be read from `external.bin`"),
+        "{error}"
+    );
+    assert!(error.contains("beside the model"), "{error}");
+    let whole = std::fs::read(folder().join("external.bin")).unwrap();
+    std::fs::write(&data, &whole[..100]).unwrap();
+    let error = refusal();
+    assert!(
+        error.contains("of `external.bin`, which has 100"),
+        "{error}"
+    );
+}
