@@ -1,7 +1,7 @@
 //! Any bytes as an ONNX model: a result or one clear error, in bounded memory.
 //!
 //! ```text
-//! cargo +nightly fuzz run onnx fuzz/corpus/onnx fuzz/seeds -- -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run --strip-dead-code onnx fuzz/corpus/onnx fuzz/seeds -- -max_len=65536 -rss_limit_mb=2048
 //! ```
 
 #![no_main]

@@ -476,7 +476,10 @@ mod tests {
                     axes: vec![axis as i64],
                     keep_dims: false,
                 };
-                let (context, x) = (Context::default(), [Tensor::new(&shape[..], vec![])]);
+                let (context, x) = (
+                    Context::default(),
+                    [Tensor::<f64>::new(Shape::new(&shape[..]), vec![])],
+                );
                 let y = apply(&op, &context, &x).expect("it fits");
                 assert!(!y[0].data().is_empty());
                 assert!(

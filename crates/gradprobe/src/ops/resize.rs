@@ -208,6 +208,15 @@ impl Resize {
             expect_len("sizes", &self.sizes, axes.len())?;
             for (&axis, &size) in axes.iter().zip(&self.sizes) {
                 all[axis].outputs = size;
+                // An antialiased kernel reaches over 1/scale inputs.
+                let extent = all[axis].factor() * input[axis] as f64;
+                if self.antialias && size > 0 && extent < 0.5 {
+                    return Err(OpError::Attribute {
+                        name: "scales",
+                        expected: "scales that make about as many outputs as sizes says".into(),
+                        got: format!("{:?}", self.scales),
+                    });
+                }
             }
         }
         if self.coordinates == Coordinates::CropAndResize && !self.region.is_empty() {

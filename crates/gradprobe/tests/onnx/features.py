@@ -4,7 +4,7 @@
 
 All of them compute y = W2·relu(W1·x + b1) + b2 with the same weights, which are exact in half
 precision, so `features.rs` expects the same gradients of all; but for those named `refused_*`,
-whose message it expects. `gradients.json` holds the gradients by PyTorch in float64.
+whose message it expects, and the pair `lengths_*`, a recurrent layer with and without lengths. `gradients.json` holds the gradients by PyTorch in float64.
 """
 
 import json
@@ -231,6 +231,26 @@ def opsets():
         save(f"opset_{opset:02}", nodes, opset=opset, more=more)
 
 
+def lengths():
+    """A recurrent layer whose sequences may end early, as an input says; and one without."""
+    weights = [
+        numpy_helper.from_array(exact(GENERATOR, 1, 8, 3), "lstm.weight"),
+        numpy_helper.from_array(exact(GENERATOR, 1, 8, 2), "lstm.recurrent"),
+    ]
+    for name, inputs in (("none", []), ("input", ["", "lengths"])):
+        nodes = [node("LSTM", ["x", "lstm.weight", "lstm.recurrent", *inputs], ["", "h"], hidden_size=2)]
+        graph = helper.make_graph(
+            nodes,
+            name,
+            [info("x", shape=[4, 3, 3]), *([info("lengths", TensorProto.INT32, [3])] if inputs else [])],
+            [info("h", shape=[1, 3, 2])],
+            weights,
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        made.ir_version = 10
+        onnx.save(made, HERE / f"lengths_{name}.onnx")
+
+
 def gradients():
     weights = {key: torch.tensor(array, dtype=torch.float64, requires_grad=True) for key, array in WEIGHTS.items()}
     h = torch.relu(torch.tensor(X).double() @ weights["first.weight"] + weights["first.bias"])
@@ -251,7 +271,7 @@ def gradients():
 
 def main():
     HERE.mkdir(exist_ok=True)
-    for make in (plain, external, halves, functions, control_flow, quantised, opsets, gradients):
+    for make in (plain, external, halves, functions, control_flow, quantised, opsets, gradients, lengths):
         make()
 
 

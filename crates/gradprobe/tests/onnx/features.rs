@@ -3,7 +3,7 @@
 //! gradients of PyTorch; what cannot be run says why.
 
 use gradprobe::check::check;
-use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
+use gradprobe::import::onnx::{OnnxLoss, OnnxNetwork, OnnxOptions};
 use gradprobe::import::spec::Dtype;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/features")
 }
 
-/// The models whose names begin with `refused_`, or the others; by name.
+/// The models whose names begin with `refused_`, or the others that are one network; by name.
 fn models(refused: bool) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder()).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -22,6 +22,7 @@ fn models(refused: bool) -> Vec<(String, PathBuf)> {
                 .is_some_and(|extension| extension == "onnx")
         })
         .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))
+        .filter(|(name, _)| !name.starts_with("lengths_"))
         .filter(|(name, _)| name.starts_with("refused_") == refused)
         .collect();
     models.sort();
@@ -125,5 +126,45 @@ fn data_in_another_file_are_asked_for_by_name() {
     assert!(
         error.contains("of `external.bin`, which has 100"),
         "{error}"
+    );
+}
+
+#[test]
+fn sequences_end_early_only_where_that_is_asked_for() {
+    let lengths = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lengths.npy");
+    // Three whole numbers of 32 bits.
+    let header = "{'descr': '<i4', 'fortran_order': False, 'shape': (3,), }";
+    let header = format!("{header:<117}\n");
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.as_bytes());
+    npy.extend([4i32, 1, 2].iter().flat_map(|length| length.to_le_bytes()));
+    std::fs::write(&lengths, npy).unwrap();
+    let run = |name: &str, given: Option<&Path>| {
+        let inputs = given.map(|path| ("lengths".to_owned(), path.to_path_buf()));
+        let options = OnnxOptions {
+            inputs: inputs.into_iter().collect(),
+            loss: OnnxLoss::Output,
+            ..OnnxOptions::default()
+        };
+        let network = OnnxNetwork::read(&folder().join(name), &options).unwrap();
+        let measurement = check(&network, 1, &mut |_| {}).unwrap().measurement;
+        let layers = measurement.layers.into_iter();
+        let parameters = layers.flat_map(|layer| layer.median.parameters);
+        let sizes: Vec<f64> = parameters.map(|parameter| parameter.grad_l2).collect();
+        (sizes, measurement.notes)
+    };
+    let (without, _) = run("lengths_none.onnx", None);
+    let (drawn, notes) = run("lengths_input.onnx", None);
+    assert_eq!(drawn, without);
+    assert!(
+        notes[0].contains("`lengths` [3] the whole length"),
+        "{notes:?}"
+    );
+    let (given, _) = run("lengths_input.onnx", Some(&lengths));
+    assert_ne!(given, without);
+    assert!(
+        given.iter().all(|size| size.is_finite() && *size > 0.0),
+        "{given:?}"
     );
 }

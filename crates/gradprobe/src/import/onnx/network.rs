@@ -146,6 +146,9 @@ fn prepare(
             .input(plan.name.clone(), plan.shape.clone())
             .map_err(|error| OnnxError::new(error.to_string()))?;
         session.layers.is_input(value);
+        if plan.is_whole_lengths() {
+            session.whole_lengths.insert(value);
+        }
         let operand = Operand {
             kind: plan.kind,
             shape: plan.shape.clone(),
@@ -322,7 +325,8 @@ fn finish(
             quoted(&judged.output)
         )));
     };
-    let reads_tokens = inputs.iter().any(|input| input.kind == Kind::Int);
+    let is_token = |input: &InputPlan| input.kind == Kind::Int && !input.is_lengths;
+    let reads_tokens = inputs.iter().any(is_token);
     let read = match &options.target {
         OnnxTarget::File(file) => Some(target_of(file, options)?),
         _ => given.get("target").cloned(),

@@ -74,6 +74,8 @@ pub(super) struct Session<'m> {
     pub mode: Mode,
     /// Do Dropout nodes drop?
     pub dropout: bool,
+    /// Inputs that say that every sequence is as long as there is room for.
+    pub whole_lengths: HashSet<ValueId>,
 }
 
 impl<'m> Session<'m> {
@@ -103,6 +105,7 @@ impl<'m> Session<'m> {
             limit,
             mode,
             dropout: dropout && mode == Mode::Train,
+            whole_lengths: HashSet::new(),
         }
     }
 
@@ -327,6 +330,11 @@ impl<'m> Session<'m> {
             Source::Weight(index) => Some(self.weights[*index].stored.wide()),
             Source::Value(_) => None,
         }
+    }
+
+    /// Does it say that every sequence is as long as there is room for?
+    pub fn is_whole_lengths(&self, lengths: &Operand) -> bool {
+        matches!(lengths.source, Source::Value(value) if self.whole_lengths.contains(&value))
     }
 
     /// Notes how a weight is used, also through what was made of it alone.

@@ -126,7 +126,8 @@ impl Hiding {
             Some(mask) => Some(padded(call, mask, keys)?),
             None => None,
         };
-        let lengths = match call.optional(at::LENGTHS) {
+        let lengths = call.optional(at::LENGTHS);
+        let lengths = match lengths.filter(|lengths| !call.session.is_whole_lengths(lengths)) {
             Some(lengths) => Some(call.reshape(&lengths, &[batch, 1, 1, 1])?),
             None => None,
         };

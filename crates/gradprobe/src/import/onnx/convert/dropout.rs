@@ -9,11 +9,13 @@ use crate::ops::Attribute;
 /// With the mask as a second output: all ones where nothing is dropped.
 pub(super) fn dropout(call: &mut Call<'_, '_>) -> Outcome {
     let input = call.input(0)?;
-    let ratio = match call.constant_scalar(1, "the ratio")? {
-        Some(ratio) => ratio,
-        None => call.float("ratio", 0.5)?,
+    let attribute = call.float("ratio", 0.5)?;
+    // Where nothing is dropped nobody needs to know how much.
+    let ratio = match call.session.dropout {
+        true => call.constant_scalar(1, "the ratio")?.unwrap_or(attribute),
+        false => 0.0,
     };
-    if call.session.dropout && ratio > 0.0 {
+    if ratio > 0.0 {
         call.session.count("dropout that drops");
         let mut attributes = vec![("ratio".to_owned(), Attribute::Float(ratio))];
         if call.is_read(1) {

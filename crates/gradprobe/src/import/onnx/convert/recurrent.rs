@@ -64,6 +64,7 @@ fn recurrent(
     let time = x.shape.get(usize::from(batch_first)).copied().unwrap_or(0);
     // Lengths that are all the whole length say nothing.
     let lengths = call.optional(at::LENGTHS);
+    let lengths = lengths.filter(|lengths| !call.session.is_whole_lengths(lengths));
     let known = lengths
         .as_ref()
         .and_then(|lengths| call.session.numbers(lengths));
