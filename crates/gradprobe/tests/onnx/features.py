@@ -177,6 +177,25 @@ def control_flow():
     save("refused_loop", [first(), total, cast, loop, second()])
 
 
+    def counted(name, inside, state):
+        """Ten thousand times what is inside."""
+        outputs = [helper.make_node("Identity", ["goes_on"], ["goes_on_out"]), *inside]
+        body = helper.make_graph(
+            outputs,
+            name,
+            [info("step", TensorProto.INT64, []), info("goes_on", TensorProto.BOOL, []), info(state)],
+            [info("goes_on_out", TensorProto.BOOL, []), info(f"{state}_out")],
+        )
+        return body
+
+    body = counted("inner", [helper.make_node("Identity", ["s0"], ["s0_out"])], "s0")
+    for depth in (1, 2):
+        loop = helper.make_node("Loop", ["many", "", f"s{depth}"], [f"s{depth}_out"], body=body)
+        body = counted(f"outer{depth}", [loop], f"s{depth}")
+    outermost = node("Loop", ["many", "", "u"], ["bent"], body=body)
+    save("refused_loops", [first(), outermost, node("Relu", ["bent"], ["h"]), second()], more=[constant("many", 9999)])
+
+
 def quantised():
     """Weights of 8 bits with their scale, and the operators of a quantised network."""
     small = [

@@ -91,6 +91,10 @@ fn what_cannot_be_run_says_why() {
             "refused_loop",
             "the trip count (`trips`) depends on the network's data",
         ),
+        (
+            "refused_loops",
+            "runs more than 500000 nodes of bodies in all",
+        ),
     ];
     let models = models(true);
     let names: Vec<&str> = models.iter().map(|(name, _)| &name[..]).collect();

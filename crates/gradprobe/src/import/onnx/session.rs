@@ -67,6 +67,8 @@ pub(super) struct Session<'m> {
     /// What the nodes that are added are called, and where they are from.
     pub node_name: String,
     pub origin: Origin,
+    /// Nodes of bodies that were converted.
+    pub in_bodies: usize,
     folded: usize,
     emitted: usize,
     bytes: u128,
@@ -99,6 +101,7 @@ impl<'m> Session<'m> {
             names: HashSet::new(),
             node_name: String::new(),
             origin: Origin::default(),
+            in_bodies: 0,
             folded: 0,
             emitted: 0,
             bytes: 0,

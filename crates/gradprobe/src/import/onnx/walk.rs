@@ -13,6 +13,37 @@ use std::collections::{HashMap, HashSet};
 
 /// Bodies in bodies.
 const DEEPEST: usize = 20;
+/// Nodes of bodies, and bodies, that are converted in all: loops in loops multiply.
+const MOST_IN_BODIES: usize = 500_000;
+
+/// The body of a control-flow node, ready to be converted as often as it is run.
+pub(super) struct Body {
+    graph: Graph,
+    nodes: Vec<Node>,
+}
+
+impl Body {
+    pub fn new(mut graph: Graph, opset: i64) -> Self {
+        let nodes = std::mem::take(&mut graph.node).into_iter().enumerate();
+        let node = |(position, message)| Node {
+            message,
+            opset,
+            position,
+        };
+        Self {
+            nodes: nodes.map(node).collect(),
+            graph,
+        }
+    }
+
+    pub fn input_count(&self) -> usize {
+        self.graph.input.len()
+    }
+
+    pub fn output_count(&self) -> usize {
+        self.graph.output.len()
+    }
+}
 
 impl Session<'_> {
     /// Converts every live node; those of weights alone when they are needed.
@@ -142,44 +173,33 @@ impl Session<'_> {
     }
 
     /// Converts a body (of an If, say) whose inputs are given, and returns its outputs.
-    pub fn body(
-        &mut self,
-        body: &Graph,
-        opset: i64,
-        inputs: Vec<Operand>,
-    ) -> Result<Vec<Operand>, Fault> {
+    pub fn body(&mut self, body: &Body, inputs: Vec<Operand>) -> Result<Vec<Operand>, Fault> {
         if self.scopes.len() > DEEPEST {
             return Err(format!("bodies are nested more than {DEEPEST} deep").into());
         }
+        self.in_bodies = self.in_bodies.saturating_add(1 + body.nodes.len());
+        if self.in_bodies > MOST_IN_BODIES {
+            return Err(format!("runs more than {MOST_IN_BODIES} nodes of bodies in all").into());
+        }
         self.scopes.push(HashMap::new());
-        let result = self.body_inside(body, opset, inputs);
+        let result = self.body_inside(body, inputs);
         self.scopes.pop();
         result
     }
 
-    fn body_inside(
-        &mut self,
-        body: &Graph,
-        opset: i64,
-        inputs: Vec<Operand>,
-    ) -> Result<Vec<Operand>, Fault> {
-        for tensor in &body.initializer {
+    fn body_inside(&mut self, body: &Body, inputs: Vec<Operand>) -> Result<Vec<Operand>, Fault> {
+        for tensor in &body.graph.initializer {
             let stored = tensors::read(tensor, self.folder)?;
             let operand = self.tensor(&tensor.name, stored, false)?;
             self.define(&tensor.name, operand);
         }
-        for (info, operand) in body.input.iter().zip(inputs) {
+        for (info, operand) in body.graph.input.iter().zip(inputs) {
             self.define(&info.name, operand);
         }
-        for (position, message) in body.node.iter().enumerate() {
-            let node = Node {
-                message: message.clone(),
-                opset,
-                position,
-            };
-            self.convert_node(&node)?;
+        for node in &body.nodes {
+            self.convert_node(node)?;
         }
-        let outputs = body.output.iter().map(|info| {
+        let outputs = body.graph.output.iter().map(|info| {
             self.find(&info.name)
                 .ok_or_else(|| format!("its body makes no {}", quoted(&info.name)).into())
         });

@@ -2,11 +2,12 @@
 
 use crate::import::onnx::error::quoted;
 use crate::import::onnx::fault::Fault;
-use crate::import::onnx::messages::{Attribute as Message, Graph};
+use crate::import::onnx::messages::Attribute as Message;
 use crate::import::onnx::model::Node;
 use crate::import::onnx::session::{Session, Use};
 use crate::import::onnx::tensors::{Kind, Stored, read};
 use crate::import::onnx::value::Operand;
+use crate::import::onnx::walk::Body;
 use crate::num::Tensor;
 use crate::ops::activation::{self, ActivationOp};
 use crate::ops::{Attribute, Attributes, Role, find_op};
@@ -159,10 +160,11 @@ impl Call<'_, '_> {
         }
     }
 
-    pub fn graph(&self, name: &'static str) -> Result<Graph, Fault> {
+    pub fn body(&self, name: &'static str) -> Result<Body, Fault> {
         let found = self.attribute(name);
         let graph = found.and_then(|found| found.g.clone());
-        graph.ok_or_else(|| format!("lacks its graph {name}").into())
+        let graph = graph.ok_or_else(|| format!("lacks its graph {name}"))?;
+        Ok(Body::new(graph, self.opset()))
     }
 
     /// A tensor in an attribute.

@@ -2,9 +2,9 @@
 
 use super::call::{Call, Outcome};
 use crate::import::onnx::fault::Fault;
-use crate::import::onnx::messages::Graph;
 use crate::import::onnx::tensors::Kind;
 use crate::import::onnx::value::Operand;
+use crate::import::onnx::walk::Body;
 use crate::num::{Shape, Tensor};
 use crate::ops::Attribute;
 
@@ -15,10 +15,9 @@ pub(super) fn branch(call: &mut Call<'_, '_>) -> Outcome {
     let condition = call
         .constant_scalar(0, "the condition")?
         .ok_or("lacks its condition")?;
-    let bodies = [call.graph("else_branch")?, call.graph("then_branch")?];
+    let bodies = [call.body("else_branch")?, call.body("then_branch")?];
     let body = &bodies[usize::from(condition != 0.0)];
-    let opset = call.opset();
-    let outputs = call.session.body(body, opset, Vec::new())?;
+    let outputs = call.session.body(body, Vec::new())?;
     Ok(outputs.into_iter().map(Some).collect())
 }
 
@@ -28,12 +27,11 @@ pub(super) fn repeat(call: &mut Call<'_, '_>) -> Outcome {
     let mut goes_on = call
         .constant_scalar(1, "the condition")?
         .is_none_or(|x| x != 0.0);
-    let body = call.graph("body")?;
-    let opset = call.opset();
+    let body = call.body("body")?;
     let mut state: Vec<Operand> = call.inputs.iter().skip(2).flatten().cloned().collect();
     let carried = state.len();
     let mut scanned: Vec<Vec<Operand>> =
-        vec![Vec::new(); body.output.len().saturating_sub(carried + 1)];
+        vec![Vec::new(); body.output_count().saturating_sub(carried + 1)];
     let mut step = 0;
     while goes_on && step < trips {
         if step >= MOST_STEPS {
@@ -41,7 +39,7 @@ pub(super) fn repeat(call: &mut Call<'_, '_>) -> Outcome {
         }
         let mut inputs = vec![Operand::int(step as i64), truth(true)];
         inputs.append(&mut state);
-        let mut outputs = call.session.body(&body, opset, inputs)?.into_iter();
+        let mut outputs = call.session.body(&body, inputs)?.into_iter();
         let condition = outputs.next().ok_or("its body has no condition")?;
         let numbers = call.session.numbers(&condition);
         let numbers = numbers.ok_or(
@@ -80,7 +78,7 @@ fn stacked(call: &mut Call<'_, '_>, steps: Vec<Operand>, axis: i64) -> Result<Op
 }
 
 pub(super) fn scan(call: &mut Call<'_, '_>) -> Outcome {
-    let body = call.graph("body")?;
+    let body = call.body("body")?;
     let scanning = Scanning::read(call, &body)?;
     if call.opset() >= 9 {
         let inputs = call.all();
@@ -97,7 +95,7 @@ pub(super) fn scan(call: &mut Call<'_, '_>) -> Outcome {
     if samples > MOST_STEPS {
         return Err(format!("runs for more than {MOST_STEPS} samples").into());
     }
-    let mut by_output: Vec<Vec<Operand>> = vec![Vec::new(); body.output.len()];
+    let mut by_output: Vec<Vec<Operand>> = vec![Vec::new(); body.output_count()];
     for sample in 0..samples {
         let mut own = Vec::with_capacity(inputs.len());
         for input in &inputs {
@@ -131,7 +129,7 @@ struct Scanning {
 }
 
 impl Scanning {
-    fn read(call: &Call<'_, '_>, body: &Graph) -> Result<Self, Fault> {
+    fn read(call: &Call<'_, '_>, body: &Body) -> Result<Self, Fault> {
         let sequences = usize::try_from(call.int("num_scan_inputs", 1)?).unwrap_or(0);
         let list = |name: &'static str| -> Result<Vec<i64>, Fault> {
             Ok(call.ints(name)?.unwrap_or_default())
@@ -140,7 +138,7 @@ impl Scanning {
             Some(directions) => directions,
             None => list("scan_input_directions")?,
         };
-        call.refuse(sequences > body.input.len(), "more sequences than inputs")?;
+        call.refuse(sequences > body.input_count(), "more sequences than inputs")?;
         Ok(Self {
             sequences,
             input_axes: list("scan_input_axes")?,
@@ -154,15 +152,14 @@ impl Scanning {
     fn run(
         &self,
         call: &mut Call<'_, '_>,
-        body: &Graph,
+        body: &Body,
         inputs: Vec<Operand>,
     ) -> Result<Vec<Operand>, Fault> {
-        let opset = call.opset();
         let carried = inputs
             .len()
             .checked_sub(self.sequences)
             .ok_or("has fewer inputs than num_scan_inputs")?;
-        let made = body.output.len().saturating_sub(carried);
+        let made = body.output_count().saturating_sub(carried);
         let of = |list: &[i64], index: usize| list.get(index).copied().unwrap_or(0);
         let first = inputs.get(carried).ok_or("has no sequence")?;
         let axis = call.axis(of(&self.input_axes, 0), first.shape.len())?;
@@ -179,7 +176,7 @@ impl Scanning {
                 let at = if reversed { steps - 1 - step } else { step };
                 given.push(picked(call, sequence, at, of(&self.input_axes, index))?);
             }
-            let mut outputs = call.session.body(body, opset, given)?.into_iter();
+            let mut outputs = call.session.body(body, given)?.into_iter();
             state = outputs.by_ref().take(carried).collect();
             for (list, output) in scanned.iter_mut().zip(outputs) {
                 list.push(output);
