@@ -7,7 +7,7 @@ use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
 use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
 use crate::num::{Tensor, Threads};
-use crate::run::{Executor, Options, RunElement, RunError};
+use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
 
 /// Why a check stops.
 #[derive(Debug, thiserror::Error)]
@@ -42,18 +42,39 @@ pub struct Check {
     pub diagnosis: Diagnosis,
 }
 
+/// What a check may use; its result depends on none of it. Made of a number of threads too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resources {
+    /// Threads to use; 0 is one a core.
+    pub threads: usize,
+    /// What is kept of the forward pass, and what is computed again.
+    pub checkpoint: Checkpoint,
+}
+
+impl From<usize> for Resources {
+    fn from(threads: usize) -> Self {
+        Self {
+            threads,
+            ..Self::default()
+        }
+    }
+}
+
 /// Builds, runs and measures a network once for each of its seeds, and judges it.
 ///
-/// `threads` is the number of threads, 0 for one a core; the result does not depend on it.
 /// `progress` is told after every seed how many are done.
 ///
 /// # Errors
 /// If the network does not fit its memory, its data do not fit it, or an op cannot compute.
 pub fn check(
     network: &dyn Subject,
-    threads: usize,
+    resources: impl Into<Resources>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
+    let Resources {
+        threads,
+        checkpoint,
+    } = resources.into();
     let pool = Threads::new(threads).map_err(RunError::from)?;
     let optimiser = network.optimiser().map(optimiser);
     let mut runs = Vec::with_capacity(network.seeds().len());
@@ -65,6 +86,7 @@ pub fn check(
         let options = Options {
             mode: network.mode(),
             threads,
+            checkpoint,
             seed,
             ..Options::default()
         };
