@@ -5,14 +5,20 @@
 
 mod aggregate;
 mod beside_theory;
+mod jacobian;
 mod layers;
 mod schema;
+mod spectrum;
 mod spine;
 
 pub use aggregate::aggregate;
 pub use beside_theory::{BesideTheory, Deviation, TheoryLayer, TheoryStretch, beside_theory};
+pub use jacobian::{
+    JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
+};
 pub use layers::measure;
 pub use schema::{
     Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
     Signal, Spread,
 };
+pub use spectrum::Spectrum;
