@@ -55,7 +55,9 @@ fn a_stretch_that_fits_stays_in_the_band() {
         );
         assert!(stretch.deviating.is_empty(), "{layers}: {stretch:#?}");
         let ratio = stretch.measured_factor / stretch.predicted_factor;
-        assert!((ratio - 1.0).abs() < 0.02, "{layers}: {stretch:#?}");
+        // GELU's length is driven away from where it starts, so that networks differ more.
+        let allowed = if layers.contains("gelu") { 0.06 } else { 0.02 };
+        assert!((ratio - 1.0).abs() < allowed, "{layers}: {stretch:#?}");
         for layer in &stretch.layers {
             let off = (layer.measured_decades - layer.predicted_decades).abs();
             assert!(
