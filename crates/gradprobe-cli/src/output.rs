@@ -8,11 +8,19 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct OutputArguments {
     /// Write the result to FILE instead of stdout; the file appears whole or not at all
-    #[arg(short, long, value_name = "FILE")]
+    // `--output` is an output of a network, as users of ONNX say.
+    #[arg(short, long = "output-file", value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl OutputArguments {
+    /// A file.
+    pub fn to(path: &Path) -> Self {
+        Self {
+            output: Some(path.to_path_buf()),
+        }
+    }
+
     /// Should the result be coloured? Only on a terminal; NO_COLOR and CLICOLOR_FORCE overrule it.
     pub fn colour(&self) -> bool {
         self.output.is_none()
@@ -122,9 +130,7 @@ mod tests {
     use super::*;
 
     fn to(path: &Path) -> OutputArguments {
-        OutputArguments {
-            output: Some(path.to_path_buf()),
-        }
+        OutputArguments::to(path)
     }
 
     #[test]

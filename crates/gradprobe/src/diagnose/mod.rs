@@ -1,6 +1,7 @@
 //! The judgement: how the signals change with depth, and what the rules find in a measurement.
 
 pub mod chain;
+pub mod experiment;
 mod finding;
 pub mod rules;
 mod trend;
