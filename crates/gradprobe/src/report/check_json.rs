@@ -3,7 +3,8 @@
 use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::{
-    Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement, Signal, Spread,
+    BesideTheory, Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement,
+    Signal, Spread,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;
@@ -36,6 +37,7 @@ struct Document<'a> {
     gains: Gains,
     layers: Vec<Layer<'a>>,
     findings: &'a [Finding],
+    theory: &'a BesideTheory,
     runs: Vec<Run>,
 }
 
@@ -84,6 +86,7 @@ pub fn write_check_json(
     out: &mut dyn Write,
     measurement: &Measurement,
     diagnosis: &Diagnosis,
+    theory: &BesideTheory,
 ) -> io::Result<()> {
     let document = Document {
         schema: CHECK_SCHEMA,
@@ -106,6 +109,7 @@ pub fn write_check_json(
         gains: diagnosis.gains,
         layers: measurement.layers.iter().map(layer).collect(),
         findings: &diagnosis.findings,
+        theory,
         runs: measurement.runs.iter().map(run).collect(),
     };
     serde_json::to_writer_pretty(SafeJson(&mut *out), &document).map_err(io::Error::from)?;
