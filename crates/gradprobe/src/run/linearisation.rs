@@ -319,7 +319,11 @@ impl<'a, T: RunElement> Lane<'a, T> {
         wanted: &[bool],
     ) -> Result<(Vec<Option<Vec<T>>>, i64), RunError> {
         let node = &self.environment.graph.nodes()[position];
-        let (inputs, outputs) = (self.saved(&node.inputs), self.saved(&node.outputs));
+        let inputs = self.saved(&node.inputs, |input| node.op.reads_input(input));
+        let seen = visible(node).len();
+        let outputs = self.saved(&node.outputs, |output| {
+            output >= seen || node.op.reads_outputs()
+        });
         let shapes = self.shapes(&node.outputs);
         let cotangents: Vec<Option<View<'_, T>>> = cotangents
             .iter()
@@ -353,7 +357,7 @@ impl<'a, T: RunElement> Lane<'a, T> {
         tangents: &[Option<Vec<T>>],
     ) -> Result<Vec<Option<Vec<T>>>, RunError> {
         let node = &self.environment.graph.nodes()[position];
-        let inputs = self.saved(&node.inputs);
+        let inputs = self.saved(&node.inputs, |_| true);
         let moved = || inputs.iter().zip(tangents).filter(|(_, t)| t.is_some());
         let size = |data: &[T]| scaled::max_abs(data);
         let x = moved().map(|((_, x), _)| size(x)).fold(0.0, f64::max);
@@ -448,11 +452,19 @@ impl<'a, T: RunElement> Lane<'a, T> {
         values.iter().map(shape).collect()
     }
 
-    /// The signals of the forward run: a sample's, repeated for every vector, or the batch's.
-    fn saved(&self, values: &[ValueId]) -> Vec<(Shape, Cow<'a, [T]>)> {
+    /// The signals of the forward run that are read: a sample's, repeated for every vector, or the
+    /// batch's. Nothing of the others.
+    fn saved(
+        &self,
+        values: &[ValueId],
+        is_read: impl Fn(usize) -> bool,
+    ) -> Vec<(Shape, Cow<'a, [T]>)> {
         let environment: &'a Environment<'a, T> = self.environment;
         let plan = environment.plan;
-        let data = |value: &ValueId| {
+        let data = |(position, value): (usize, &ValueId)| {
+            if !is_read(position) {
+                return Cow::Borrowed(&[][..]);
+            }
             let all = environment.read_finished(value.index(), None);
             if !self.is_of_a_sample(*value) {
                 return Cow::Borrowed(all);
@@ -461,7 +473,7 @@ impl<'a, T: RunElement> Lane<'a, T> {
             let sample = &all[self.sample * row..][..row];
             Cow::Owned(sample.repeat(self.rows))
         };
-        let data = values.iter().map(data);
+        let data = values.iter().enumerate().map(data);
         self.shapes(values).into_iter().zip(data).collect()
     }
 
