@@ -2,6 +2,7 @@
 
 pub mod chain;
 mod finding;
+pub mod precision;
 pub mod rules;
 mod trend;
 mod verdict;

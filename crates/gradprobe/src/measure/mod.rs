@@ -9,7 +9,7 @@ mod schema;
 mod spine;
 
 pub use aggregate::aggregate;
-pub use layers::measure;
+pub use layers::{measure, parameters_by_layer};
 pub use schema::{
     Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
     Signal, Spread,

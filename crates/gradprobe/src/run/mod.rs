@@ -12,6 +12,7 @@
 
 mod backward;
 mod cotangent;
+pub mod emulated;
 mod executor;
 mod forward;
 mod plan;
