@@ -3,6 +3,7 @@
 mod chain;
 mod check;
 mod init;
+mod network_arguments;
 mod onnx_arguments;
 mod ops;
 
