@@ -7,8 +7,10 @@ use crate::failure::Failure;
 use crate::output::OutputArguments;
 use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
-use gradprobe::check::Check;
+use gradprobe::check::{Check, check_with_precision};
+use gradprobe::measure::precision::PrecisionOptions;
 use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
+use gradprobe::run::emulated::Precision;
 use std::process::ExitCode;
 
 /// Run a network forward and backward and find where its gradients vanish or explode
@@ -31,6 +33,14 @@ pub struct CheckArguments {
     /// The least severity of a finding that makes the exit status 1
     #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     fail_on: FailOn,
+    /// Also run the network as a framework would in these types, and say what becomes of the
+    /// gradient: f64, f32, bf16, f16, e5m2, e4m3, autocast-bf16, autocast-f16 (docs/PRECISION.md)
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    precision: Vec<Precision>,
+    /// What the loss is multiplied by in these types (default: 1; autocast-f16: where PyTorch's
+    /// dynamic scaler is after its first steps)
+    #[arg(long, value_name = "FACTOR", value_parser = loss_scale, requires = "precision")]
+    loss_scale: Option<f64>,
     /// Threads to use; the result does not depend on it (default: one a core)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -66,7 +76,11 @@ impl CheckArguments {
         times.step(format_args!("read and planned"));
         let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
         let threads = self.threads.map_or(0, usize::from);
-        let checked = gradprobe::check::check(&*network, threads, &mut |done| {
+        let precision = PrecisionOptions {
+            precisions: self.precision,
+            loss_scale: self.loss_scale,
+        };
+        let checked = check_with_precision(&*network, threads, &precision, &mut |done| {
             progress.show(done);
             times.step(format_args!("built and ran seed {}", seeds[done - 1]));
         });
@@ -89,5 +103,15 @@ impl CheckArguments {
         times.end();
         let severities = diagnosis.findings.iter().map(|finding| finding.severity);
         Ok(self.fail_on.status(severities))
+    }
+}
+
+/// A loss scale: a positive number that f32 holds.
+fn loss_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale >= f64::from(f32::MIN_POSITIVE) && scale <= f64::from(f32::MAX) => {
+            Ok(scale)
+        }
+        _ => Err("expected a number from 1.2e-38 to 3.4e38".into()),
     }
 }

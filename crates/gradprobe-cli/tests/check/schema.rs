@@ -42,6 +42,9 @@ impl Found {
                 (_, "law") => self.object("A law", value),
                 (_, "gains") => self.object("Gains", value),
                 (_, "forward" | "backward" | "pre_activation") => self.object("A signal", value),
+                ("A precision", "layers") => self.objects("A layer in a precision", value),
+                ("A precision", "window") => self.object("A loss-scale window", value),
+                (_, "precision") if value.is_array() => self.objects("A precision", value),
                 (_, "layers") => self.objects("A layer", value),
                 (_, "findings") => self.objects("A finding", value),
                 (_, "runs") => self.objects("A run", value),
@@ -77,7 +80,9 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
         example("seed_chain.toml"),
         example("digits_sigmoid_12.toml"),
     ] {
-        let output = run(&["check", &network, "--format", "json", "--seeds", "2"]);
+        let mut arguments = vec!["check", &network, "--format", "json", "--seeds", "2"];
+        arguments.extend(["--precision", "f16"]);
+        let output = run(&arguments);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["schema"], gradprobe::report::CHECK_SCHEMA);
         found.object("The report", &report);

@@ -5,6 +5,7 @@ use crate::graph::Graph;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
+use crate::measure::precision::{PrecisionOptions, RunSettings, examine_precision};
 use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
 use crate::num::{Tensor, Threads};
 use crate::run::{Executor, Options, RunElement, RunError};
@@ -54,10 +55,24 @@ pub fn check(
     threads: usize,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
+    check_with_precision(network, threads, &PrecisionOptions::default(), progress)
+}
+
+/// [`check`], and what other types make of the gradient of the first seed.
+///
+/// # Errors
+/// As those of [`check`].
+pub fn check_with_precision(
+    network: &dyn Subject,
+    threads: usize,
+    precision: &PrecisionOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Check, CheckError> {
     let pool = Threads::new(threads).map_err(RunError::from)?;
     let optimiser = network.optimiser().map(optimiser);
     let mut runs = Vec::with_capacity(network.seeds().len());
     let mut trainable = 0;
+    let mut precision_reports = Vec::new();
     for (done, &seed) in network.seeds().iter().enumerate() {
         let graph = pool.install(|| network.build(seed))?;
         trainable = graph.trainable_count();
@@ -72,6 +87,15 @@ pub fn check(
             Dtype::F32 => run::<f32>(&graph, &batch, options, optimiser)?,
             Dtype::F64 => run::<f64>(&graph, &batch, options, optimiser)?,
         });
+        if done == 0 && !precision.precisions.is_empty() {
+            let settings = RunSettings {
+                mode: options.mode,
+                threads,
+                seed,
+                optimiser,
+            };
+            precision_reports = examine_precision(&graph, &batch, precision, &settings)?;
+        }
         progress(done + 1);
     }
     let (loss, layers) = aggregate(&runs);
@@ -90,6 +114,7 @@ pub fn check(
         loss,
         layers,
         runs,
+        precision: precision_reports,
     };
     let diagnosis = diagnose(&measurement);
     Ok(Check {

@@ -2,7 +2,6 @@
 
 pub mod chain;
 mod finding;
-pub mod precision;
 pub mod rules;
 mod trend;
 mod verdict;

@@ -5,11 +5,12 @@
 
 mod aggregate;
 mod layers;
+pub mod precision;
 mod schema;
 mod spine;
 
 pub use aggregate::aggregate;
-pub use layers::{measure, parameters_by_layer};
+pub use layers::measure;
 pub use schema::{
     Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
     Signal, Spread,

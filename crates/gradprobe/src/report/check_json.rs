@@ -2,6 +2,7 @@
 
 use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
+use crate::measure::precision::PrecisionReport;
 use crate::measure::{
     Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement, Signal, Spread,
 };
@@ -36,6 +37,7 @@ struct Document<'a> {
     gains: Gains,
     layers: Vec<Layer<'a>>,
     findings: &'a [Finding],
+    precision: &'a [PrecisionReport],
     runs: Vec<Run>,
 }
 
@@ -106,6 +108,7 @@ pub fn write_check_json(
         gains: diagnosis.gains,
         layers: measurement.layers.iter().map(layer).collect(),
         findings: &diagnosis.findings,
+        precision: &measurement.precision,
         runs: measurement.runs.iter().map(run).collect(),
     };
     serde_json::to_writer_pretty(SafeJson(&mut *out), &document).map_err(io::Error::from)?;

@@ -9,6 +9,7 @@ mod check_text;
 mod escape;
 mod layout;
 mod ops;
+mod precision_text;
 
 pub use chain_csv::write_chain_csv;
 pub use chain_json::{CHAIN_SCHEMA, ChainJsonOptions, write_chain_json};

@@ -19,13 +19,6 @@ pub struct LossScaleWindow {
     /// log2 of the largest scale at which no gradient or cotangent overflows its type. PyTorch's
     /// dynamic scaler settles there.
     pub log2_largest: Option<i64>,
-    /// The narrowest type of the setting.
-    #[serde(skip, default = "single")]
-    dtype: Dtype,
-}
-
-fn single() -> Dtype {
-    Dtype::F32
 }
 
 impl LossScaleWindow {
@@ -36,10 +29,8 @@ impl LossScaleWindow {
         dtype_of: impl Fn(ValueId) -> Option<Dtype>,
     ) -> Self {
         let (mut smallest, mut largest): (Option<i64>, Option<i64>) = (None, None);
-        let mut narrowest = Dtype::F64;
         let mut signal = |sizes: &Sizes, dtype: Option<Dtype>| {
             let Some(dtype) = dtype else { return };
-            narrowest = narrowest.max(dtype);
             if let Some(exponent) = sizes.exponent_at(LOST_SHARE) {
                 let needed = floor_exponent(dtype) - exponent;
                 smallest = Some(smallest.map_or(needed, |other| other.max(needed)));
@@ -61,7 +52,6 @@ impl LossScaleWindow {
         Self {
             log2_smallest: smallest,
             log2_largest: largest,
-            dtype: narrowest,
         }
     }
 
@@ -89,12 +79,12 @@ impl LossScaleWindow {
             && self.log2_largest.is_none_or(|largest| largest >= 0)
     }
 
-    /// Does the largest scale bring this signal above the floor of the narrowest type?
-    pub(super) fn lifts(&self, sizes: &Sizes) -> bool {
-        let Some(largest) = self.log2_largest else {
+    /// Does the largest scale bring this signal above the floor of its type?
+    pub(super) fn lifts(&self, sizes: &Sizes, dtype: Option<Dtype>) -> bool {
+        let (Some(largest), Some(dtype)) = (self.log2_largest, dtype) else {
             return true;
         };
-        sizes.share_below(floor_exponent(self.dtype) - largest) < LOST_SHARE
+        sizes.share_below(floor_exponent(dtype) - largest) < LOST_SHARE
     }
 }
 

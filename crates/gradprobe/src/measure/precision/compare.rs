@@ -1,10 +1,9 @@
 //! Gradients entry by entry beside the true ones.
 
+use super::super::schema::Optimiser;
 use super::RunSettings;
 use super::reference::{Reference, TrueGradient};
-use crate::diagnose::ZeroCause;
 use crate::graph::{Graph, ParameterData, ParameterId};
-use crate::measure::Optimiser;
 use crate::num::{Dtype, Element, Rounding};
 use crate::run::emulated::{Held, Precision, Watch};
 use rayon::prelude::*;
@@ -118,10 +117,10 @@ impl<'a> Comparison<'a> {
     }
 
     /// Watches another run of the network: what is not 0 there is due to what was changed.
-    pub fn resolve(&mut self, cause: ZeroCause) -> Resolution<'_> {
+    pub fn resolve(&mut self, change: Change) -> Resolution<'_> {
         Resolution {
             counts: &mut self.counts,
-            cause,
+            change,
         }
     }
 
@@ -130,6 +129,13 @@ impl<'a> Comparison<'a> {
         for counts in &mut self.counts {
             counts.rounded += std::mem::take(&mut counts.open).len() as u64;
         }
+    }
+
+    /// ‖g − true g‖ / ‖true g‖ over all parameters.
+    pub fn relative_error(&self) -> Option<f64> {
+        let mut total = Counts::default();
+        self.counts.iter().for_each(|counts| total.merge(counts));
+        total.relative_error()
     }
 
     /// Is every gradient finite?
@@ -250,10 +256,19 @@ impl Entry<'_> {
     }
 }
 
+/// What was changed in a repeated run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    /// Derivatives are the stable ones.
+    Derivatives,
+    /// And exponents have no bounds.
+    Exponents,
+}
+
 /// Gives the open zeros that a changed run does not have their cause.
 pub(super) struct Resolution<'a> {
     counts: &'a mut [Counts],
-    cause: ZeroCause,
+    change: Change,
 }
 
 impl<T: Held> Watch<T> for Resolution<'_> {
@@ -264,9 +279,9 @@ impl<T: Held> Watch<T> for Resolution<'_> {
             .open
             .retain(|&entry| data[entry as usize] == T::zero());
         let resolved = (before - counts.open.len()) as u64;
-        match self.cause {
-            ZeroCause::Cancellation => counts.cancelled += resolved,
-            _ => counts.underflowed += resolved,
+        match self.change {
+            Change::Derivatives => counts.cancelled += resolved,
+            Change::Exponents => counts.underflowed += resolved,
         }
     }
 }

@@ -19,23 +19,23 @@ mod window;
 pub use report::{LayerPrecision, PrecisionReport};
 pub use window::{DYNAMIC_SCALE_START, LossScaleWindow};
 
-use super::ZeroCause;
-use crate::graph::Graph;
-use crate::measure::{Optimiser, parameters_by_layer};
+use super::layers::parameters_by_layer;
+use super::schema::Optimiser;
+use crate::graph::{Graph, ValueId};
 use crate::num::{Dtype, Tensor};
 use crate::ops::Mode;
 use crate::run::RunError;
 use crate::run::emulated::{
     Derivatives, EmulatedOptions, EmulatedTrace, Emulator, Exponents, Held, Precision,
 };
-use compare::Comparison;
+use compare::{Change, Comparison};
 use reference::Reference;
 
 /// The share of a layer's entries from which on they count as lost to it.
 pub const LOST_SHARE: f64 = 0.01;
 
 /// What is asked about precision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PrecisionOptions {
     /// The settings.
     pub precisions: Vec<Precision>,
@@ -118,35 +118,37 @@ fn examine<T: Held>(
     let trace = emulator.run(&inputs, &mut comparison)?;
     if comparison.is_open() && trace.cancelled() > 0 {
         emulator.set(Derivatives::Stable, Exponents::OfType, loss_scale);
-        emulator.run(&inputs, &mut comparison.resolve(ZeroCause::Cancellation))?;
+        emulator.run(&inputs, &mut comparison.resolve(Change::Derivatives))?;
     }
     // In f32 what an op flushes is not seen from outside.
     let may_underflow = trace.backward().flushed > 0 || precision.narrow() <= Dtype::F32;
     if comparison.is_open() && may_underflow {
         emulator.set(Derivatives::Stable, Exponents::Unbounded, 1.0);
-        emulator.run(&inputs, &mut comparison.resolve(ZeroCause::Underflow))?;
+        emulator.run(&inputs, &mut comparison.resolve(Change::Exponents))?;
     }
     comparison.close();
-    Ok(report(
-        graph,
-        reference,
-        precision,
+    let dtype_of = |value| emulator.cotangent_dtype(value);
+    let layers = layers(graph, reference, &trace, &comparison, &window, dtype_of);
+    Ok(PrecisionReport {
+        precision: precision.to_string(),
+        seed: settings.seed,
         loss_scale,
-        &trace,
-        &comparison,
+        loss: trace.loss.filter(|loss| loss.is_finite()),
+        finite: trace.loss.is_none_or(f64::is_finite) && comparison.is_finite(),
+        relative_error: comparison.relative_error(),
+        layers,
         window,
-    ))
+    })
 }
 
-fn report(
+fn layers(
     graph: &Graph,
     reference: &Reference,
-    precision: Precision,
-    loss_scale: f64,
     trace: &EmulatedTrace,
     comparison: &Comparison<'_>,
-    window: LossScaleWindow,
-) -> PrecisionReport {
+    window: &LossScaleWindow,
+    dtype_of: impl Fn(ValueId) -> Option<Dtype>,
+) -> Vec<LayerPrecision> {
     let by_layer = parameters_by_layer(graph);
     let mut layers = Vec::new();
     for (index, layer) in graph.layers().iter().enumerate() {
@@ -154,7 +156,8 @@ fn report(
         let mut is_lifted = true;
         for &parameter in by_layer.get(&index).into_iter().flatten() {
             counts.merge(&comparison.counts[parameter]);
-            is_lifted &= window.lifts(&reference.gradients[parameter].sizes);
+            let dtype = dtype_of(graph.parameters()[parameter].value);
+            is_lifted &= window.lifts(&reference.gradients[parameter].sizes, dtype);
         }
         let (mut cancelled, mut pulled, mut overflowed) = (0, 0, 0);
         for node in &layer.nodes {
@@ -162,27 +165,21 @@ fn report(
             cancelled += losses.cancelled;
             pulled += losses.backward.count;
             overflowed += losses.forward.overflowed;
-            for value in &graph.node(*node).outputs {
-                is_lifted &= window.lifts(&reference.cotangents[value.index()]);
+            for &value in &graph.node(*node).outputs {
+                let sizes = &reference.cotangents[value.index()];
+                is_lifted &= window.lifts(sizes, dtype_of(value));
             }
         }
         let cancels = cancelled as f64 >= LOST_SHARE * pulled.max(1) as f64;
-        let stays = precision.narrow() > Dtype::F32;
         if counts.entries == 0 && overflowed == 0 && !cancels {
             continue;
         }
         layers.push(LayerPrecision {
-            stay_in_f32: stays && (overflowed > 0 || cancels || !is_lifted),
             overflows_forward: overflowed > 0,
+            derivatives_cancel: cancels,
+            beyond_loss_scale: !is_lifted,
             ..LayerPrecision::new(layer.name.clone(), &counts)
         });
     }
-    PrecisionReport {
-        precision: precision.to_string(),
-        loss_scale,
-        loss: trace.loss.filter(|loss| loss.is_finite()),
-        finite: trace.loss.is_none_or(f64::is_finite) && comparison.is_finite(),
-        layers,
-        window,
-    }
+    layers
 }

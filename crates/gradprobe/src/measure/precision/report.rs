@@ -2,6 +2,8 @@
 
 use super::compare::Counts;
 use super::window::LossScaleWindow;
+use crate::num::Dtype;
+use crate::run::emulated::Precision;
 use serde::{Deserialize, Serialize};
 
 /// What a setting makes of the gradients of a layer's parameters. Shares are of all their entries.
@@ -29,9 +31,11 @@ pub struct LayerPrecision {
     pub relative_error: Option<f64>,
     /// Does its forward signal overflow?
     pub overflows_forward: bool,
-    /// Should it stay in f32: does it overflow forward, do its derivatives cancel, or is more lost
-    /// of its signals than a hundredth at the largest loss scale that does not overflow?
-    pub stay_in_f32: bool,
+    /// Are a hundredth of its derivatives or more cancelled?
+    pub derivatives_cancel: bool,
+    /// Is a hundredth of its signals or more lost even at the largest loss scale that does not
+    /// overflow?
+    pub beyond_loss_scale: bool,
 }
 
 impl LayerPrecision {
@@ -49,8 +53,14 @@ impl LayerPrecision {
             lost_update: counts.lost_update.map(share),
             relative_error: counts.relative_error(),
             overflows_forward: false,
-            stay_in_f32: false,
+            derivatives_cancel: false,
+            beyond_loss_scale: false,
         }
+    }
+
+    /// Should it stay in a wider type?
+    pub fn needs_wider_type(&self) -> bool {
+        self.overflows_forward || self.derivatives_cancel || self.beyond_loss_scale
     }
 
     /// The share that is lost to the type: not 0 in truth, and 0 or not finite in it.
@@ -64,12 +74,16 @@ impl LayerPrecision {
 pub struct PrecisionReport {
     /// The setting: `f16`, `autocast-bf16`.
     pub precision: String,
+    /// The seed of the run.
+    pub seed: u64,
     /// What the loss was multiplied by.
     pub loss_scale: f64,
     /// The loss in it; `None` where there is none, or it is not finite.
     pub loss: Option<f64>,
     /// Are the loss and every gradient finite?
     pub finite: bool,
+    /// ‖gradient − true gradient‖ / ‖true gradient‖ over all of it; `None` where that is not finite.
+    pub relative_error: Option<f64>,
     /// The layers with parameters, first to last.
     pub layers: Vec<LayerPrecision>,
     /// The loss scales that serve.
@@ -77,6 +91,12 @@ pub struct PrecisionReport {
 }
 
 impl PrecisionReport {
+    /// The narrowest type of the setting.
+    pub fn dtype(&self) -> Option<Dtype> {
+        let precision: Option<Precision> = self.precision.parse().ok();
+        precision.map(Precision::narrow)
+    }
+
     /// Entries of all gradients.
     pub fn entries(&self) -> u64 {
         self.layers.iter().map(|layer| layer.entries).sum()
@@ -91,8 +111,9 @@ impl PrecisionReport {
         lost.sum::<f64>() / self.entries().max(1) as f64
     }
 
-    /// The layers that should stay in f32.
-    pub fn stay_in_f32(&self) -> impl Iterator<Item = &LayerPrecision> {
-        self.layers.iter().filter(|layer| layer.stay_in_f32)
+    /// The layers that should stay in a wider type.
+    pub fn need_wider_type(&self) -> impl Iterator<Item = &LayerPrecision> {
+        let layers = self.layers.iter();
+        layers.filter(|layer| layer.needs_wider_type())
     }
 }
