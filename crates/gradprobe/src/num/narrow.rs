@@ -139,7 +139,7 @@ impl WithSimd for RoundSlice<'_> {
             flushed[lane] += u32::from((before != 0.0) & (after == 0.0));
             let finite = before < f32::INFINITY;
             // Neither a NaN nor an infinity is below infinity.
-            overflowed[lane] += u32::from(finite & !(after.abs() < f32::INFINITY));
+            overflowed[lane] += u32::from(finite) - u32::from(after.abs() < f32::INFINITY);
             largest[lane] = if finite & (before > largest[lane]) {
                 before
             } else {

@@ -167,6 +167,9 @@ fn shortened(name: &str) -> String {
     format!("  …{}", tail.into_iter().rev().collect::<String>())
 }
 
+/// What is said before and after the names of the layers that it applies to.
+type Reason = (&'static str, &'static str, fn(&LayerPrecision) -> bool);
+
 /// What is to be known about a setting, in sentences.
 fn sentences(report: &PrecisionReport) -> String {
     let mut parts = vec![window(report)];
@@ -177,7 +180,7 @@ fn sentences(report: &PrecisionReport) -> String {
             percent(lost)
         ));
     }
-    let reasons: [(&str, &str, fn(&LayerPrecision) -> bool); 3] = [
+    let reasons: [Reason; 3] = [
         ("the forward signal overflows in", "", |layer| {
             layer.overflows_forward
         }),
