@@ -88,8 +88,7 @@ fn network_of(case: &Case) -> (Graph, Vec<Tensor<f32>>) {
         b.input("target", [case.rows, last].into()).unwrap()
     });
     for (layer, widths) in case.widths.windows(2).enumerate() {
-        b.begin_layer(&format!("{layer}"), "linear", here())
-            .unwrap();
+        b.begin_layer(format!("{layer}"), "linear", here()).unwrap();
         let given = |name: &str| case.given[&format!("{layer}.{name}")].clone();
         let weight = format!("{layer}.weight");
         let weight = parameter(&mut b, &weight, &[widths[1], widths[0]], given("weight"));
@@ -100,7 +99,7 @@ fn network_of(case: &Case) -> (Graph, Vec<Tensor<f32>>) {
             given("bias"),
         );
         let op = Linear { bias: true };
-        let u = b.node(&format!("{layer}.linear"), op, &[h, weight, bias], here());
+        let u = b.node(format!("{layer}.linear"), op, &[h, weight, bias], here());
         let a = activate(
             &mut b,
             &format!("{layer}.act"),
@@ -109,7 +108,7 @@ fn network_of(case: &Case) -> (Graph, Vec<Tensor<f32>>) {
         );
         h = match case.residual {
             true => b
-                .node(&format!("{layer}.sum"), Add, &[h, a], here())
+                .node(format!("{layer}.sum"), Add, &[h, a], here())
                 .unwrap(),
             false => a,
         };

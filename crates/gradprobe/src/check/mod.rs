@@ -8,7 +8,7 @@ use crate::import::{ImportError, Subject};
 use crate::measure::precision::{PrecisionOptions, RunSettings, examine_precision};
 use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
 use crate::num::{Tensor, Threads};
-use crate::run::{Executor, Options, RunElement, RunError};
+use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
 
 /// Why a check stops.
 #[derive(Debug, thiserror::Error)]
@@ -43,19 +43,36 @@ pub struct Check {
     pub diagnosis: Diagnosis,
 }
 
+/// What a check may use; its result depends on none of it. Made of a number of threads too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resources {
+    /// Threads to use; 0 is one a core.
+    pub threads: usize,
+    /// What is kept of the forward pass, and what is computed again.
+    pub checkpoint: Checkpoint,
+}
+
+impl From<usize> for Resources {
+    fn from(threads: usize) -> Self {
+        Self {
+            threads,
+            ..Self::default()
+        }
+    }
+}
+
 /// Builds, runs and measures a network once for each of its seeds, and judges it.
 ///
-/// `threads` is the number of threads, 0 for one a core; the result does not depend on it.
 /// `progress` is told after every seed how many are done.
 ///
 /// # Errors
 /// If the network does not fit its memory, its data do not fit it, or an op cannot compute.
 pub fn check(
     network: &dyn Subject,
-    threads: usize,
+    resources: impl Into<Resources>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
-    check_with_precision(network, threads, &PrecisionOptions::default(), progress)
+    check_with_precision(network, resources, &PrecisionOptions::default(), progress)
 }
 
 /// [`check`], and what other types make of the gradient of the first seed.
@@ -64,10 +81,14 @@ pub fn check(
 /// As those of [`check`].
 pub fn check_with_precision(
     network: &dyn Subject,
-    threads: usize,
+    resources: impl Into<Resources>,
     precision: &PrecisionOptions,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
+    let Resources {
+        threads,
+        checkpoint,
+    } = resources.into();
     let pool = Threads::new(threads).map_err(RunError::from)?;
     let optimiser = network.optimiser().map(optimiser);
     let mut runs = Vec::with_capacity(network.seeds().len());
@@ -80,6 +101,7 @@ pub fn check_with_precision(
         let options = Options {
             mode: network.mode(),
             threads,
+            checkpoint,
             seed,
             ..Options::default()
         };
