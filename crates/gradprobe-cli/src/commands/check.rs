@@ -1,5 +1,6 @@
 //! `gradprobe check`: runs a network with every signal measured and judges what was measured.
 
+use super::baseline_arguments::BaselineArguments;
 use super::network_arguments::NetworkArguments;
 use super::onnx_arguments::OnnxArguments;
 use crate::fail_on::FailOn;
@@ -9,7 +10,10 @@ use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
 use gradprobe::check::{Check, Resources, check_with_precision};
 use gradprobe::measure::precision::PrecisionOptions;
-use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
+use gradprobe::report::{
+    CheckTextOptions, FindingSource, JudgedFinding, write_check_json, write_check_text,
+    write_junit, write_sarif,
+};
 use gradprobe::run::Checkpoint;
 use gradprobe::run::emulated::Precision;
 use std::process::ExitCode;
@@ -34,6 +38,8 @@ pub struct CheckArguments {
     /// The least severity of a finding that makes the exit status 1
     #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     fail_on: FailOn,
+    #[command(flatten)]
+    baseline: BaselineArguments,
     /// Also run the network as a framework would in these types, and say what becomes of the
     /// gradient: f64, f32, bf16, f16, e5m2, e4m3, autocast-bf16, autocast-f16 (docs/PRECISION.md)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -77,12 +83,17 @@ enum Format {
     Text,
     /// Everything, by a documented and versioned schema (docs/CHECK_JSON.md)
     Json,
+    /// The findings in SARIF 2.1.0, for code scanning (docs/CI.md)
+    Sarif,
+    /// The findings as JUnit XML, for CI servers
+    Junit,
 }
 
 impl CheckArguments {
     /// Runs the command.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let mut times = Times::new(self.verbose);
+        let baseline = self.baseline.read()?;
         let network = self.network.read(&self.onnx)?;
         let seeds = network.seeds().to_vec();
         times.step(format_args!("read and planned"));
@@ -110,14 +121,41 @@ impl CheckArguments {
             width: self.output.width(),
             all_layers: self.all_layers,
         };
+        let findings = &diagnosis.findings;
+        let known = baseline.known(&measurement.network, findings);
+        let judged: Vec<JudgedFinding<'_>> = findings
+            .iter()
+            .enumerate()
+            .map(|(index, finding)| {
+                let known = known.as_ref().map(|known| known[index]);
+                let fails = known != Some(true) && self.fail_on.includes(finding.severity);
+                JudgedFinding {
+                    finding,
+                    known,
+                    fails,
+                }
+            })
+            .collect();
+        let source = match self.format {
+            Format::Sarif | Format::Junit => self.network.finding_source(&*network)?,
+            Format::Text | Format::Json => FindingSource::default(),
+        };
+        baseline.write(&measurement.network, findings)?;
         self.output.write(|out| match self.format {
-            Format::Text => write_check_text(out, &measurement, &diagnosis, &options),
+            Format::Text => {
+                write_check_text(out, &measurement, &diagnosis, &options)?;
+                self.baseline
+                    .sentence(&judged)
+                    .map_or(Ok(()), |text| writeln!(out, "{text}"))
+            }
             Format::Json => write_check_json(out, &measurement, &diagnosis),
+            Format::Sarif => write_sarif(out, &judged, &source),
+            Format::Junit => write_junit(out, &judged, &source),
         })?;
         times.step(format_args!("written"));
         times.end();
-        let severities = diagnosis.findings.iter().map(|finding| finding.severity);
-        Ok(self.fail_on.status(severities))
+        let fails = judged.iter().any(|one| one.fails);
+        Ok(ExitCode::from(u8::from(fails)))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod documents;
+mod gate;
 mod onnx;
 mod output;
 mod schema;
