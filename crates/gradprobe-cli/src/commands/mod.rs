@@ -7,6 +7,7 @@ mod init;
 mod network_arguments;
 mod onnx_arguments;
 mod ops;
+mod theory;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -19,6 +20,7 @@ pub enum Command {
     Check(check::CheckArguments),
     Init(init::InitArguments),
     Ops(ops::OpsArguments),
+    Theory(theory::TheoryArguments),
 }
 
 impl Command {
@@ -29,6 +31,7 @@ impl Command {
             Self::Check(arguments) => arguments.run(),
             Self::Init(arguments) => arguments.run(),
             Self::Ops(arguments) => arguments.run(),
+            Self::Theory(arguments) => arguments.run(),
         }
     }
 }

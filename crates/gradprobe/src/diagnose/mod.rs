@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod chain;
+pub mod experiment;
 mod finding;
 pub mod rules;
 mod trend;

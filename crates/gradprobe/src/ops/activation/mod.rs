@@ -5,6 +5,7 @@
 //! | `formula.rs` | what an activation is made of: [`Formula`], [`About`] |
 //! | `erased.rs` | the same behind a pointer: [`Activation`], and its slice kernels: [`ActivationKernel`] |
 //! | `registry.rs` | one row an activation; [`parse`] |
+//! | `expression/` | activations that a user writes: [`Expression`] |
 //! | `op.rs` | the engine's elementwise op: [`ActivationOp`] |
 //! | the others | the families, value and derivative side by side |
 //!
@@ -12,6 +13,7 @@
 //! tests (central differences, the golden tables of `testdata/`) then demand its values.
 
 mod erased;
+mod expression;
 mod formula;
 mod gated;
 mod op;
@@ -27,6 +29,7 @@ mod waves;
 pub use erased::{
     Activation, ActivationElement, ActivationFormula, ActivationKernel, LogDerivative,
 };
+pub use expression::{Expression, ExpressionError};
 pub use formula::{About, Formula, Parameter};
 pub use gated::{Gelu, GeluTanh, Mish, Silu};
 pub use op::ActivationOp;
