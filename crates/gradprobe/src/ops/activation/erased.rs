@@ -77,11 +77,16 @@ pub trait ActivationKernel<T>: Debug + Send + Sync {
     fn apply(&self, x: &[T], y: &mut [T]);
     /// gradient = cotangent·φ′(x), element by element.
     fn vjp(&self, x: &[T], cotangent: &[T], gradient: &mut [T]);
-    /// y = φ(x) as PyTorch computes it, element by element.
-    fn framework_apply(&self, x: &[T], y: &mut [T]);
+    /// y = φ(x) as PyTorch computes it, element by element. The default is the stable one.
+    fn framework_apply(&self, x: &[T], y: &mut [T]) {
+        self.apply(x, y);
+    }
     /// gradient = cotangent·φ′ as PyTorch's backward pass computes it from x and y = φ(x), element
-    /// by element. Where a piecewise linear φ is flat it is 0 whatever the cotangent: a mask.
-    fn framework_vjp(&self, x: &[T], y: &[T], cotangent: &[T], gradient: &mut [T]);
+    /// by element. Where a piecewise linear φ is flat it is 0 whatever the cotangent: a mask. The
+    /// default is the stable one.
+    fn framework_vjp(&self, x: &[T], _y: &[T], cotangent: &[T], gradient: &mut [T]) {
+        self.vjp(x, cotangent, gradient);
+    }
     /// y = φ(x) and derivative = φ′(x), element by element.
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]);
     /// y = φ(weight·x) and derivative = φ′(weight·x), element by element.
