@@ -127,10 +127,7 @@ pub fn write_sarif(
                 driver: Driver {
                     name: "gradprobe",
                     version: env!("CARGO_PKG_VERSION"),
-                    rules: rules::registry()
-                        .iter()
-                        .map(|rule| sarif_rule(rule))
-                        .collect(),
+                    rules: rules::registry().iter().map(sarif_rule).collect(),
                 },
             },
             column_kind: "unicodeCodePoints",
