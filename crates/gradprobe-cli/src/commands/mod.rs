@@ -4,6 +4,7 @@ mod baseline_arguments;
 mod chain;
 mod check;
 mod init;
+mod jacobian;
 mod network_arguments;
 mod onnx_arguments;
 mod ops;
@@ -19,6 +20,7 @@ pub enum Command {
     Chain(chain::ChainArguments),
     Check(check::CheckArguments),
     Init(init::InitArguments),
+    Jacobian(jacobian::JacobianArguments),
     Ops(ops::OpsArguments),
     Theory(theory::TheoryArguments),
 }
@@ -30,6 +32,7 @@ impl Command {
             Self::Chain(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
             Self::Init(arguments) => arguments.run(),
+            Self::Jacobian(arguments) => arguments.run(),
             Self::Ops(arguments) => arguments.run(),
             Self::Theory(arguments) => arguments.run(),
         }

@@ -1,9 +1,10 @@
-//! What `gradprobe check` and `gradprobe init` print, and how they refuse.
+//! What `gradprobe check`, `gradprobe jacobian` and `gradprobe init` print, and how they refuse.
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
 mod documents;
 mod gate;
+mod jacobian;
 mod onnx;
 mod output;
 mod schema;

@@ -1,4 +1,9 @@
-//! The whole way of a check: a network is built, run and measured once a seed, and judged.
+//! The whole way of a command that runs a network. Here that of a check: a network is built, run
+//! and measured once a seed, and judged.
+
+mod jacobian;
+
+pub use jacobian::{JacobianRequest, jacobians};
 
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::graph::Graph;
@@ -6,7 +11,7 @@ use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
 use crate::measure::precision::{PrecisionOptions, RunSettings, examine_precision};
-use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
+use crate::measure::{JacobianError, Measurement, Optimiser, RunMeasurement, aggregate, measure};
 use crate::num::{Tensor, Threads};
 use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
 
@@ -23,6 +28,9 @@ pub enum CheckError {
     /// The network cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// There is no Jacobian to measure.
+    #[error(transparent)]
+    Jacobian(#[from] JacobianError),
 }
 
 impl From<ImportError> for CheckError {
@@ -123,10 +131,7 @@ pub fn check_with_precision(
     let (loss, layers) = aggregate(&runs);
     let measurement = Measurement {
         network: network.title(),
-        dtype: match network.dtype() {
-            Dtype::F32 => "f32".into(),
-            Dtype::F64 => "f64".into(),
-        },
+        dtype: network.dtype().to_string(),
         mode: network.mode(),
         batch: network.batch_size(),
         trainable,

@@ -4,14 +4,20 @@
 //! seeds, and the only thing that the diagnosis reads.
 
 mod aggregate;
+mod jacobian;
 mod layers;
 pub mod precision;
 mod schema;
+mod spectrum;
 mod spine;
 
 pub use aggregate::aggregate;
+pub use jacobian::{
+    JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
+};
 pub use layers::measure;
 pub use schema::{
     Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
     Signal, Spread,
 };
+pub use spectrum::Spectrum;

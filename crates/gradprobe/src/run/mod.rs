@@ -20,10 +20,12 @@ pub mod emulated;
 mod executor;
 mod forward;
 mod lifetimes;
+mod linearisation;
 mod plan;
 mod shared;
 mod trace;
 
 pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};
 pub use lifetimes::Checkpoint;
+pub use linearisation::{Linearisation, Stretch};
 pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};
