@@ -12,7 +12,7 @@ use gradprobe::check::{Check, Resources, check_with_precision};
 use gradprobe::measure::precision::PrecisionOptions;
 use gradprobe::report::{
     CheckTextOptions, FindingSource, JudgedFinding, write_check_json, write_check_text,
-    write_junit, write_sarif,
+    write_check_theory, write_junit, write_sarif,
 };
 use gradprobe::run::Checkpoint;
 use gradprobe::run::emulated::Precision;
@@ -115,6 +115,7 @@ impl CheckArguments {
         let Check {
             measurement,
             diagnosis,
+            theory,
         } = checked.map_err(|error| self.network.failure(&error))?;
         let options = CheckTextOptions {
             colour: self.output.colour(),
@@ -144,11 +145,12 @@ impl CheckArguments {
         self.output.write(|out| match self.format {
             Format::Text => {
                 write_check_text(out, &measurement, &diagnosis, &options)?;
+                write_check_theory(out, &theory, options.width)?;
                 self.baseline
                     .sentence(&judged)
                     .map_or(Ok(()), |text| writeln!(out, "{text}"))
             }
-            Format::Json => write_check_json(out, &measurement, &diagnosis),
+            Format::Json => write_check_json(out, &measurement, &diagnosis, &theory),
             Format::Sarif => write_sarif(out, &judged, &source),
             Format::Junit => write_junit(out, &judged, &source),
         })?;

@@ -47,6 +47,10 @@ impl Found {
                 ("A precision", "layers") => self.objects("A layer in a precision", value),
                 ("A precision", "window") => self.object("A loss-scale window", value),
                 (_, "precision") if value.is_array() => self.objects("A precision", value),
+                (_, "theory") => self.object("Theory", value),
+                (_, "stretches") => self.objects("A stretch", value),
+                (_, "deviating") => self.objects("A deviating layer", value),
+                ("A stretch", "layers") => self.objects("A layer of a stretch", value),
                 (_, "layers") => self.objects("A layer", value),
                 (_, "findings") => self.objects("A finding", value),
                 (_, "runs") => self.objects("A run", value),
@@ -76,9 +80,16 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
          { residual = [{ linear = 8, activation = \"tanh\" }] },\n  { dropout = 0.1 },\n  \
          { linear = 4 },\n]\n[optimiser]\nname = \"adamw\"\nlearning_rate = 0.1\n",
     );
+    let deviating = Folder::with(
+        "input = 64\nloss = \"random-cotangent\"\nlayers = [\n  \
+         { repeat = 4, linear = 64, activation = \"tanh\" },\n  \
+         { linear = 64, activation = \"tanh\", init = { name = \"normal\", sigma_w = 0.01 } },\n  \
+         { repeat = 4, linear = 64, activation = \"tanh\" },\n]\n",
+    );
     let mut found = Found::default();
     for network in [
         adam.network(),
+        deviating.network(),
         example("seed_chain.toml"),
         example("digits_sigmoid_12.toml"),
     ] {

@@ -11,7 +11,10 @@ use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
 use crate::measure::precision::{PrecisionOptions, RunSettings, examine_precision};
-use crate::measure::{JacobianError, Measurement, Optimiser, RunMeasurement, aggregate, measure};
+use crate::measure::{
+    BesideTheory, JacobianError, Measurement, Optimiser, RunMeasurement, aggregate, beside_theory,
+    measure,
+};
 use crate::num::{Tensor, Threads};
 use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
 
@@ -49,6 +52,8 @@ pub struct Check {
     pub measurement: Measurement,
     /// What is judged of it.
     pub diagnosis: Diagnosis,
+    /// What theory says of the stretches that fit one, beside what was measured.
+    pub theory: BesideTheory,
 }
 
 /// What a check may use; its result depends on none of it. Made of a number of threads too.
@@ -102,7 +107,10 @@ pub fn check_with_precision(
     let mut runs = Vec::with_capacity(network.seeds().len());
     let mut trainable = 0;
     let mut precision_reports = Vec::new();
+    let mut built = None;
     for (done, &seed) in network.seeds().iter().enumerate() {
+        // One network at a time in memory.
+        drop(built.take());
         let graph = pool.install(|| network.build(seed))?;
         trainable = graph.trainable_count();
         let batch = network.batch(seed)?;
@@ -127,7 +135,12 @@ pub fn check_with_precision(
             precision_reports = examine_precision(&graph, &batch, precision, &settings)?;
         }
         progress(done + 1);
+        built = Some(graph);
     }
+    let theory = built.map_or_else(BesideTheory::default, |graph| {
+        let fresh = network.is_freshly_drawn();
+        beside_theory(&graph, &runs, network.mode(), network.batch_size(), fresh)
+    });
     let (loss, layers) = aggregate(&runs);
     let measurement = Measurement {
         network: network.title(),
@@ -147,6 +160,7 @@ pub fn check_with_precision(
     Ok(Check {
         measurement,
         diagnosis,
+        theory,
     })
 }
 

@@ -36,6 +36,10 @@ pub trait Subject: Sync {
     fn optimiser(&self) -> Option<&Optimiser>;
     /// What was chosen for the user, in sentences.
     fn notes(&self) -> &[String];
+    /// Are the weights drawn by an initialiser, and not given (and perhaps trained)?
+    fn is_freshly_drawn(&self) -> bool {
+        true
+    }
     /// The graph with the weights of a seed.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! seeds, and the only thing that the diagnosis reads.
 
 mod aggregate;
+mod beside_theory;
 mod jacobian;
 mod layers;
 pub mod precision;
@@ -12,6 +13,7 @@ mod spectrum;
 mod spine;
 
 pub use aggregate::aggregate;
+pub use beside_theory::{BesideTheory, Deviation, TheoryLayer, TheoryStretch, beside_theory};
 pub use jacobian::{
     JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
 };

@@ -4,7 +4,8 @@ use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
-    Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement, Signal, Spread,
+    BesideTheory, Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement,
+    Signal, Spread,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;
@@ -38,6 +39,7 @@ struct Document<'a> {
     layers: Vec<Layer<'a>>,
     findings: &'a [Finding],
     precision: &'a [PrecisionReport],
+    theory: &'a BesideTheory,
     runs: Vec<Run>,
 }
 
@@ -86,6 +88,7 @@ pub fn write_check_json(
     out: &mut dyn Write,
     measurement: &Measurement,
     diagnosis: &Diagnosis,
+    theory: &BesideTheory,
 ) -> io::Result<()> {
     let document = Document {
         schema: CHECK_SCHEMA,
@@ -109,6 +112,7 @@ pub fn write_check_json(
         layers: measurement.layers.iter().map(layer).collect(),
         findings: &diagnosis.findings,
         precision: &measurement.precision,
+        theory,
         runs: measurement.runs.iter().map(run).collect(),
     };
     serde_json::to_writer_pretty(SafeJson(&mut *out), &document).map_err(io::Error::from)?;
