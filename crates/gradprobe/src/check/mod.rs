@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
+use crate::measure::precision::{PrecisionOptions, RunSettings, examine_precision};
 use crate::measure::{
     BesideTheory, JacobianError, Measurement, Optimiser, RunMeasurement, aggregate, beside_theory,
     measure,
@@ -84,6 +85,19 @@ pub fn check(
     resources: impl Into<Resources>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
+    check_with_precision(network, resources, &PrecisionOptions::default(), progress)
+}
+
+/// [`check`], and what other types make of the gradient of the first seed.
+///
+/// # Errors
+/// As those of [`check`].
+pub fn check_with_precision(
+    network: &dyn Subject,
+    resources: impl Into<Resources>,
+    precision: &PrecisionOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Check, CheckError> {
     let Resources {
         threads,
         checkpoint,
@@ -92,6 +106,7 @@ pub fn check(
     let optimiser = network.optimiser().map(optimiser);
     let mut runs = Vec::with_capacity(network.seeds().len());
     let mut trainable = 0;
+    let mut precision_reports = Vec::new();
     let mut built = None;
     for (done, &seed) in network.seeds().iter().enumerate() {
         // One network at a time in memory.
@@ -110,6 +125,15 @@ pub fn check(
             Dtype::F32 => run::<f32>(&graph, &batch, options, optimiser)?,
             Dtype::F64 => run::<f64>(&graph, &batch, options, optimiser)?,
         });
+        if done == 0 && !precision.precisions.is_empty() {
+            let settings = RunSettings {
+                mode: options.mode,
+                threads,
+                seed,
+                optimiser,
+            };
+            precision_reports = examine_precision(&graph, &batch, precision, &settings)?;
+        }
         progress(done + 1);
         built = Some(graph);
     }
@@ -130,6 +154,7 @@ pub fn check(
         loss,
         layers,
         runs,
+        precision: precision_reports,
     };
     let diagnosis = diagnose(&measurement);
     Ok(Check {

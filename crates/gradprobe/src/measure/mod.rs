@@ -7,6 +7,7 @@ mod aggregate;
 mod beside_theory;
 mod jacobian;
 mod layers;
+pub mod precision;
 mod schema;
 mod spectrum;
 mod spine;
