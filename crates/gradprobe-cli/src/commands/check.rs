@@ -1,6 +1,7 @@
 //! `gradprobe check`: runs a network with every signal measured and judges what was measured.
 
 use super::onnx_arguments::OnnxArguments;
+use super::rule_arguments::RuleSelectionArguments;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::output::OutputArguments;
@@ -68,6 +69,8 @@ pub struct CheckArguments {
     /// Say nothing but the result and mistakes: no progress
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    rules: RuleSelectionArguments,
     // Last, for its heading goes on to the end.
     #[command(flatten)]
     onnx: OnnxArguments,
@@ -103,11 +106,12 @@ impl CheckArguments {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let mut times = Times::new(self.verbose);
         let network = self.network()?;
+        let rules = self.rules.rules(&self.network, &*network)?;
         let seeds = network.seeds().to_vec();
         times.step(format_args!("read and planned"));
         let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
         let threads = self.threads.map_or(0, usize::from);
-        let checked = gradprobe::check::check(&*network, threads, &mut |done| {
+        let checked = gradprobe::check::check_by(&rules, &*network, threads, &mut |done| {
             progress.show(done);
             times.step(format_args!("built and ran seed {}", seeds[done - 1]));
         });

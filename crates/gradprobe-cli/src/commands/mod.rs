@@ -5,6 +5,8 @@ mod check;
 mod init;
 mod onnx_arguments;
 mod ops;
+mod rule;
+mod rule_arguments;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -17,6 +19,7 @@ pub enum Command {
     Check(check::CheckArguments),
     Init(init::InitArguments),
     Ops(ops::OpsArguments),
+    Rule(rule::RuleArguments),
 }
 
 impl Command {
@@ -27,6 +30,7 @@ impl Command {
             Self::Check(arguments) => arguments.run(),
             Self::Init(arguments) => arguments.run(),
             Self::Ops(arguments) => arguments.run(),
+            Self::Rule(arguments) => arguments.run(),
         }
     }
 }

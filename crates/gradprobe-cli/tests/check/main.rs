@@ -5,6 +5,7 @@ mod bad_input;
 mod documents;
 mod onnx;
 mod output;
+mod rules;
 mod schema;
 
 use std::path::{Path, PathBuf};

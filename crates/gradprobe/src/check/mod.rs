@@ -1,11 +1,11 @@
 //! The whole way of a check: a network is built, run and measured once a seed, and judged.
 
-use crate::diagnose::{Diagnosis, diagnose};
+use crate::diagnose::{Diagnosis, RuleSet, diagnose_by};
 use crate::graph::Graph;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
-use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure};
+use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure, probe};
 use crate::num::{Tensor, Threads};
 use crate::run::{Executor, Options, RunElement, RunError};
 
@@ -42,14 +42,32 @@ pub struct Check {
     pub diagnosis: Diagnosis,
 }
 
-/// Builds, runs and measures a network once for each of its seeds, and judges it.
+/// Builds, runs and measures a network once for each of its seeds, and judges it by the rules that
+/// it chooses itself, else by gradprobe's own.
+///
+/// `threads` and `progress` as for [`check_by`].
+///
+/// # Errors
+/// If the network does not fit its memory, its data do not fit it, an op cannot compute, or it
+/// names a rule that there is not.
+pub fn check(
+    network: &dyn Subject,
+    threads: usize,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Check, CheckError> {
+    let rules = RuleSet::new(network.rules())?;
+    check_by(&rules, network, threads, progress)
+}
+
+/// Builds, runs and measures a network once for each of its seeds, and judges it by these rules.
 ///
 /// `threads` is the number of threads, 0 for one a core; the result does not depend on it.
 /// `progress` is told after every seed how many are done.
 ///
 /// # Errors
 /// If the network does not fit its memory, its data do not fit it, or an op cannot compute.
-pub fn check(
+pub fn check_by(
+    rules: &RuleSet,
     network: &dyn Subject,
     threads: usize,
     progress: &mut dyn FnMut(usize),
@@ -86,12 +104,14 @@ pub fn check(
         trainable,
         objective: network.objective(),
         notes: network.notes().to_vec(),
+        draws_weights: network.draws_weights(),
+        given_targets: network.has_given_targets(),
         optimiser,
         loss,
         layers,
         runs,
     };
-    let diagnosis = diagnose(&measurement);
+    let diagnosis = diagnose_by(rules, &measurement);
     Ok(Check {
         measurement,
         diagnosis,
@@ -105,8 +125,11 @@ fn run<T: RunElement>(
     optimiser: Option<Optimiser>,
 ) -> Result<RunMeasurement, RunError> {
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
-    let output = Executor::<T>::new(graph, options)?.run(&inputs)?;
-    Ok(measure(graph, &output.trace, optimiser, options.seed))
+    let mut executor = Executor::<T>::new(graph, options)?;
+    let output = executor.run(&inputs)?;
+    let mut run = measure(graph, &output.trace, optimiser, options.seed);
+    probe(graph, &executor, &inputs, options.mode, &mut run);
+    Ok(run)
 }
 
 fn optimiser(given: &spec::Optimiser) -> Optimiser {

@@ -1,7 +1,7 @@
 //! What a check asks of a network, wherever it came from.
 
 use super::onnx::OnnxError;
-use super::spec::{Dtype, Optimiser, SpecError};
+use super::spec::{Dtype, Optimiser, RuleChoices, SpecError};
 use crate::graph::Graph;
 use crate::num::Tensor;
 use crate::ops::Mode;
@@ -36,6 +36,19 @@ pub trait Subject: Sync {
     fn optimiser(&self) -> Option<&Optimiser>;
     /// What was chosen for the user, in sentences.
     fn notes(&self) -> &[String];
+    /// Which rules judge it, where it says so itself.
+    fn rules(&self) -> Option<&RuleChoices> {
+        None
+    }
+    /// Are the weights drawn anew for every seed, as for a network that is still to be trained? Of
+    /// given weights nobody knows whether they are trained.
+    fn draws_weights(&self) -> bool {
+        true
+    }
+    /// Are the targets given with the data, and not made up?
+    fn has_given_targets(&self) -> bool {
+        false
+    }
     /// The graph with the weights of a seed.
     ///
     /// # Errors

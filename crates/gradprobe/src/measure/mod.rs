@@ -5,12 +5,17 @@
 
 mod aggregate;
 mod layers;
+mod origins;
+mod paths;
+mod probe;
 mod schema;
 mod spine;
+mod twins;
 
-pub use aggregate::aggregate;
+pub use aggregate::{aggregate, spread};
 pub use layers::measure;
+pub use probe::probe;
 pub use schema::{
-    Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
-    Signal, Spread,
+    Gains, InputRun, LayerMeasurement, LayerRun, Measurement, NonFiniteInput, NonFiniteOrigin,
+    Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };

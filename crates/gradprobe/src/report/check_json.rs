@@ -3,7 +3,8 @@
 use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::{
-    Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement, Signal, Spread,
+    Gains, InputRun, LayerMeasurement, Measurement, NonFiniteOrigin, Optimiser, OutputRun,
+    ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;
@@ -24,6 +25,8 @@ struct Document<'a> {
     trainable: usize,
     objective: &'a str,
     notes: &'a [String],
+    draws_weights: bool,
+    given_targets: bool,
     optimiser: Option<Optimiser>,
     seeds: Vec<u64>,
     loss: Option<f64>,
@@ -36,7 +39,7 @@ struct Document<'a> {
     gains: Gains,
     layers: Vec<Layer<'a>>,
     findings: &'a [Finding],
-    runs: Vec<Run>,
+    runs: Vec<Run<'a>>,
 }
 
 #[derive(Serialize)]
@@ -49,8 +52,17 @@ struct Layer<'a> {
     backward_decades: Option<f64>,
     backward_decades_spread: Option<Spread>,
     decades_at_weights: Option<f64>,
+    activation: Option<&'a str>,
+    normalised: bool,
     saturated_fraction: Option<f64>,
+    saturated_units_fraction: Option<f64>,
     dead_fraction: Option<f64>,
+    dead_for_ever_fraction: Option<f64>,
+    lost_rows_fraction: Option<f64>,
+    sample_distance: Option<f64>,
+    twin_units_fraction: Option<f64>,
+    gradient_signal_to_noise: Option<f64>,
+    paths: &'a [PathShare],
     gains: Gains,
     forward: Signal,
     backward: Signal,
@@ -61,11 +73,15 @@ struct Layer<'a> {
 
 /// One seed's figures, without the parameters.
 #[derive(Serialize)]
-struct Run {
+struct Run<'a> {
     seed: u64,
     loss: Option<f64>,
     backward_decades: Vec<Option<f64>>,
     forward_decades: Vec<Option<f64>>,
+    input: Option<InputRun>,
+    output: Option<OutputRun>,
+    zero_origin: Option<&'a ZeroOrigin>,
+    non_finite_origin: Option<&'a NonFiniteOrigin>,
 }
 
 fn by_name<S: Serializer>(parameters: &[ParameterRun], serializer: S) -> Result<S::Ok, S::Error> {
@@ -94,6 +110,8 @@ pub fn write_check_json(
         trainable: measurement.trainable,
         objective: &measurement.objective,
         notes: &measurement.notes,
+        draws_weights: measurement.draws_weights,
+        given_targets: measurement.given_targets,
         optimiser: measurement.optimiser,
         seeds: measurement.runs.iter().map(|run| run.seed).collect(),
         loss: measurement.loss.map(|loss| loss.median),
@@ -123,8 +141,17 @@ fn layer(layer: &LayerMeasurement) -> Layer<'_> {
         backward_decades: median.backward_decades,
         backward_decades_spread: layer.backward_decades_spread,
         decades_at_weights: median.decades_at_weights,
+        activation: median.activation.as_deref(),
+        normalised: median.normalised,
         saturated_fraction: median.saturated_fraction,
+        saturated_units_fraction: median.saturated_units_fraction,
         dead_fraction: median.dead_fraction,
+        dead_for_ever_fraction: median.dead_for_ever_fraction,
+        lost_rows_fraction: median.lost_rows_fraction,
+        sample_distance: median.sample_distance,
+        twin_units_fraction: median.twin_units_fraction,
+        gradient_signal_to_noise: median.gradient_signal_to_noise,
+        paths: &median.paths,
         gains: median.gains,
         forward: median.forward,
         backward: median.backward,
@@ -133,7 +160,7 @@ fn layer(layer: &LayerMeasurement) -> Layer<'_> {
     }
 }
 
-fn run(run: &RunMeasurement) -> Run {
+fn run(run: &RunMeasurement) -> Run<'_> {
     Run {
         seed: run.seed,
         loss: run.loss,
@@ -147,5 +174,9 @@ fn run(run: &RunMeasurement) -> Run {
             .iter()
             .map(|layer| layer.forward_decades)
             .collect(),
+        input: run.input,
+        output: run.output,
+        zero_origin: run.zero_origin.as_ref(),
+        non_finite_origin: run.non_finite_origin.as_ref(),
     }
 }

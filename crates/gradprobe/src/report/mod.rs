@@ -9,6 +9,7 @@ mod check_text;
 mod escape;
 mod layout;
 mod ops;
+mod rules;
 
 pub use chain_csv::write_chain_csv;
 pub use chain_json::{CHAIN_SCHEMA, ChainJsonOptions, write_chain_json};
@@ -18,3 +19,7 @@ pub use check_json::{CHECK_SCHEMA, write_check_json};
 pub use check_text::{CheckTextOptions, write_check_text};
 pub use escape::escape;
 pub use ops::{write_ops_markdown, write_ops_text};
+pub use rules::{
+    rule_page_file, write_rule_markdown, write_rule_text, write_rules_json, write_rules_markdown,
+    write_rules_text,
+};

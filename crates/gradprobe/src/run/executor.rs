@@ -8,7 +8,7 @@ use super::shared;
 use super::trace::{ParameterTrace, Trace};
 use crate::graph::{CotangentKind, Graph, Node, Objective, Origin, ParameterData, ValueId};
 use crate::num::random::Stream;
-use crate::num::{Scaled, Shape, Statistics, Tensor, Threads, ThreadsError, View};
+use crate::num::{Magnitude, Scaled, Shape, Statistics, Tensor, Threads, ThreadsError, View};
 use crate::ops::{Context, Mode, OpElement, OpError};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -256,6 +256,31 @@ impl<'g, T: RunElement> Executor<'g, T> {
         let value = self.graph.output();
         let data = self.environment(inputs).read_finished(value.index(), None);
         Tensor::new(self.graph.value(value).shape.clone(), data.to_vec())
+    }
+
+    /// The elements of a value after a run on these inputs.
+    pub fn value<'a>(&'a self, value: ValueId, inputs: &'a [Tensor<T>]) -> &'a [T] {
+        self.environment(inputs).read_finished(value.index(), None)
+    }
+
+    /// The Euclidean norm of each row (of axis 0) of the cotangent that arrived at a value in the
+    /// last run; `None` where none did, or where axis 0 does not enumerate samples.
+    pub fn cotangent_row_norms(&self, value: ValueId) -> Option<Vec<Magnitude>> {
+        let slot = self.plan.slots[value.index()];
+        let cotangent = &self.cotangents[slot];
+        let len = cotangent.data.len();
+        if !self.plan.sampled[value.index()] || len == 0 {
+            return None;
+        }
+        let mut norms = Vec::with_capacity(self.plan.rows);
+        for (chunk, exponent) in cotangent.exponents.iter().enumerate() {
+            let exponent = (*exponent)?;
+            let rows = &cotangent.data[self.plan.elements(len, chunk)];
+            for row in rows.chunks_exact((len / self.plan.rows.max(1)).max(1)) {
+                norms.push(Statistics::of(row, exponent, None).l2());
+            }
+        }
+        Some(norms)
     }
 
     fn check_inputs(&self, inputs: &[Tensor<T>]) -> Result<(), RunError> {

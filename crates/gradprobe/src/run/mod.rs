@@ -19,4 +19,5 @@ mod shared;
 mod trace;
 
 pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};
+pub use forward::saturation_bounds;
 pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};

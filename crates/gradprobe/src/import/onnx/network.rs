@@ -94,6 +94,10 @@ impl Subject for OnnxNetwork {
         &self.notes
     }
 
+    fn draws_weights(&self) -> bool {
+        !self.draws.is_empty()
+    }
+
     fn build(&self, seed: u64) -> Result<Graph, ImportError> {
         let mut graph = self.graph.clone();
         reinit::draw(&mut graph, &self.draws, seed);
