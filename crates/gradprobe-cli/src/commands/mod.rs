@@ -3,6 +3,7 @@
 mod chain;
 mod check;
 mod init;
+mod network_arguments;
 mod onnx_arguments;
 mod ops;
 mod rule;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Chain(chain::ChainArguments),
-    Check(check::CheckArguments),
+    Check(Box<check::CheckArguments>),
     Init(init::InitArguments),
     Ops(ops::OpsArguments),
     Rule(rule::RuleArguments),

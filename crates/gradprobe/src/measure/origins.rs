@@ -126,7 +126,7 @@ fn origin(graph: &Graph, node: &Node, backward: bool, count: u64) -> NonFiniteOr
         node: node.name.clone(),
         op: node.op.name().into(),
         layer: node.layer.map(|layer| graph.layer(layer).name.clone()),
-        backward,
+        in_backward: backward,
         count,
         inputs: Vec::new(),
     }

@@ -252,7 +252,7 @@ pub struct NonFiniteOrigin {
     /// Its layer.
     pub layer: Option<String>,
     /// On the way back?
-    pub backward: bool,
+    pub in_backward: bool,
     /// How many such elements.
     pub count: u64,
     /// Its inputs; on the way back, what arrived at its output.

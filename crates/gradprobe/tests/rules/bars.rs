@@ -60,8 +60,16 @@ fn small_uniform_relu_is_found_in_both_directions() {
         }
     }
     let check = Mlp::new(12, 64, "relu", "{ name = \"uniform\", bound = 0.05 }").check();
-    let finding = check.diagnosis.findings.iter().find(|f| f.code == "GP005").unwrap();
-    assert!(finding.evidence[0].contains("both signals go together"), "{finding:#?}");
+    let finding = check
+        .diagnosis
+        .findings
+        .iter()
+        .find(|f| f.code == "GP005")
+        .unwrap();
+    assert!(
+        finding.evidence[0].contains("both signals go together"),
+        "{finding:#?}"
+    );
 }
 
 #[test]
@@ -108,7 +116,10 @@ fn law(sigma_w: f64, width: usize, depth: usize) -> Law {
          {sigma_w} }}\n"
     ));
     let layers = &check.measurement.layers;
-    let backward: Vec<f64> = layers.iter().map(|l| l.median.backward_decades.unwrap()).collect();
+    let backward: Vec<f64> = layers
+        .iter()
+        .map(|l| l.median.backward_decades.unwrap())
+        .collect();
     trend(&backward, Direction::Backward).unwrap().law
 }
 

@@ -17,8 +17,7 @@ fn has_not(check: &Check, code: &str) {
 }
 
 fn judged(check: &Check, setting: &str) -> Vec<Finding> {
-    let choices =
-        RuleChoices::of_arguments(None, &[], &[], &[setting.to_owned()]).unwrap();
+    let choices = RuleChoices::of_arguments(None, &[], &[], &[setting.to_owned()]).unwrap();
     let rules = RuleSet::new([&choices]).unwrap();
     diagnose_by(&rules, &check.measurement).findings
 }
@@ -28,7 +27,9 @@ fn judged(check: &Check, setting: &str) -> Vec<Finding> {
 #[track_caller]
 fn turns_at_its_threshold(check: &Check, setting: &str, larger_is_worse: bool) {
     let findings = &check.diagnosis.findings;
-    let finding = findings.iter().find(|f| f.setting.as_deref() == Some(setting));
+    let finding = findings
+        .iter()
+        .find(|f| f.setting.as_deref() == Some(setting));
     let finding = finding.unwrap_or_else(|| panic!("no {setting}: {findings:#?}"));
     let spread = finding.spread;
     let measured = finding.measured.unwrap();
@@ -41,10 +42,18 @@ fn turns_at_its_threshold(check: &Check, setting: &str, larger_is_worse: bool) {
     };
     let is_found = |value: f64| {
         let findings = judged(check, &format!("{setting}={value}"));
-        findings.iter().any(|f| f.setting.as_deref() == Some(setting))
+        findings
+            .iter()
+            .any(|f| f.setting.as_deref() == Some(setting))
     };
-    assert!(is_found(lenient), "{setting} = {lenient}, measured {measured}");
-    assert!(!is_found(strict), "{setting} = {strict}, measured {measured}");
+    assert!(
+        is_found(lenient),
+        "{setting} = {lenient}, measured {measured}"
+    );
+    assert!(
+        !is_found(strict),
+        "{setting} = {strict}, measured {measured}"
+    );
 }
 
 #[test]
@@ -61,7 +70,9 @@ fn exploding_gradient() {
     has(&check, "GP002");
     turns_at_its_threshold(&check, "GP002.decades", true);
     // A summed loss makes every gradient larger, and none grow.
-    let summed = Mlp::new(12, 64, "relu", "he-normal").more("reduction = \"sum\"\n").check();
+    let summed = Mlp::new(12, 64, "relu", "he-normal")
+        .more("reduction = \"sum\"\n")
+        .check();
     has_not(&summed, "GP002");
 }
 
@@ -94,9 +105,17 @@ fn non_finite() {
          init = { name = \"constant\", value = 1e38 } }]\n",
     );
     has(&check, "GP004");
-    let finding = check.diagnosis.findings.iter().find(|f| f.code == "GP004").unwrap();
+    let finding = check
+        .diagnosis
+        .findings
+        .iter()
+        .find(|f| f.code == "GP004")
+        .unwrap();
     assert!(finding.evidence[0].contains("from `"), "{finding:#?}");
-    has_not(&Mlp::new(4, 8, "relu", "{ name = \"normal\", std = 1e4 }").check(), "GP004");
+    has_not(
+        &Mlp::new(4, 8, "relu", "{ name = \"normal\", std = 1e4 }").check(),
+        "GP004",
+    );
 }
 
 #[test]
@@ -105,7 +124,8 @@ fn vanishing_signal() {
     has(&check, "GP005");
     turns_at_its_threshold(&check, "GP005.decades", true);
     // A small head is left out.
-    let head = Mlp::new(6, 64, "relu", "he-normal").head(", init = { name = \"normal\", std = 1e-6 }");
+    let head =
+        Mlp::new(6, 64, "relu", "he-normal").head(", init = { name = \"normal\", std = 1e-6 }");
     has_not(&head.check(), "GP005");
 }
 
@@ -127,7 +147,10 @@ fn saturated_activation() {
     let gain = "{ name = \"lecun-normal\", gain = \"tanh\" }";
     has_not(&Mlp::new(6, 100, "tanh", gain).check(), "GP007");
     has_not(&Mlp::new(6, 64, "relu6", "he-normal").check(), "GP007");
-    has_not(&Mlp::new(6, 64, "sine", "{ name = \"normal\", std = 1 }").check(), "GP007");
+    has_not(
+        &Mlp::new(6, 64, "sine", "{ name = \"normal\", std = 1 }").check(),
+        "GP007",
+    );
 }
 
 #[test]
@@ -157,7 +180,10 @@ fn units_that_are_dead_for_ever_are_told_by_bound() {
     assert_eq!(layer.dead_fraction, Some(1.0));
     assert_eq!(layer.dead_for_ever_fraction, Some(1.0));
     // The first layer's units are dead on no batch for ever: its input has no bound.
-    assert_eq!(check.measurement.layers[0].median.dead_for_ever_fraction, None);
+    assert_eq!(
+        check.measurement.layers[0].median.dead_for_ever_fraction,
+        None
+    );
 }
 
 #[test]
@@ -173,13 +199,21 @@ fn poor_initialisation() {
     for (activation, init) in [
         ("relu", "he-normal"),
         ("selu", "lecun-normal"),
-        ("tanh", "{ name = \"normal\", sigma_w2 = 1.760954639607, sigma_b2 = 0.05 }"),
+        (
+            "tanh",
+            "{ name = \"normal\", sigma_w2 = 1.760954639607, sigma_b2 = 0.05 }",
+        ),
     ] {
         has_not(&Mlp::new(8, 128, activation, init).check(), "GP009");
     }
     // Theory's χ1 of GELU with He's gain falls towards ½ where the signal is small.
     let check = Mlp::new(20, 128, "gelu", "he-normal").check();
-    let finding = check.diagnosis.findings.iter().find(|f| f.code == "GP009").unwrap();
+    let finding = check
+        .diagnosis
+        .findings
+        .iter()
+        .find(|f| f.code == "GP009")
+        .unwrap();
     let chi = finding.measured.unwrap();
     assert!(chi > 0.45 && chi < 0.75, "{chi}");
     // With a normalisation the weights' size does not matter.
@@ -217,17 +251,30 @@ fn unscaled_input() {
     has(&pixels, "GP011");
     turns_at_its_threshold(&pixels, "GP011.rms", true);
     has_not(&of("\"normal\"", ""), "GP011");
-    has_not(&of("{ name = \"uniform\", low = 0, high = 255 }", "\"layer-norm\", "), "GP011");
+    has_not(
+        &of(
+            "{ name = \"uniform\", low = 0, high = 255 }",
+            "\"layer-norm\", ",
+        ),
+        "GP011",
+    );
 }
 
 #[test]
 fn hot_output() {
-    let check = Mlp::new(3, 64, "relu", "he-normal").head(", init = { name = \"normal\", std = 2 }").check();
+    let check = Mlp::new(3, 64, "relu", "he-normal")
+        .head(", init = { name = \"normal\", std = 2 }")
+        .check();
     has(&check, "GP012");
     turns_at_its_threshold(&check, "GP012.nats", true);
     has_not(&Mlp::new(3, 64, "relu", "he-normal").check(), "GP012");
     // The loss is summed: large, and no logit is.
-    has_not(&Mlp::new(3, 64, "relu", "he-normal").more("reduction = \"sum\"\n").check(), "GP012");
+    has_not(
+        &Mlp::new(3, 64, "relu", "he-normal")
+            .more("reduction = \"sum\"\n")
+            .check(),
+        "GP012",
+    );
 }
 
 #[test]
@@ -301,9 +348,16 @@ fn residual_growth() {
 fn update_ratio() {
     let at = |name: &str, rate: &str| {
         let text = Mlp::new(4, 32, "relu", "he-normal").text();
-        checked(&format!("{text}[optimiser]\nname = \"{name}\"\nlearning_rate = {rate}\n"))
+        checked(&format!(
+            "{text}[optimiser]\nname = \"{name}\"\nlearning_rate = {rate}\n"
+        ))
     };
-    for (name, rate) in [("sgd", "100.0"), ("momentum", "100.0"), ("adam", "0.5"), ("adamw", "0.5")] {
+    for (name, rate) in [
+        ("sgd", "100.0"),
+        ("momentum", "100.0"),
+        ("adam", "0.5"),
+        ("adamw", "0.5"),
+    ] {
         let check = at(name, rate);
         has(&check, "GP017");
         turns_at_its_threshold(&check, "GP017.largest", true);
@@ -313,7 +367,12 @@ fn update_ratio() {
         has(&check, "GP017");
         turns_at_its_threshold(&check, "GP017.smallest", false);
     }
-    for (name, rate) in [("sgd", "0.1"), ("momentum", "0.01"), ("adam", "1e-3"), ("adamw", "3e-4")] {
+    for (name, rate) in [
+        ("sgd", "0.1"),
+        ("momentum", "0.01"),
+        ("adam", "1e-3"),
+        ("adamw", "3e-4"),
+    ] {
         has_not(&at(name, rate), "GP017");
     }
     // It says nothing about the network.
@@ -347,7 +406,10 @@ fn gradient_noise() {
     assert!(layer.gradient_signal_to_noise.unwrap() > 1.0);
     has_not(&one, "GP018");
     let coin = check("coin.csv", rows(&|i| (i * i * 7 + i / 3) % 2));
-    let ratio = coin.measurement.layers[1].median.gradient_signal_to_noise.unwrap();
+    let ratio = coin.measurement.layers[1]
+        .median
+        .gradient_signal_to_noise
+        .unwrap();
     assert!(ratio < layer.gradient_signal_to_noise.unwrap());
     let found = judged(&coin, "GP018.ratio=1000");
     assert!(found.iter().any(|f| f.code == "GP018"));

@@ -31,9 +31,18 @@ fn faulty() -> Vec<(&'static str, Mlp)> {
     }
     for depth in [20, 30, 50] {
         for width in [16, 64] {
-            all.push(("deep tanh, PyTorch", Mlp::new(depth, width, "tanh", "pytorch")));
-            all.push(("deep ReLU, PyTorch", Mlp::new(depth, width, "relu", "pytorch")));
-            all.push(("deep GELU, He", Mlp::new(depth + 10, width, "gelu", "he-normal")));
+            all.push((
+                "deep tanh, PyTorch",
+                Mlp::new(depth, width, "tanh", "pytorch"),
+            ));
+            all.push((
+                "deep ReLU, PyTorch",
+                Mlp::new(depth, width, "relu", "pytorch"),
+            ));
+            all.push((
+                "deep GELU, He",
+                Mlp::new(depth + 10, width, "gelu", "he-normal"),
+            ));
         }
     }
     for depth in [3, 6, 12] {
@@ -45,10 +54,22 @@ fn faulty() -> Vec<(&'static str, Mlp)> {
         }
     }
     let rate = |more| Mlp::new(4, 32, "relu", "he-normal").more(more);
-    all.push(("rate too high", rate("[optimiser]\nname = \"sgd\"\nlearning_rate = 100.0\n")));
-    all.push(("rate too high", rate("[optimiser]\nname = \"adam\"\nlearning_rate = 1.0\n")));
-    all.push(("rate too low", rate("[optimiser]\nname = \"sgd\"\nlearning_rate = 1e-8\n")));
-    all.push(("rate too low", rate("[optimiser]\nname = \"adam\"\nlearning_rate = 1e-9\n")));
+    all.push((
+        "rate too high",
+        rate("[optimiser]\nname = \"sgd\"\nlearning_rate = 100.0\n"),
+    ));
+    all.push((
+        "rate too high",
+        rate("[optimiser]\nname = \"adam\"\nlearning_rate = 1.0\n"),
+    ));
+    all.push((
+        "rate too low",
+        rate("[optimiser]\nname = \"sgd\"\nlearning_rate = 1e-8\n"),
+    ));
+    all.push((
+        "rate too low",
+        rate("[optimiser]\nname = \"adam\"\nlearning_rate = 1e-9\n"),
+    ));
     all
 }
 
@@ -56,31 +77,65 @@ fn healthy() -> Vec<(&'static str, Mlp)> {
     let mut all = Vec::new();
     for depth in [6, 9, 12, 18] {
         for width in [5, 8, 16, 32, 64] {
-            all.push(("tanh, Glorot", Mlp::new(depth, width, "tanh", "xavier-uniform")));
+            all.push((
+                "tanh, Glorot",
+                Mlp::new(depth, width, "tanh", "xavier-uniform"),
+            ));
         }
     }
     for depth in [3, 5, 10, 20] {
         for width in [16, 32, 64, 128] {
             all.push(("ReLU, He", Mlp::new(depth, width, "relu", "he-normal")));
-            all.push(("leaky ReLU, He", Mlp::new(depth, width, "leaky-relu", "he-uniform")));
+            all.push((
+                "leaky ReLU, He",
+                Mlp::new(depth, width, "leaky-relu", "he-uniform"),
+            ));
         }
         for width in [16, 64] {
-            all.push(("SELU, LeCun", Mlp::new(depth, width, "selu", "lecun-normal")));
-            all.push(("softsign, Glorot", Mlp::new(depth, width, "softsign", "xavier-normal")));
+            all.push((
+                "SELU, LeCun",
+                Mlp::new(depth, width, "selu", "lecun-normal"),
+            ));
+            all.push((
+                "softsign, Glorot",
+                Mlp::new(depth, width, "softsign", "xavier-normal"),
+            ));
         }
     }
     for depth in [2, 3, 4] {
         for width in [32, 64] {
-            all.push(("shallow ReLU, PyTorch", Mlp::new(depth, width, "relu", "pytorch")));
-            all.push(("shallow sigmoid", Mlp::new(depth, width, "sigmoid", "xavier-normal")));
-            all.push(("shallow GELU, He", Mlp::new(depth, width, "gelu", "he-normal")));
-            all.push(("shallow tanh, 5/3", Mlp::new(depth, width, "tanh",
-                "{ name = \"lecun-normal\", gain = \"tanh\" }")));
+            all.push((
+                "shallow ReLU, PyTorch",
+                Mlp::new(depth, width, "relu", "pytorch"),
+            ));
+            all.push((
+                "shallow sigmoid",
+                Mlp::new(depth, width, "sigmoid", "xavier-normal"),
+            ));
+            all.push((
+                "shallow GELU, He",
+                Mlp::new(depth, width, "gelu", "he-normal"),
+            ));
+            all.push((
+                "shallow tanh, 5/3",
+                Mlp::new(
+                    depth,
+                    width,
+                    "tanh",
+                    "{ name = \"lecun-normal\", gain = \"tanh\" }",
+                ),
+            ));
         }
     }
     let rate = |more| Mlp::new(4, 32, "relu", "he-normal").more(more);
-    all.push(("usual rate", rate("[optimiser]\nname = \"sgd\"\nlearning_rate = 0.1\n")));
-    all.push(("usual rate", rate("[optimiser]\nname = \"adam\"\nlearning_rate = 1e-3\n")));
+    all.push((
+        "usual rate",
+        rate("[optimiser]\nname = \"sgd\"\nlearning_rate = 0.1\n"),
+    ));
+    all.push((
+        "usual rate",
+        rate("[optimiser]\nname = \"adam\"\nlearning_rate = 1e-3\n"),
+    ));
     all
 }
 
@@ -94,8 +149,12 @@ fn share(networks: &[(&'static str, Mlp)], expected: bool) -> f64 {
             count += 1;
             alarmed += usize::from(!found.is_empty());
             if found.is_empty() == expected {
-                let Mlp { depth, width, init, .. } = mlp;
-                println!("  {family}: {depth} layers of {width}, {init}, repeat {repeat}: {found:?}");
+                let Mlp {
+                    depth, width, init, ..
+                } = mlp;
+                println!(
+                    "  {family}: {depth} layers of {width}, {init}, repeat {repeat}: {found:?}"
+                );
             }
         }
     }
@@ -109,7 +168,11 @@ fn the_rules_are_right_often_enough() {
     let detection = share(&faulty(), true);
     println!("healthy networks with a warning:");
     let false_alarms = share(&healthy(), false);
-    println!("detection {:.1} %, false alarms {:.1} %", 100.0 * detection, 100.0 * false_alarms);
+    println!(
+        "detection {:.1} %, false alarms {:.1} %",
+        100.0 * detection,
+        100.0 * false_alarms
+    );
     assert!(detection >= DETECTION, "{detection}");
     assert!(false_alarms <= FALSE_ALARMS, "{false_alarms}");
 }

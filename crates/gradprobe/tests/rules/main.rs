@@ -12,7 +12,8 @@ use gradprobe::import::spec::{Network, Specification};
 
 /// Checks a network given as TOML.
 fn checked(text: &str) -> Check {
-    let specification = Specification::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let specification =
+        Specification::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let network = Network::new(specification).unwrap_or_else(|error| panic!("{error}\n{text}"));
     check(&network, 0, &mut |_| {}).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
@@ -20,16 +21,26 @@ fn checked(text: &str) -> Check {
 /// The findings of a severity of at least warning.
 fn alarms(check: &Check) -> Vec<&Finding> {
     let findings = check.diagnosis.findings.iter();
-    findings.filter(|finding| finding.severity >= Severity::Warning).collect()
+    findings
+        .filter(|finding| finding.severity >= Severity::Warning)
+        .collect()
 }
 
 fn codes(check: &Check) -> Vec<String> {
-    alarms(check).iter().map(|finding| finding.code.clone()).collect()
+    alarms(check)
+        .iter()
+        .map(|finding| finding.code.clone())
+        .collect()
 }
 
 /// Codes of all findings, notes included.
 fn all_codes(check: &Check) -> Vec<String> {
-    check.diagnosis.findings.iter().map(|finding| finding.code.clone()).collect()
+    check
+        .diagnosis
+        .findings
+        .iter()
+        .map(|finding| finding.code.clone())
+        .collect()
 }
 
 /// A perceptron: `depth` layers with weights, the last of 10 units without activation.

@@ -17,15 +17,21 @@ fn files(folder: PathBuf, extension: &str) -> Vec<PathBuf> {
         return Vec::new();
     };
     let paths = entries.map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
     paths.sort();
     paths
 }
 
 /// The measurement of one seed with the loss times `scale`.
 fn measured(network: &dyn Subject, graph: &Graph, seed: u64) -> Measurement {
-    let inputs: Vec<Tensor<f32>> = network.batch(seed).unwrap().iter().map(Tensor::cast).collect();
+    let inputs: Vec<Tensor<f32>> = network
+        .batch(seed)
+        .unwrap()
+        .iter()
+        .map(Tensor::cast)
+        .collect();
     let options = Options {
         mode: network.mode(),
         seed,
@@ -53,7 +59,9 @@ fn verdict_and_findings(measurement: &Measurement) -> (Verdict, Vec<(String, Sev
     let findings = diagnosis.findings.into_iter();
     (
         diagnosis.verdict,
-        findings.map(|finding| (finding.code, finding.severity)).collect(),
+        findings
+            .map(|finding| (finding.code, finding.severity))
+            .collect(),
     )
 }
 

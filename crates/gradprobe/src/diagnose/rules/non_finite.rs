@@ -89,7 +89,7 @@ fn in_words(origin: &NonFiniteOrigin) -> String {
             format!("`{}` ({size}{bad})", input.name)
         })
         .collect();
-    let way = if origin.backward {
+    let way = if origin.in_backward {
         " on the way back"
     } else {
         ""
