@@ -164,7 +164,8 @@ fn select(choices: &RuleChoices, choice: &Choice) -> Result<Vec<bool>, SpecError
 /// The rule of this code or name, whatever its case, `-` or `_`.
 pub fn find_rule(text: &str) -> Option<&'static Rule> {
     let wanted = text.trim().to_lowercase().replace('_', "-");
-    let named = |rule: &&&Rule| rule.code.to_lowercase() == wanted || rule.name == wanted;
+    let named =
+        |rule: &&&Rule| rule.code.to_lowercase() == wanted || rule.name.to_lowercase() == wanted;
     registry().iter().find(named).copied()
 }
 

@@ -112,7 +112,14 @@ fn verdict(findings: &[Finding]) -> Verdict {
         find_rule(&finding.code).is_none_or(|rule| rule.subject == RuleSubject::Network)
     };
     let findings: Vec<&Finding> = findings.iter().filter(of_network).collect();
-    let found = |code: &str| findings.iter().find(|finding| finding.code == code);
+    // A note that the seeds agree on is no verdict; one that they disagree on leaves it open.
+    let counts = |finding: &Finding| {
+        finding.severity > Severity::Info || finding.seeds.is_none_or(|seeds| !seeds.is_agreed())
+    };
+    let found = |code: &str| {
+        let mut of_rule = findings.iter().filter(|finding| finding.code == code);
+        of_rule.find(|finding| counts(finding))
+    };
     let (vanishing, exploding) = (
         found(rules::vanishing_gradient::CODE),
         found(rules::exploding_gradient::CODE),

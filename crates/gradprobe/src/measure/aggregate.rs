@@ -54,6 +54,7 @@ fn layer(runs: &[&LayerRun]) -> LayerMeasurement {
             activation: first.activation.clone(),
             normalised: first.normalised,
             saturated_units_fraction: median(runs, |run| run.saturated_units_fraction),
+            flat_units_fraction: median(runs, |run| run.flat_units_fraction),
             dead_for_ever_fraction: median(runs, |run| run.dead_for_ever_fraction),
             lost_rows_fraction: median(runs, |run| run.lost_rows_fraction),
             sample_distance: median(runs, |run| run.sample_distance),

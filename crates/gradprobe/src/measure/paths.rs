@@ -1,7 +1,7 @@
 //! What hangs together in a graph around a layer: the paths that meet in a skip connection's sum,
 //! and the linear maps.
 
-use super::layers::finite_log10;
+use super::layers::{cotangent_at, finite_log10};
 use super::schema::PathShare;
 use super::spine::Chains;
 use crate::graph::{Graph, Layer, NodeId, ValueId, ValueKind};
@@ -57,7 +57,20 @@ fn of_sum(graph: &Graph, trace: &Trace, sum: NodeId, chains: &Chains) -> Option<
             None => paths.push((name, decades)),
         }
     }
-    (paths.len() > 1).then(|| {
+    // What a sum of vectors is larger than all of together, or smaller than the largest is by more
+    // than the others, it is not the sum of: then other ways lead to the fork.
+    let at_fork = cotangent_at(graph, trace, fork).and_then(|seen| finite_log10(seen.l2()));
+    let together = 10f64.powf(at_fork? - arrived);
+    let sizes: Vec<f64> = paths
+        .iter()
+        .map(|(_, decades)| 10f64.powf(*decades))
+        .collect();
+    let (all, largest) = (
+        sizes.iter().sum::<f64>(),
+        sizes.iter().fold(0.0, |a: f64, &b| a.max(b)),
+    );
+    let possible = 0.99 * (2.0 * largest - all)..=1.01 * all;
+    (paths.len() > 1 && possible.contains(&together)).then(|| {
         let share = |(branch, decades)| PathShare { branch, decades };
         paths.into_iter().map(share).collect()
     })

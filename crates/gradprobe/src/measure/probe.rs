@@ -91,6 +91,9 @@ impl<'a, T: RunElement> Probe<'a, T> {
         if let Some(bounds) = saturation_bounds(activation) {
             run.saturated_units_fraction = self.saturated_units(node.outputs[0], bounds);
         }
+        if let Some(bounds) = debugger_bounds(activation) {
+            run.flat_units_fraction = self.saturated_units(node.inputs[0], bounds);
+        }
         let flat = activation.flat_regions();
         if !flat.is_empty() {
             run.lost_rows_fraction = self.lost_rows(node.inputs[0], &flat);
@@ -112,7 +115,7 @@ impl<'a, T: RunElement> Probe<'a, T> {
         spread(data, rows, len)
     }
 
-    /// The share of units (features, channels) whose outputs all lie beyond the bounds.
+    /// The share of units (features, channels) of a value that lie beyond the bounds in every row.
     fn saturated_units(&self, value: ValueId, bounds: Bounds) -> Option<f64> {
         let shape = &self.graph.value(value).shape;
         let data = self.data(value);
@@ -343,6 +346,21 @@ impl<'a, T: RunElement> Probe<'a, T> {
             classes,
             excess_nats: mean(&excess)?,
         })
+    }
+}
+
+/// The pre-activations beyond which SageMaker Debugger calls an activation saturated.
+fn debugger_bounds(activation: &dyn Activation) -> Option<Bounds> {
+    match activation.name() {
+        "tanh" => Some(Bounds {
+            low: -9.4999,
+            high: 9.4999,
+        }),
+        "sigmoid" => Some(Bounds {
+            low: -23.0,
+            high: 16.99999,
+        }),
+        _ => None,
     }
 }
 

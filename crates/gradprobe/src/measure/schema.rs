@@ -165,6 +165,10 @@ pub struct LayerRun {
     /// `None` without an activation that is bounded on both sides.
     #[serde(default)]
     pub saturated_units_fraction: Option<f64>,
+    /// The share of units whose pre-activations all lie where SageMaker Debugger calls tanh (beyond
+    /// ±9.4999) and the sigmoid (outside −23 to 16.99999) saturated; `None` for other activations.
+    #[serde(default)]
+    pub flat_units_fraction: Option<f64>,
     /// The share of units that pass no gradient for any input that the layer before can give, by
     /// bound; `None` where no bound is known.
     #[serde(default)]

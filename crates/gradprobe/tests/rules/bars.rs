@@ -2,6 +2,7 @@
 
 use super::*;
 use gradprobe::diagnose::{Direction, Law, trend};
+use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
 
 #[track_caller]
 fn silent(mlp: &Mlp) {
@@ -141,5 +142,67 @@ fn exponential_and_power_law_are_told_apart() {
             matches!(ordered, Law::Exponential { factor_per_layer, .. } if (factor_per_layer - 0.9).abs() < 0.02),
             "{width}: {ordered:?}"
         );
+    }
+}
+
+fn shared(folder: &str) -> Vec<std::path::PathBuf> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models");
+    let Ok(entries) = std::fs::read_dir(root.join(folder)) else {
+        eprintln!("skipped: no ../shared/models/{folder} beside the repository");
+        return Vec::new();
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|e| e == "onnx"))
+        .collect()
+}
+
+fn checked_model(path: &std::path::Path) -> Check {
+    let network = OnnxNetwork::read(path, &OnnxOptions::default()).unwrap();
+    check(&network, 0, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn exported_models_at_initialisation_are_silent() {
+    for path in shared("exported") {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let healthy = ["resnet20_cifar", "gpt_tiny", "lenet5_tanh", "lstm_100"];
+        if healthy.contains(&name.as_str()) {
+            let check = checked_model(&path);
+            assert!(alarms(&check).is_empty(), "{name}: {:#?}", alarms(&check));
+        }
+    }
+}
+
+/// Those called light have constants for weights.
+#[test]
+fn trained_models_neither_vanish_nor_explode() {
+    for path in shared("public") {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if name.starts_with("light_") {
+            continue;
+        }
+        let found = codes(&checked_model(&path));
+        assert!(
+            !found.iter().any(|code| code == "GP001" || code == "GP002"),
+            "{name}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn healthy_examples_are_silent() {
+    for name in [
+        "resnet18",
+        "resnet50",
+        "resnet_56",
+        "mobilenet_v2",
+        "transformer_pre_ln",
+        "gpt2_small",
+    ] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let network = Network::read(&folder.join(format!("{name}.toml"))).unwrap();
+        let check = check(&network, 0, &mut |_| {}).unwrap();
+        assert!(alarms(&check).is_empty(), "{name}: {:#?}", alarms(&check));
     }
 }

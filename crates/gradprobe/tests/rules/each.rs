@@ -188,13 +188,14 @@ fn units_that_are_dead_for_ever_are_told_by_bound() {
 
 #[test]
 fn poor_initialisation() {
-    for (activation, init) in [
-        ("gelu", "he-normal"),
-        ("silu", "he-normal"),
-        ("sigmoid", "xavier-normal"),
-        ("tanh", "{ name = \"lecun-normal\", gain = \"tanh\" }"),
+    for (depth, activation, init) in [
+        (60, "gelu", "he-normal"),
+        (40, "silu", "he-normal"),
+        (8, "sigmoid", "xavier-normal"),
+        (12, "tanh", "{ name = \"lecun-normal\", gain = \"tanh\" }"),
+        (8, "tanh", "{ name = \"normal\", sigma_w = 3 }"),
     ] {
-        has(&Mlp::new(8, 64, activation, init).check(), "GP009");
+        has(&Mlp::new(depth, 64, activation, init).check(), "GP009");
     }
     for (activation, init) in [
         ("relu", "he-normal"),
@@ -207,7 +208,7 @@ fn poor_initialisation() {
         has_not(&Mlp::new(8, 128, activation, init).check(), "GP009");
     }
     // Theory's χ1 of GELU with He's gain falls towards ½ where the signal is small.
-    let check = Mlp::new(20, 128, "gelu", "he-normal").check();
+    let check = Mlp::new(60, 128, "gelu", "he-normal").check();
     let finding = check
         .diagnosis
         .findings
@@ -215,7 +216,7 @@ fn poor_initialisation() {
         .find(|f| f.code == "GP009")
         .unwrap();
     let chi = finding.measured.unwrap();
-    assert!(chi > 0.45 && chi < 0.75, "{chi}");
+    assert!(chi > 0.45 && chi < 0.8, "{chi}");
     // With a normalisation the weights' size does not matter.
     let normalised = checked(
         "input = 32\nlayers = [{ repeat = 8, layers = [{ linear = 32, norm = \"layer\", activation = \
@@ -420,4 +421,64 @@ fn tempfile() -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(format!("gradprobe-rules-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// A check by the built-in rules of SageMaker Debugger.
+fn by_sagemaker(check: &Check) -> Vec<String> {
+    let choices = RuleChoices::of_arguments(Some("sagemaker"), &[], &[], &[]).unwrap();
+    let rules = RuleSet::new([&choices]).unwrap();
+    let findings = diagnose_by(&rules, &check.measurement).findings.into_iter();
+    let mut codes: Vec<String> = findings.map(|finding| finding.name).collect();
+    codes.dedup();
+    codes
+}
+
+#[test]
+fn sagemakers_rules_find_what_they_do_there() {
+    let has = |check: &Check, name: &str| {
+        let found = by_sagemaker(check);
+        assert!(
+            found.iter().any(|found| found == name),
+            "no {name}: {found:?}"
+        );
+    };
+    let sigmoid = Mlp::new(14, 16, "sigmoid", "xavier-normal").check();
+    has(&sigmoid, "VanishingGradient");
+    let wide = Mlp::new(4, 512, "tanh", "{ name = \"normal\", std = 100 }").check();
+    has(&wide, "SaturatedActivation");
+    has(&wide, "TensorVariance");
+    let overflow = checked(
+        "input = 4\nlayers = [{ linear = 8, init = { name = \"constant\", value = 1e38 } }, { linear = 4, \
+         init = { name = \"constant\", value = 1e38 } }]\n",
+    );
+    has(&overflow, "ExplodingTensor");
+    let dead = checked(
+        "input = 8\nlayers = [{ linear = 16, activation = \"relu\", bias = { name = \"constant\", value = \
+         -100 } }, { linear = 4 }]\nloss = \"cross-entropy\"\n",
+    );
+    has(&dead, "DeadRelu");
+    has(&dead, "AllZero");
+    let small = Mlp::new(12, 64, "relu", "{ name = \"uniform\", bound = 0.05 }").check();
+    has(&small, "PoorWeightInitialization");
+    let fast = Mlp::new(4, 16, "relu", "he-normal");
+    has(
+        &fast
+            .more("[optimiser]\nname = \"adam\"\nlearning_rate = 100.0\n")
+            .check(),
+        "WeightUpdateRatio",
+    );
+    // Its rule for saturation is silent where f32's 1 − t² is zero already; ours is not.
+    let at_nine = chain_of_tanh(9.2);
+    assert!(!by_sagemaker(&at_nine).contains(&"SaturatedActivation".to_owned()));
+    assert!(codes(&at_nine).contains(&"GP007".to_owned()));
+    let healthy = Mlp::new(4, 64, "tanh", "xavier-normal").check();
+    assert_eq!(by_sagemaker(&healthy), [""; 0]);
+}
+
+fn chain_of_tanh(x: f64) -> Check {
+    let layer = "{ linear = 1, activation = \"tanh\" }";
+    checked(&format!(
+        "batch = 1\nseeds = 1\nloss = \"output\"\nlayers = [{layer}, {layer}, {layer}, {layer}]\n[input]\n\
+         shape = [1]\nvalues = {x}\n[defaults]\ninit = \"ones\"\nbias = false\n"
+    ))
 }

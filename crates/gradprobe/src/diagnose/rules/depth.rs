@@ -6,7 +6,7 @@ use super::super::finding::{Finding, Severity};
 use super::super::rule::{Examination, Setting};
 use super::super::trend::{Direction, Law, factor_in_words, trend};
 use super::super::verdict::{judged_layers, onset};
-use crate::measure::LayerMeasurement;
+use crate::measure::{LayerMeasurement, Measurement};
 
 /// Looks for a setting's decades lost (`sign` −1) or gained (+1) on the way back.
 pub(super) fn check(examined: &Examination<'_>, decades: &Setting, sign: f64) -> Vec<Finding> {
@@ -50,7 +50,11 @@ pub(super) fn check(examined: &Examination<'_>, decades: &Setting, sign: f64) ->
             layer.median.name
         ));
     }
-    let severity = seeds.severity(Severity::Error);
+    let severity = if is_trained_step(measurement, &layers) {
+        Severity::Info
+    } else {
+        seeds.severity(Severity::Error)
+    };
     let mut finding = examined
         .finding_by(decades, severity, sign * total, message)
         .at(&start.unwrap_or(first).median.name)
@@ -65,6 +69,25 @@ pub(super) fn check(examined: &Examination<'_>, decades: &Setting, sign: f64) ->
         finding = finding.because(sentence);
     }
     vec![finding]
+}
+
+/// Is it one step, or none of the laws of depth, in given weights, without saturation behind it?
+/// Training moves the scales of single layers about, and nothing follows from that: it is a note.
+fn is_trained_step(measurement: &Measurement, layers: &[&LayerMeasurement]) -> bool {
+    let decades: Option<Vec<f64>> = layers
+        .iter()
+        .map(|layer| layer.median.decades_at_weights)
+        .collect();
+    let law = decades.and_then(|decades| trend(&decades, Direction::Backward));
+    let of_depth = match law.map(|trend| trend.law) {
+        Some(Law::Step { at, .. }) => {
+            let layer = layers.get(at).map(|layer| layer.median.saturated_fraction);
+            layer.flatten().is_some_and(|share| share >= 0.5)
+        }
+        Some(Law::Irregular) => false,
+        _ => true,
+    };
+    !measurement.draws_weights && !of_depth
 }
 
 fn law_in_words(layers: &[&LayerMeasurement]) -> String {

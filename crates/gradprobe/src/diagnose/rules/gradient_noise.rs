@@ -29,7 +29,7 @@ pub static RULE: Rule = Rule {
         importance: "Steps are a random walk with a drift; a smaller learning rate or a larger batch is \
                      needed to see progress. It is no fault of the network, and gets worse as training \
                      goes on.",
-        evidence: "The layer with the lowest ratio of signal to noise, by the norms of each sample's share \
+        evidence: "The layer with the highest ratio of signal to noise, by the norms of each sample's share \
                    in the gradient (a linear layer's is ‖δᵢ‖‖hᵢ‖), and the batch that would bring the \
                    ratio to 1.",
         look_alikes: "Targets drawn at random have no signal at all, and are not judged. Where samples are \
@@ -50,10 +50,11 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     }
     let least = examined.setting(&RATIO);
     let layers = measurement.layers.iter().map(|layer| &layer.median);
-    let worst = layers
+    // Layers whose inputs have mean 0 have little signal by right: the clearest one counts.
+    let clearest = layers
         .filter_map(|layer| Some((layer, layer.gradient_signal_to_noise?)))
-        .min_by(|a, b| a.1.total_cmp(&b.1));
-    let Some((layer, ratio)) = worst.filter(|&(_, ratio)| ratio < least) else {
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let Some((layer, ratio)) = clearest.filter(|&(_, ratio)| ratio < least) else {
         return Vec::new();
     };
     let figures: Vec<Option<f64>> = measurement
@@ -76,7 +77,7 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         "no signal stands out in this batch".into()
     };
     let message = format!(
-        "the gradient of `{}` has a signal-to-noise ratio of {ratio:.2e} at batch {}",
+        "even the clearest gradient, that of `{}`, has a signal-to-noise ratio of {ratio:.2e} at batch {}",
         layer.name, measurement.batch
     );
     let finding = examined

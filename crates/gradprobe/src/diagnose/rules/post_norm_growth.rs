@@ -62,10 +62,17 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         .map(|layer| &layer.median)
         .filter(|layer| layer.on_spine)
         .collect();
-    let normalised = layers.windows(2).filter(|pair| {
-        let by_layer = !pair[1].kind.to_lowercase().contains("batch");
-        let only_norm = pair[1].normalised && pair[1].activation.is_none() && by_layer;
-        !pair[0].paths.is_empty() && only_norm
+    let by_layer =
+        |layer: &LayerRun| layer.normalised && !layer.kind.to_lowercase().contains("batch");
+    let normalised = layers.iter().enumerate().filter(|(index, layer)| {
+        // A normalisation stands beside the sum, or is the next layer by itself.
+        let next = layers.get(index + 1);
+        let apart = next.is_some_and(|next| {
+            by_layer(next)
+                && next.paths.is_empty()
+                && next.parameters.iter().all(|p| p.fan_in.is_none())
+        });
+        !layer.paths.is_empty() && (by_layer(layer) || apart)
     });
     let sums = normalised.count() as f64;
     if sums < examined.setting(&NOTED) {

@@ -51,7 +51,8 @@ pub static RULE: Rule = Rule {
                    backward signal that its activation loses; how many layers are concerned. It fires \
                    while the slope is still a number: at |t| > 0.97 and not where 1 − t² is zero.",
         look_alikes: "A tanh of 1 has the output 0.76: that is not saturated. ReLU6 at 0 is its off \
-                      side. Gates of trained recurrent networks and the last layer's probabilities are \
+                      side. Of given weights it is a note unless whole units are saturated: gates of trained \
+                      networks and the last layer's probabilities are \
                       meant to be near 0 and 1. An unscaled input saturates the first layer only: see \
                       `unscaled-input` beside this one.",
         remedies: "Smaller weights (Glorot for tanh), inputs of mean 0 and variance 1, a normalisation \
@@ -128,7 +129,7 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
             "its pre-activations have the root mean square {:.3}; its slopes lose {:.1} decades of \
              backward signal",
             signal.rms,
-            -worst.gains.activation.min(0.0)
+            worst.gains.activation.min(0.0).abs()
         )
     });
     let finding = examined

@@ -45,7 +45,8 @@ pub static RULE: Rule = Rule {
                       and every gradient shrinks, but no ratio does. A critical tanh network loses \
                       signal as a power law, which a hundred layers survive. Ratios of weight \
                       gradients mislead where the forward signal collapses as well: see \
-                      `vanishing-signal`. A weight gradient of exactly zero is `zero-gradient`.",
+                      `vanishing-signal`. In given weights, which may be trained, one step at a layer \
+                      that is not saturated is a note: training moves the scales of single layers. A weight gradient of exactly zero is `zero-gradient`.",
         remedies: "If the activations lose it: an activation with slope 1 where the signal lies (tanh, \
                    ReLU and their kin rather than the sigmoid). If the weights lose it: the \
                    initialisation that fits the activation (Glorot for tanh, He for ReLU). Skip \
