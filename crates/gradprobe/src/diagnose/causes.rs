@@ -121,12 +121,12 @@ fn in_words(cause: &Cause, sign: f64) -> String {
         .and_then(|name| activation::parse(name).ok());
     match steepest.map(|activation| activation.steepest()) {
         _ if cause.layers < 2 => text,
-        Some(steepest) => {
+        Some(steepest) if steepest.is_finite() => {
             let ceiling = format!("{steepest:.2}");
             let ceiling = ceiling.trim_end_matches('0').trim_end_matches('.');
             format!("{text} (×{factor:.2} a layer, where {ceiling} is its ceiling)")
         }
-        None => format!("{text} (×{factor:.2} a layer)"),
+        _ => format!("{text} (×{factor:.2} a layer)"),
     }
 }
 

@@ -91,6 +91,18 @@ fn narrow_deep_relu_is_told_by_how_often_it_dies() {
     assert!(finding_of(16).is_none());
 }
 
+#[test]
+fn exponential_activations_are_found() {
+    for depth in [3, 5, 8, 12] {
+        for width in [8, 32, 64] {
+            for init in ["xavier-normal", "he-normal", "pytorch"] {
+                let mlp = Mlp::new(depth, width, "exp", init);
+                assert!(!alarms(&mlp.check()).is_empty(), "{}", mlp.text());
+            }
+        }
+    }
+}
+
 fn chain(activation: &str, x: f64) -> Check {
     let layer = format!("{{ linear = 1, activation = \"{activation}\" }}");
     checked(&format!(

@@ -3,7 +3,7 @@
 use super::super::finding::{Finding, Severity};
 use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
 use super::super::verdict::judged_layers;
-use crate::measure::{LayerRun, RunMeasurement};
+use crate::measure::{LayerMeasurement, LayerRun, RunMeasurement};
 use crate::ops::activation::{Activation, parse};
 
 /// How far χ1 may be from 1.
@@ -49,7 +49,8 @@ pub static RULE: Rule = Rule {
         importance: "χ1 to the power of half the depth is what the first layers' gradients are too small \
                      or too large by. Which σ_w² gives 1 depends on the activation: He's 2 is ReLU's, and \
                      loses with GELU half of the square at every layer.",
-        evidence: "σ_w² and q of the layers as measured, χ1 as their geometric mean, what it comes to over \
+        evidence: "σ_w² and q of the layers as measured, χ1 as the geometric mean over the \
+                   second half of them, where q is near its fixed point, what it comes to over \
                    the depth, what was measured beside it, and the σ_w² that would give 1 at this q.",
         look_alikes: "Given weights may be trained, and are not judged. Layers with a normalisation after \
                       their weights do not care about the weights' size; residual branches have an \
@@ -67,10 +68,8 @@ pub static RULE: Rule = Rule {
 
 /// What theory says of a stretch of plain linear layers.
 struct Prediction {
-    /// Sum over the layers of log10 χ1.
-    log10_chi: f64,
-    /// Layers with an activation before them.
-    pairs: usize,
+    /// log10 χ1 of each layer that has one before it.
+    log10_chi: Vec<f64>,
     weight_variance: f64,
     length: f64,
     slope: f64,
@@ -82,6 +81,9 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let judged = judged_layers(measurement);
+    if let Some(finding) = unbounded_slope(examined, &judged) {
+        return vec![finding];
+    }
     let names: Vec<&str> = judged
         .iter()
         .map(|layer| layer.median.name.as_str())
@@ -94,7 +96,11 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let Some(mut predictions) = predictions.filter(|all| !all.is_empty()) else {
         return Vec::new();
     };
-    let per_layer = |p: &Prediction| p.log10_chi / p.pairs as f64;
+    // Deep in the stretch, where the length of the signal has come near its fixed point.
+    let per_layer = |p: &Prediction| {
+        let deep = &p.log10_chi[p.log10_chi.len() / 2..];
+        deep.iter().sum::<f64>() / deep.len() as f64
+    };
     let least = examined.setting(&FACTOR).log10();
     let mut seeds = examined.agreement(|_| false);
     seeds.agreeing = predictions
@@ -111,7 +117,7 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     predictions.sort_by(|a, b| per_layer(a).total_cmp(&per_layer(b)));
     let median = &predictions[predictions.len() / 2];
     let chi = 10f64.powf(per_layer(median));
-    let predicted = 0.5 * median.log10_chi;
+    let predicted = 0.5 * median.log10_chi.iter().sum::<f64>();
     let activations: Vec<&str> = judged
         .iter()
         .filter_map(|layer| layer.median.activation.as_deref())
@@ -124,13 +130,14 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let serious = predicted.abs() >= bound
         && measured.is_some_and(|measured| measured * predicted.signum() >= bound);
     let message = format!(
-        "{activation} with σ_w² = {:.3} has χ1 = {chi:.3} a layer (q = {:.3}): {} of {:.1} decades over \
+        "{activation} with σ_w² = {:.3} has χ1 = {chi:.3} a layer in the second half (q = {:.3} on \
+         average): {} of {:.1} decades over \
          {} layers by theory",
         median.weight_variance,
         median.length,
         if predicted < 0.0 { "a loss" } else { "a gain" },
         predicted.abs(),
-        median.pairs,
+        median.log10_chi.len(),
     );
     let beside = measured.map_or_else(String::new, |measured| {
         format!(
@@ -158,6 +165,29 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     vec![finding]
 }
 
+/// An activation whose slope has no bound, such as e^x: q′ = σ_w² E φ² grows without end unless the
+/// weights are tiny, whatever the depth.
+fn unbounded_slope(examined: &Examination<'_>, judged: &[&LayerMeasurement]) -> Option<Finding> {
+    let unbounded = |layer: &&&LayerMeasurement| {
+        let name = layer.median.activation.as_deref();
+        let activation = name.and_then(|name| parse(name).ok());
+        !layer.median.normalised && activation.is_some_and(|a| a.steepest().is_infinite())
+    };
+    let layer = judged.iter().find(unbounded)?;
+    let name = layer.median.activation.as_deref().unwrap_or_default();
+    let message = format!(
+        "{name} at `{}` has a slope without bound: the length q of the signal has no stable fixed point \
+         at a usual σ_w², so that no initialisation keeps it through several layers",
+        layer.median.name
+    );
+    let finding = examined.finding(Severity::Warning, message);
+    Some(
+        finding
+            .at(&layer.median.name)
+            .seen_by(examined.agreement(|_| true)),
+    )
+}
+
 /// Follows the chain of judged layers; `None` unless all are plain linear layers.
 fn predict(run: &RunMeasurement, names: &[&str]) -> Option<Prediction> {
     let layers: Vec<&LayerRun> = names
@@ -165,8 +195,7 @@ fn predict(run: &RunMeasurement, names: &[&str]) -> Option<Prediction> {
         .map(|name| run.layers.iter().find(|layer| layer.name == *name))
         .collect::<Option<_>>()?;
     let mut prediction = Prediction {
-        log10_chi: 0.0,
-        pairs: 0,
+        log10_chi: Vec::new(),
         weight_variance: 0.0,
         length: 0.0,
         slope: 0.0,
@@ -189,17 +218,18 @@ fn predict(run: &RunMeasurement, names: &[&str]) -> Option<Prediction> {
         let length = before.pre_activation?.rms.powi(2);
         let variance = weight.value_rms.powi(2) * weight.fan_in? as f64;
         let slope = mean_square_slope(&*activation, length);
-        prediction.log10_chi += (variance * slope).max(1e-300).log10();
-        prediction.pairs += 1;
+        prediction
+            .log10_chi
+            .push((variance * slope).max(1e-300).log10());
         prediction.weight_variance += variance;
         prediction.length += length;
         prediction.slope += slope;
     }
-    let count = prediction.pairs as f64;
+    let count = prediction.log10_chi.len() as f64;
     prediction.weight_variance /= count;
     prediction.length /= count;
     prediction.slope /= count;
-    (prediction.pairs >= FEWEST_PAIRS).then_some(prediction)
+    (prediction.log10_chi.len() >= FEWEST_PAIRS).then_some(prediction)
 }
 
 /// E φ′(√q z)² over a standard normal z, by the trapezium rule on ±8, which is exact to the digits

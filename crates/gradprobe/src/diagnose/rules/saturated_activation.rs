@@ -31,7 +31,7 @@ pub const UNITS: Setting = Setting {
 };
 
 /// Activations whose bound is no saturation: ReLU6's zero is its off side, a sine turns back.
-const NOT_SATURATING: [&str; 2] = ["relu6", "sine"];
+const NOT_SATURATING: [&str; 2] = ["relu6", "sin"];
 
 /// The rule.
 pub static RULE: Rule = Rule {

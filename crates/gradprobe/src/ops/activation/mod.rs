@@ -12,6 +12,7 @@
 //! tests (central differences, the golden tables of `testdata/`) then demand its values.
 
 mod erased;
+mod exponential;
 mod formula;
 mod gated;
 mod op;
@@ -27,6 +28,7 @@ mod waves;
 pub use erased::{
     Activation, ActivationElement, ActivationFormula, ActivationKernel, LogDerivative,
 };
+pub use exponential::Exponential;
 pub use formula::{About, Formula, Parameter};
 pub use gated::{Gelu, GeluTanh, Mish, Silu};
 pub use op::ActivationOp;
