@@ -1,14 +1,16 @@
 //! Checks of the repository itself.
 //!
 //! `cargo xtask test` is the one command that runs everything CI runs; `cargo xtask layers` holds
-//! the imports of the library against the order of its modules.
+//! the imports of the library against the order of its modules; `cargo xtask instructions` holds
+//! the instruction counts of kernels against the recorded ones.
 
+mod instructions;
 mod layers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask <test|layers>";
+const USAGE: &str = "usage: cargo xtask <test|layers|instructions [--record]>";
 
 /// The root of the workspace.
 fn root() -> PathBuf {
@@ -19,6 +21,10 @@ fn root() -> PathBuf {
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
         Some("layers") => layers::check(&root()),
+        Some("instructions") => {
+            let record = std::env::args().nth(2).as_deref() == Some("--record");
+            instructions::check(&root(), record)
+        }
         Some("test") => test(),
         _ => Err(USAGE.into()),
     };
@@ -31,7 +37,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Formatting, the order of the modules, lints, licences and every test, in the order in which a
+/// Formatting, the order of the modules, lints, every test, instruction counts and licences, in the order in which a
 /// failure is found soonest.
 fn test() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
@@ -45,6 +51,7 @@ fn test() -> Result<(), String> {
         "warnings",
     ])?;
     cargo(&["test", "--workspace", "--no-fail-fast"])?;
+    instructions::check(&root(), false)?;
     licences()
 }
 

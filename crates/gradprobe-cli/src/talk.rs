@@ -86,8 +86,22 @@ impl Times {
     pub fn end(&self) {
         if self.wanted {
             say(format_args!("in all: {}", seconds(self.began.elapsed())));
+            if let Some(peak) = peak_memory() {
+                let mebibytes = peak as f64 / 1024.0;
+                say(format_args!("peak of resident memory: {mebibytes:.1} MiB"));
+            }
         }
     }
+}
+
+/// The most memory of this process that was resident so far, in KiB, where the system says so
+/// (Linux: `VmHWM` of proc_pid_status(5)).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 fn seconds(time: Duration) -> String {

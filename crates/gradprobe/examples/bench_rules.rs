@@ -6,7 +6,7 @@
 use gradprobe::diagnose::diagnose;
 use gradprobe::import::Subject;
 use gradprobe::import::spec::{Dtype, Network};
-use gradprobe::measure::{Measurement, aggregate, measure, probe};
+use gradprobe::measure::{Measurement, Probe, aggregate, measure};
 use gradprobe::num::Tensor;
 use gradprobe::run::{Executor, Options, RunElement};
 use std::path::Path;
@@ -37,7 +37,7 @@ fn time<T: RunElement>(network: &Network, repeats: usize) {
     };
     let mut executor =
         Executor::<T>::new(&graph, options).unwrap_or_else(|error| panic!("{error}"));
-    let mut times = [const { Vec::new() }; 4];
+    let mut times = [const { Vec::new() }; 5];
     for _ in 0..repeats {
         let mut clock = Instant::now();
         let mut lap = |times: &mut Vec<f64>| {
@@ -50,7 +50,7 @@ fn time<T: RunElement>(network: &Network, repeats: usize) {
         lap(&mut times[0]);
         let mut run = measure(&graph, &output.trace, None, seed);
         lap(&mut times[1]);
-        probe(&graph, &executor, &inputs, options.mode, &mut run);
+        probe.add_to(&mut run, &inputs);
         lap(&mut times[2]);
         let runs = vec![run];
         let (loss, layers) = aggregate(&runs);
@@ -66,7 +66,8 @@ fn time<T: RunElement>(network: &Network, repeats: usize) {
         std::hint::black_box(diagnose(&measurement));
         lap(&mut times[3]);
     }
-    let [run, measure, probe, rules] = times.map(median);
+    let [run, measure, add, rules, observed] = times.map(median);
+    let probe = observed - run + add;
     println!(
         "{}: run {run:.3}, measure {measure:.3}, probe {probe:.3}, rules {rules:.3} ms: {:.2} % (without \
          measure {:.2} %)",

@@ -8,8 +8,9 @@ use crate::failure::Failure;
 use crate::output::OutputArguments;
 use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
-use gradprobe::check::Check;
+use gradprobe::check::{Check, Resources};
 use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
+use gradprobe::run::Checkpoint;
 use std::process::ExitCode;
 
 /// Run a network forward and backward and find where its gradients vanish or explode
@@ -35,10 +36,21 @@ pub struct CheckArguments {
     /// Threads to use; the result does not depend on it (default: one a core)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Keep only what passes between segments of the network and compute the rest again: less
+    /// memory, a third more time, the same result. About √n segments of n steps, or so many
+    #[arg(
+        long,
+        value_name = "SEGMENTS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "root",
+        value_parser = parse_checkpoint
+    )]
+    checkpoint: Option<Checkpoint>,
     /// Show every layer, however many there are
     #[arg(long)]
     all_layers: bool,
-    /// Say how long each step took, on stderr
+    /// Say on stderr how long each step took, and the peak of resident memory
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
     /// Say nothing but the result and mistakes: no progress
@@ -69,8 +81,11 @@ impl CheckArguments {
         let seeds = network.seeds().to_vec();
         times.step(format_args!("read and planned"));
         let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
-        let threads = self.threads.map_or(0, usize::from);
-        let checked = gradprobe::check::check_by(&rules, &*network, threads, &mut |done| {
+        let resources = Resources {
+            threads: self.threads.map_or(0, usize::from),
+            checkpoint: self.checkpoint.unwrap_or_default(),
+        };
+        let checked = gradprobe::check::check_by(&rules, &*network, resources, &mut |done| {
             progress.show(done);
             times.step(format_args!("built and ran seed {}", seeds[done - 1]));
         });
@@ -93,5 +108,13 @@ impl CheckArguments {
         times.end();
         let severities = diagnosis.findings.iter().map(|finding| finding.severity);
         Ok(self.fail_on.status(severities))
+    }
+}
+
+fn parse_checkpoint(text: &str) -> Result<Checkpoint, String> {
+    match text.parse::<usize>() {
+        Ok(count @ 1..) => Ok(Checkpoint::Segments(count)),
+        _ if text == "root" => Ok(Checkpoint::Root),
+        _ => Err("expected a number of segments of at least 1".into()),
     }
 }

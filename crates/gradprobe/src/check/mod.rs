@@ -5,9 +5,9 @@ use crate::graph::Graph;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
-use crate::measure::{Measurement, Optimiser, RunMeasurement, aggregate, measure, probe};
+use crate::measure::{Measurement, Optimiser, Probe, RunMeasurement, aggregate, measure};
 use crate::num::{Tensor, Threads};
-use crate::run::{Executor, Options, RunElement, RunError};
+use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
 
 /// Why a check stops.
 #[derive(Debug, thiserror::Error)]
@@ -42,26 +42,43 @@ pub struct Check {
     pub diagnosis: Diagnosis,
 }
 
+/// What a check may use; its result depends on none of it. Made of a number of threads too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resources {
+    /// Threads to use; 0 is one a core.
+    pub threads: usize,
+    /// What is kept of the forward pass, and what is computed again.
+    pub checkpoint: Checkpoint,
+}
+
+impl From<usize> for Resources {
+    fn from(threads: usize) -> Self {
+        Self {
+            threads,
+            ..Self::default()
+        }
+    }
+}
+
 /// Builds, runs and measures a network once for each of its seeds, and judges it by the rules that
 /// it chooses itself, else by gradprobe's own.
 ///
-/// `threads` and `progress` as for [`check_by`].
+/// `progress` is told after every seed how many are done.
 ///
 /// # Errors
 /// If the network does not fit its memory, its data do not fit it, an op cannot compute, or it
 /// names a rule that there is not.
 pub fn check(
     network: &dyn Subject,
-    threads: usize,
+    resources: impl Into<Resources>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
     let rules = RuleSet::new(network.rules())?;
-    check_by(&rules, network, threads, progress)
+    check_by(&rules, network, resources, progress)
 }
 
 /// Builds, runs and measures a network once for each of its seeds, and judges it by these rules.
 ///
-/// `threads` is the number of threads, 0 for one a core; the result does not depend on it.
 /// `progress` is told after every seed how many are done.
 ///
 /// # Errors
@@ -69,9 +86,13 @@ pub fn check(
 pub fn check_by(
     rules: &RuleSet,
     network: &dyn Subject,
-    threads: usize,
+    resources: impl Into<Resources>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
+    let Resources {
+        threads,
+        checkpoint,
+    } = resources.into();
     let pool = Threads::new(threads).map_err(RunError::from)?;
     let optimiser = network.optimiser().map(optimiser);
     let mut runs = Vec::with_capacity(network.seeds().len());
@@ -83,6 +104,7 @@ pub fn check_by(
         let options = Options {
             mode: network.mode(),
             threads,
+            checkpoint,
             seed,
             ..Options::default()
         };
@@ -126,9 +148,10 @@ fn run<T: RunElement>(
 ) -> Result<RunMeasurement, RunError> {
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
     let mut executor = Executor::<T>::new(graph, options)?;
-    let output = executor.run(&inputs)?;
+    let mut probe = Probe::new(graph, options.mode);
+    let output = executor.run_observed(&inputs, &mut probe)?;
     let mut run = measure(graph, &output.trace, optimiser, options.seed);
-    probe(graph, &executor, &inputs, options.mode, &mut run);
+    probe.add_to(&mut run, &inputs);
     Ok(run)
 }
 

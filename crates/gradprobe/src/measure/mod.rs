@@ -14,7 +14,7 @@ mod twins;
 
 pub use aggregate::{aggregate, spread};
 pub use layers::measure;
-pub use probe::probe;
+pub use probe::Probe;
 pub use schema::{
     Gains, InputRun, LayerMeasurement, LayerRun, Measurement, NonFiniteInput, NonFiniteOrigin,
     Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,

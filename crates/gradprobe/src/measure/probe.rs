@@ -1,15 +1,16 @@
 //! What statistics of single signals do not show: samples beside each other, units over a batch,
-//! weights beside each other. Read from the signals that a run has left, a bounded number of them
+//! weights beside each other. Read while a run has the signals, a bounded number of them
 //! a layer, so that it costs little beside the run.
 
 use super::schema::{InputRun, LayerRun, OutputRun, RunMeasurement};
-use super::twins;
-use crate::graph::{Graph, Layer, Node, NodeId, ValueId, ValueKind};
+use super::twins::{self, Numbers};
+use crate::graph::{Graph, Layer, Node, ValueId, ValueKind};
 use crate::num::{Bounds, Magnitude, Tensor};
 use crate::ops::activation::Activation;
 use crate::ops::{Mode, Role};
-use crate::run::{Executor, RunElement, saturation_bounds};
+use crate::run::{Observer, RunElement, Signals, saturation_bounds};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Samples (or tokens) that are compared with each other.
 const COMPARED_ROWS: usize = 16;
@@ -17,96 +18,117 @@ const COMPARED_ROWS: usize = 16;
 const COMPARED_ELEMENTS: usize = 4096;
 /// Rows of logits and of inputs that are looked at.
 const MOST_ROWS: usize = 64;
+/// The losses whose logits are looked at.
+const LOSSES: [&str; 2] = ["SoftmaxCrossEntropyLoss", "BinaryCrossEntropyWithLogits"];
 /// Fewer samples say nothing of the noise in a gradient.
 const FEWEST_SAMPLES: usize = 8;
 
-/// Adds to a run's measurement what only the signals themselves show.
-///
-/// `inputs` are those of the executor's last run.
-pub fn probe<T: RunElement>(
-    graph: &Graph,
-    executor: &Executor<'_, T>,
-    inputs: &[Tensor<T>],
+/// Looks at the signals of a run, and adds to its measurement what only they show.
+#[derive(Debug)]
+pub struct Probe<'g> {
+    graph: &'g Graph,
     mode: Mode,
-    run: &mut RunMeasurement,
-) {
-    let probe = Probe {
-        graph,
-        executor,
-        inputs,
-        mode,
-    };
-    run.input = probe.input();
-    run.output = probe.output();
-    let twins = twins::fractions(graph);
-    let mixes = graph
-        .nodes()
-        .iter()
-        .any(|node| mode == Mode::Train && node.op.name() == "BatchNormalization");
-    let mut by_name: HashMap<&str, &Layer> = HashMap::new();
-    for layer in graph.layers() {
-        by_name.insert(&layer.name, layer);
-    }
-    for layer in &mut run.layers {
-        let Some(of_graph) = by_name.get(layer.name.as_str()) else {
-            continue;
+    /// By node: the layers of which it is the last that computes.
+    last: HashMap<usize, usize>,
+    /// By node: the layer whose activation, and whose linear map on vectors, it is.
+    activations: HashMap<usize, usize>,
+    linear: HashMap<usize, usize>,
+    layers: Vec<Seen>,
+    output: Option<OutputRun>,
+}
+
+/// What was seen of a layer.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    distance: Option<f64>,
+    saturated_units: Option<f64>,
+    flat_units: Option<f64>,
+    lost_rows: Option<f64>,
+    /// Of a linear map on vectors: the squared norm of each row that goes in, the norm of each row
+    /// of the cotangent at its output.
+    input_squares: Vec<f64>,
+    cotangents: Option<Vec<Magnitude>>,
+}
+
+impl<'g> Probe<'g> {
+    /// Of a graph that is to be run in this mode.
+    pub fn new(graph: &'g Graph, mode: Mode) -> Self {
+        let mut probe = Self {
+            graph,
+            mode,
+            last: HashMap::new(),
+            activations: HashMap::new(),
+            linear: HashMap::new(),
+            layers: vec![Seen::default(); graph.layers().len()],
+            output: None,
         };
-        probe.layer(of_graph, layer);
-        let own = of_graph.nodes.iter().filter_map(|node| twins.get(node));
-        layer.twin_units_fraction = own.copied().reduce(f64::max);
-        if !mixes {
-            layer.gradient_signal_to_noise = probe.signal_to_noise(of_graph, layer);
-        }
-    }
-}
-
-struct Probe<'a, T> {
-    graph: &'a Graph,
-    executor: &'a Executor<'a, T>,
-    inputs: &'a [Tensor<T>],
-    mode: Mode,
-}
-
-impl<'a, T: RunElement> Probe<'a, T> {
-    fn data(&self, value: ValueId) -> &'a [T] {
-        self.executor.value(value, self.inputs)
-    }
-
-    fn layer(&self, layer: &Layer, run: &mut LayerRun) {
-        let nodes = layer
-            .nodes
+        let rows = graph.inputs().first().and_then(|&input| {
+            let shape = &graph.value(input).shape;
+            shape.first().copied()
+        });
+        let mixes = graph
+            .nodes()
             .iter()
-            .map(|&node| (node, self.graph.node(node)));
-        let mut computed = nodes.filter(|(_, node)| !node.op.is_view(self.mode)).rev();
-        if let Some((_, last)) = computed.next() {
-            run.sample_distance = self.spread(last.outputs[0]);
+            .any(|node| mode == Mode::Train && node.op.name() == "BatchNormalization");
+        for (index, layer) in graph.layers().iter().enumerate() {
+            let nodes = || layer.nodes.iter().map(|&id| (id.index(), graph.node(id)));
+            let computed = nodes().rfind(|(_, node)| !node.op.is_view(mode));
+            probe.last.extend(computed.map(|(node, _)| (node, index)));
+            let activation = nodes().rfind(|(_, node)| node.op.activation().is_some());
+            probe
+                .activations
+                .extend(activation.map(|(node, _)| (node, index)));
+            let linear = nodes().find(|(_, node)| node.op.name() == "Linear");
+            let on_samples = linear.filter(|(_, node)| {
+                let shape = &graph.value(node.inputs[0]).shape;
+                let enough = rows >= Some(FEWEST_SAMPLES);
+                !mixes && enough && shape.len() == 2 && shape.first().copied() == rows
+            });
+            probe
+                .linear
+                .extend(on_samples.map(|(node, _)| (node, index)));
         }
-        let activations = layer.nodes.iter().rev().map(|&node| self.graph.node(node));
-        let activation = activations
-            .filter_map(|node| Some((node, node.op.activation()?)))
-            .next();
-        let Some((node, activation)) = activation else {
-            return;
-        };
-        if let Some(bounds) = saturation_bounds(activation) {
-            run.saturated_units_fraction = self.saturated_units(node.outputs[0], bounds);
+        probe
+    }
+
+    /// Adds what was seen to the run's measurement. `inputs` are those of the run.
+    pub fn add_to<T: RunElement>(self, run: &mut RunMeasurement, inputs: &[Tensor<T>]) {
+        run.input = self.input(inputs);
+        run.output = self.output;
+        let twins = twins::fractions(self.graph);
+        let mut by_name: HashMap<&str, usize> = HashMap::new();
+        for (index, layer) in self.graph.layers().iter().enumerate() {
+            by_name.insert(&layer.name, index);
         }
-        if let Some(bounds) = debugger_bounds(activation) {
-            run.flat_units_fraction = self.saturated_units(node.inputs[0], bounds);
-        }
-        let flat = activation.flat_regions();
-        if !flat.is_empty() {
-            run.lost_rows_fraction = self.lost_rows(node.inputs[0], &flat);
-            if run.dead_fraction.is_some_and(|dead| dead > 0.0) {
-                run.dead_for_ever_fraction = self.dead_for_ever(node.inputs[0], &flat);
+        for layer in &mut run.layers {
+            let Some(&index) = by_name.get(layer.name.as_str()) else {
+                continue;
+            };
+            let (of_graph, seen) = (&self.graph.layers()[index], &self.layers[index]);
+            layer.sample_distance = seen.distance;
+            layer.saturated_units_fraction = seen.saturated_units;
+            layer.flat_units_fraction = seen.flat_units;
+            layer.lost_rows_fraction = seen.lost_rows;
+            let own = of_graph.nodes.iter().filter_map(|node| twins.get(node));
+            layer.twin_units_fraction = own.copied().reduce(f64::max);
+            layer.gradient_signal_to_noise = self.signal_to_noise(of_graph, layer, seen);
+            if layer.dead_fraction.is_some_and(|dead| dead > 0.0) {
+                layer.dead_for_ever_fraction = self.dead_units_for_ever(of_graph);
             }
         }
     }
 
+    fn dead_units_for_ever(&self, layer: &Layer) -> Option<f64> {
+        let activations = layer.nodes.iter().rev().map(|&node| self.graph.node(node));
+        let mut activations = activations.filter_map(|node| Some((node, node.op.activation()?)));
+        let (node, activation) = activations.next()?;
+        self.dead_for_ever(node.inputs[0], &activation.flat_regions())
+    }
+
     /// How far samples differ; of a sequence, the tokens of its first sample.
-    fn spread(&self, value: ValueId) -> Option<f64> {
+    fn distance<T: RunElement>(&self, signals: &Signals<'_, T>, value: ValueId) -> Option<f64> {
         let shape = &self.graph.value(value).shape;
-        let data = self.data(value);
+        let data = signals.value(value);
         let (rows, len) = match shape[..] {
             [_, tokens, features] => (tokens, features),
             [rows, ..] => (rows, data.len() / rows.max(1)),
@@ -116,9 +138,14 @@ impl<'a, T: RunElement> Probe<'a, T> {
     }
 
     /// The share of units (features, channels) of a value that lie beyond the bounds in every row.
-    fn saturated_units(&self, value: ValueId, bounds: Bounds) -> Option<f64> {
+    fn saturated_units<T: RunElement>(
+        &self,
+        signals: &Signals<'_, T>,
+        value: ValueId,
+        bounds: Bounds,
+    ) -> Option<f64> {
         let shape = &self.graph.value(value).shape;
-        let data = self.data(value);
+        let data = signals.value(value);
         let axis = unit_axis(shape);
         let units = *shape.get(axis)?;
         let inner: usize = shape.iter().skip(axis + 1).product();
@@ -138,9 +165,14 @@ impl<'a, T: RunElement> Probe<'a, T> {
     }
 
     /// The share of rows that leave the flat regions nowhere.
-    fn lost_rows(&self, pre_activation: ValueId, flat: &[(f64, f64)]) -> Option<f64> {
+    fn lost_rows<T: RunElement>(
+        &self,
+        signals: &Signals<'_, T>,
+        pre_activation: ValueId,
+        flat: &[(f64, f64)],
+    ) -> Option<f64> {
         let shape = &self.graph.value(pre_activation).shape;
-        let data = self.data(pre_activation);
+        let data = signals.value(pre_activation);
         let (&rows, false) = (shape.first()?, data.is_empty()) else {
             return None;
         };
@@ -169,34 +201,28 @@ impl<'a, T: RunElement> Probe<'a, T> {
             return None;
         }
         let (low, high) = self.range_of(node.inputs[0])?;
-        let weight = self.parameter(node, 1)?;
-        let bias = self.parameter(node, 2);
+        let weight = Numbers::of(self.graph, node.inputs[1])?;
+        let bias = node
+            .inputs
+            .get(2)
+            .and_then(|&bias| Numbers::of(self.graph, bias));
         let fan_in = *self.graph.value(node.inputs[1]).shape.get(1)?;
-        let dead = weight
-            .chunks_exact(fan_in.max(1))
-            .enumerate()
-            .filter(|(unit, row)| {
-                let bias = bias.map_or(0.0, |bias| bias[*unit].to_f64());
-                let (mut least, mut most) = (bias, bias);
-                for weight in row
-                    .iter()
-                    .map(|weight| weight.to_f64())
-                    .filter(|&w| w != 0.0)
-                {
+        let units = *self.graph.value(node.inputs[1]).shape.first()?;
+        let is_dead = |unit: &usize| {
+            let bias = bias.map_or(0.0, |bias| bias.at(*unit));
+            let (mut least, mut most) = (bias, bias);
+            for input in 0..fan_in {
+                let weight = weight.at(unit * fan_in + input);
+                if weight != 0.0 {
                     let ends = (weight * low, weight * high);
                     least += ends.0.min(ends.1);
                     most += ends.0.max(ends.1);
                 }
-                flat.iter().any(|&(low, high)| least >= low && most <= high)
-            });
-        let units = weight.len() / fan_in.max(1);
-        Some(dead.count() as f64 / units.max(1) as f64)
-    }
-
-    fn parameter(&self, node: &Node, input: usize) -> Option<&'a [T]> {
-        let &value = node.inputs.get(input)?;
-        let is_parameter = matches!(self.graph.value(value).kind, ValueKind::Parameter(_));
-        is_parameter.then(|| self.data(value))
+            }
+            flat.iter().any(|&(low, high)| least >= low && most <= high)
+        };
+        let dead = (0..units).filter(is_dead).count();
+        Some(dead as f64 / units.max(1) as f64)
     }
 
     /// The range of the activation that gives a value, looking through views and pooling.
@@ -219,37 +245,24 @@ impl<'a, T: RunElement> Probe<'a, T> {
     /// The signal-to-noise ratio of the gradient of a layer's weight. Sample i contributes δᵢhᵢᵀ,
     /// whose norm is ‖δᵢ‖‖hᵢ‖ (Goodfellow 2015), so the contributions' variance takes only the
     /// norms of rows.
-    fn signal_to_noise(&self, layer: &Layer, run: &LayerRun) -> Option<f64> {
-        let is_linear = |node: &&NodeId| self.graph.node(**node).op.name() == "Linear";
-        let node = self.graph.node(*layer.nodes.iter().find(is_linear)?);
-        let [rows, features] = self.graph.value(node.inputs[0]).shape[..] else {
-            return None;
-        };
-        if rows < FEWEST_SAMPLES || rows != self.inputs.first()?.shape().first().copied()? {
-            return None;
-        }
+    fn signal_to_noise(&self, layer: &Layer, run: &LayerRun, seen: &Seen) -> Option<f64> {
+        let cotangents = seen.cotangents.as_ref()?;
+        let mut nodes = layer.nodes.iter().map(|&node| self.graph.node(node));
+        let node = nodes.find(|node| node.op.name() == "Linear")?;
         let ValueKind::Parameter(id) = self.graph.value(node.inputs[1]).kind else {
             return None;
         };
         let name = &self.graph.parameter(id).name;
-        let parameter = run
-            .parameters
-            .iter()
-            .find(|parameter| parameter.name == *name)?;
+        let mut parameters = run.parameters.iter();
+        let parameter = parameters.find(|parameter| parameter.name == *name)?;
         let total = parameter.grad_log10_l2?;
-        let cotangents = self.executor.cotangent_row_norms(node.outputs[0])?;
-        let contributions = self
-            .data(node.inputs[0])
-            .chunks_exact(features.max(1))
-            .zip(&cotangents)
-            .map(|(row, cotangent)| {
-                let square: f64 = row.iter().map(|x| x.to_f64() * x.to_f64()).sum();
-                log10(*cotangent) + 0.5 * square.log10() - total
-            });
+        let pairs = seen.input_squares.iter().zip(cotangents);
+        let contributions =
+            pairs.map(|(square, cotangent)| log10(*cotangent) + 0.5 * square.log10() - total);
         let squares: f64 = contributions
             .map(|relative| 10f64.powf(2.0 * relative))
             .sum();
-        let rows = rows as f64;
+        let rows = cotangents.len() as f64;
         // In units of the batch gradient's square: the variance of the batch's gradient, and what
         // of the square is left to the expectation.
         let noise = rows / (rows - 1.0) * (squares - 1.0 / rows);
@@ -257,8 +270,8 @@ impl<'a, T: RunElement> Probe<'a, T> {
         ratio.is_finite().then_some(ratio)
     }
 
-    fn input(&self) -> Option<InputRun> {
-        let (&value, tensor) = (self.graph.inputs().first()?, self.inputs.first()?);
+    fn input<T: RunElement>(&self, inputs: &[Tensor<T>]) -> Option<InputRun> {
+        let (&value, tensor) = (self.graph.inputs().first()?, inputs.first()?);
         let readers = self.readers_through_views(value);
         let reads_numbers = |node: &&Node| {
             node.op.differentiable(
@@ -292,7 +305,7 @@ impl<'a, T: RunElement> Probe<'a, T> {
         })
     }
 
-    fn readers_through_views(&self, value: ValueId) -> Vec<&'a Node> {
+    fn readers_through_views(&self, value: ValueId) -> Vec<&'g Node> {
         let mut readers = Vec::new();
         let mut values = vec![value];
         while let Some(value) = values.pop() {
@@ -312,15 +325,11 @@ impl<'a, T: RunElement> Probe<'a, T> {
         readers
     }
 
-    fn output(&self) -> Option<OutputRun> {
-        let nodes = self.graph.nodes().iter().rev();
-        let losses = ["SoftmaxCrossEntropyLoss", "BinaryCrossEntropyWithLogits"];
-        let loss = nodes
-            .into_iter()
-            .find(|node| losses.contains(&node.op.name()))?;
+    /// What the logits that go into a loss are worth.
+    fn logits<T: RunElement>(&self, loss: &Node, signals: &Signals<'_, T>) -> Option<OutputRun> {
         let logits = *loss.inputs.first()?;
-        let data = self.data(logits);
-        if loss.op.name() != losses[0] {
+        let data = signals.value(logits);
+        if loss.op.name() != LOSSES[0] {
             let sample = data.iter().take(MOST_ROWS * MOST_ROWS).map(|z| z.to_f64());
             let losses: Vec<f64> = sample.map(|z| softplus(z) - 0.5 * z).collect();
             return Some(OutputRun {
@@ -346,6 +355,51 @@ impl<'a, T: RunElement> Probe<'a, T> {
             classes,
             excess_nats: mean(&excess)?,
         })
+    }
+}
+
+impl<T: RunElement> Observer<T> for Probe<'_> {
+    fn forward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
+        for position in nodes {
+            let node = &self.graph.nodes()[position];
+            if let Some(&layer) = self.activations.get(&position)
+                && let Some(activation) = node.op.activation()
+            {
+                let (before, after) = (node.inputs[0], node.outputs[0]);
+                let units = |value, bounds| self.saturated_units(signals, value, bounds);
+                let saturated = saturation_bounds(activation).map(|bounds| units(after, bounds));
+                let flat = debugger_bounds(activation).map(|bounds| units(before, bounds));
+                let regions = activation.flat_regions();
+                let lost = match regions.is_empty() {
+                    true => None,
+                    false => self.lost_rows(signals, before, &regions),
+                };
+                let seen = &mut self.layers[layer];
+                (seen.saturated_units, seen.flat_units) = (saturated.flatten(), flat.flatten());
+                seen.lost_rows = lost;
+            }
+            if let Some(&layer) = self.last.get(&position) {
+                self.layers[layer].distance = self.distance(signals, node.outputs[0]);
+            }
+            if let Some(&layer) = self.linear.get(&position) {
+                let features = self.graph.value(node.inputs[0]).shape.row_len();
+                let rows = signals.value(node.inputs[0]).chunks_exact(features.max(1));
+                let square = |row: &[T]| row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
+                self.layers[layer].input_squares = rows.map(square).collect();
+            }
+            if LOSSES.contains(&node.op.name()) {
+                self.output = self.logits(node, signals);
+            }
+        }
+    }
+
+    fn backward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
+        for position in nodes {
+            if let Some(&layer) = self.linear.get(&position) {
+                let output = self.graph.nodes()[position].outputs[0];
+                self.layers[layer].cotangents = signals.cotangent_row_norms(output);
+            }
+        }
     }
 }
 

@@ -39,14 +39,15 @@ struct Weight<'a> {
     kernel: usize,
 }
 
+/// A parameter's numbers.
 #[derive(Clone, Copy)]
-enum Numbers<'a> {
+pub(super) enum Numbers<'a> {
     F32(&'a [f32]),
     F64(&'a [f64]),
 }
 
 impl<'a> Numbers<'a> {
-    fn of(graph: &'a Graph, value: ValueId) -> Option<Self> {
+    pub fn of(graph: &'a Graph, value: ValueId) -> Option<Self> {
         let ValueKind::Parameter(id) = graph.value(value).kind else {
             return None;
         };
@@ -56,7 +57,7 @@ impl<'a> Numbers<'a> {
         })
     }
 
-    fn at(self, index: usize) -> f64 {
+    pub fn at(self, index: usize) -> f64 {
         match self {
             Self::F32(data) => f64::from(data[index]),
             Self::F64(data) => data[index],

@@ -7,9 +7,12 @@
 
 use super::element::Element;
 use super::simd::vectorised;
+use pulp::{Simd, WithSimd};
 
 /// Partial sums that run side by side.
 const LANES: usize = 16;
+/// The same where there are enough elements: an addition waits for the one before it in its lane.
+const WIDE: usize = 4 * LANES;
 /// Elements of a block of a sum over a slice.
 const BLOCK: usize = 64 * LANES;
 /// Rows of a block of a sum over rows, and blocks of a block of these.
@@ -32,19 +35,43 @@ fn sum_halves<T: Element>(values: &[T], f: &impl Fn(T) -> T) -> T {
         let (left, right) = values.split_at(half(values.len()));
         return sum_halves(left, f) + sum_halves(right, f);
     }
-    vectorised(|| {
+    vectorised(SumMap { values, f })
+}
+
+/// A call that is compiled for each instruction set. (A closure would reach it through a shim that
+/// is not inlined, and so not vectorised.)
+struct SumMap<'a, T, F> {
+    values: &'a [T],
+    f: &'a F,
+}
+
+impl<T: Element, F: Fn(T) -> T> WithSimd for SumMap<'_, T, F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> T {
+        let (wide, values) = self.values.as_chunks::<WIDE>();
         let mut lanes = [T::zero(); LANES];
+        if !wide.is_empty() {
+            let mut sums = [T::zero(); WIDE];
+            for group in wide {
+                for lane in 0..WIDE {
+                    sums[lane] += (self.f)(group[lane]);
+                }
+            }
+            lanes = narrow(sums);
+        }
         let (groups, rest) = values.as_chunks::<LANES>();
         for group in groups {
             for lane in 0..LANES {
-                lanes[lane] += f(group[lane]);
+                lanes[lane] += (self.f)(group[lane]);
             }
         }
         for (lane, &value) in lanes.iter_mut().zip(rest) {
-            *lane += f(value);
+            *lane += (self.f)(value);
         }
         fold(lanes)
-    })
+    }
 }
 
 /// Σ f(x, y) over two slices of one length.
@@ -59,21 +86,60 @@ fn sum_halves2<T: Element>(left: &[T], right: &[T], f: &impl Fn(T, T) -> T) -> T
         let ((left, left_rest), (right, right_rest)) = (left.split_at(at), right.split_at(at));
         return sum_halves2(left, right, f) + sum_halves2(left_rest, right_rest, f);
     }
-    vectorised(|| {
+    vectorised(SumMap2 { left, right, f })
+}
+
+/// The same of two slices.
+struct SumMap2<'a, T, F> {
+    left: &'a [T],
+    right: &'a [T],
+    f: &'a F,
+}
+
+impl<T: Element, F: Fn(T, T) -> T> WithSimd for SumMap2<'_, T, F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> T {
+        let (wide_left, left) = self.left.as_chunks::<WIDE>();
+        let (wide_right, right) = self.right.as_chunks::<WIDE>();
         let mut lanes = [T::zero(); LANES];
+        if !wide_left.is_empty() {
+            let mut sums = [T::zero(); WIDE];
+            for (left, right) in wide_left.iter().zip(wide_right) {
+                for lane in 0..WIDE {
+                    sums[lane] += (self.f)(left[lane], right[lane]);
+                }
+            }
+            lanes = narrow(sums);
+        }
         let (lefts, left_rest) = left.as_chunks::<LANES>();
         let (rights, right_rest) = right.as_chunks::<LANES>();
         for (left, right) in lefts.iter().zip(rights) {
             for lane in 0..LANES {
-                lanes[lane] += f(left[lane], right[lane]);
+                lanes[lane] += (self.f)(left[lane], right[lane]);
             }
         }
         let rest = left_rest.iter().zip(right_rest);
         for (lane, (&x, &y)) in lanes.iter_mut().zip(rest) {
-            *lane += f(x, y);
+            *lane += (self.f)(x, y);
         }
         fold(lanes)
-    })
+    }
+}
+
+/// Four sums to one.
+#[inline(always)]
+fn narrow<T: Element>(sums: [T; WIDE]) -> [T; LANES] {
+    let mut lanes = [T::zero(); LANES];
+    for lane in 0..LANES {
+        let pairs = (
+            sums[lane] + sums[lane + LANES],
+            sums[lane + 2 * LANES] + sums[lane + 3 * LANES],
+        );
+        lanes[lane] = pairs.0 + pairs.1;
+    }
+    lanes
 }
 
 fn half(len: usize) -> usize {

@@ -1,5 +1,6 @@
 //! The backward pass: cotangents pulled back through a stage, scaled by powers of two.
 
+use super::buffer::Buffer;
 use super::cotangent::{Cotangent, Scratch, align};
 use super::executor::{Environment, RunElement, RunError, split};
 use super::plan::{is_at_once, is_shared};
@@ -31,9 +32,13 @@ pub(super) fn run_stage<T: RunElement>(
         if !chunked {
             align(&mut cotangents[slot], plan);
         }
-        let mut buffer = std::mem::take(&mut cotangents[slot].data);
-        buffer.resize(graph.values()[slot].shape.element_count(), T::default());
-        buffers.push(buffer);
+        let buffer = std::mem::take(&mut cotangents[slot].data);
+        buffers.push(if buffer.is_empty() {
+            let len = graph.values()[slot].shape.element_count();
+            scratch.signals.hold(len)
+        } else {
+            buffer
+        });
     }
     let index: HashMap<usize, usize> = slots
         .iter()
@@ -178,14 +183,14 @@ fn pull_back<T: RunElement>(
             .map(|output| output.and_then(|p| parts[p].data.take()))
             .collect();
         let mut direct: Vec<Option<&mut [T]>> = Vec::with_capacity(targets.len());
-        let mut detours: Vec<Option<Vec<T>>> = Vec::with_capacity(targets.len());
+        let mut detours: Vec<Option<Buffer<T>>> = Vec::with_capacity(targets.len());
         for (input, target) in targets.iter().enumerate() {
             let empty = target.is_some_and(|t| parts[t].exponent.is_none());
             let data = target.filter(|_| empty).and_then(|t| parts[t].data.take());
             let shape = plan.shape(graph, node.inputs[input].index(), chunk);
             let detour = target
                 .filter(|_| data.is_none())
-                .map(|_| scratch.take(shape.iter().product()));
+                .map(|_| scratch.terms.borrow(shape.iter().product()));
             direct.push(data);
             detours.push(detour);
         }
@@ -246,7 +251,7 @@ fn pull_back<T: RunElement>(
                 if let (Some(data), Some(mine)) = (part.data.as_deref_mut(), &mut part.exponent) {
                     scaled::add(data, mine, &term, exponent);
                 }
-                scratch.give(term);
+                scratch.terms.give(term);
             }
         }
     }

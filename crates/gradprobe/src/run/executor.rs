@@ -1,14 +1,17 @@
 //! The executor: buffers, threads and the order of things.
 
 use super::backward;
-use super::cotangent::{self, Cotangent};
+use super::buffer::Buffer;
+use super::cotangent::{self, Cotangent, Scratch};
 use super::forward::{self, ForwardTap};
+use super::lifetimes::{Checkpoint, Lifetimes};
+use super::observer::{Nobody, Observer, Signals};
 use super::plan::{Plan, Source};
 use super::shared;
 use super::trace::{ParameterTrace, Trace};
 use crate::graph::{CotangentKind, Graph, Node, Objective, Origin, ParameterData, ValueId};
 use crate::num::random::Stream;
-use crate::num::{Magnitude, Scaled, Shape, Statistics, Tensor, Threads, ThreadsError, View};
+use crate::num::{Scaled, Shape, Statistics, Tensor, Threads, ThreadsError, View};
 use crate::ops::{Context, Mode, OpElement, OpError};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -24,6 +27,8 @@ pub struct Options {
     pub keep_gradients: bool,
     /// Also pull back to the graph's inputs.
     pub input_gradients: bool,
+    /// What is kept of the forward pass, and what is computed again. The result is the same bits.
+    pub checkpoint: Checkpoint,
     /// Threads to use; 0 is one a core.
     pub threads: usize,
     /// Seed of random masks and of a random cotangent.
@@ -37,6 +42,7 @@ impl Default for Options {
             statistics: true,
             keep_gradients: false,
             input_gradients: false,
+            checkpoint: Checkpoint::Off,
             threads: 0,
             seed: 0,
         }
@@ -123,7 +129,7 @@ pub(super) struct Environment<'a, T> {
     pub graph: &'a Graph,
     pub plan: &'a Plan,
     pub options: &'a Options,
-    pub values: &'a [Vec<T>],
+    pub values: &'a [Buffer<T>],
     pub parameters: &'a [Arc<Tensor<T>>],
     pub inputs: &'a [Tensor<T>],
 }
@@ -202,12 +208,13 @@ pub struct Executor<'g, T> {
     graph: &'g Graph,
     options: Options,
     plan: Plan,
+    lifetimes: Lifetimes,
     parameters: Vec<Arc<Tensor<T>>>,
     /// Taken in the first run: parameters do not change.
     parameter_statistics: Vec<Statistics>,
-    values: Vec<Vec<T>>,
+    values: Vec<Buffer<T>>,
     cotangents: Vec<Cotangent<T>>,
-    scratch: cotangent::Scratch<T>,
+    scratch: Scratch<T>,
     threads: Threads,
 }
 
@@ -220,23 +227,25 @@ impl<'g, T: RunElement> Executor<'g, T> {
         let threads = Threads::new(options.threads)?;
         options.threads = threads.count();
         let plan = Plan::new(graph, options.mode, options.input_gradients);
+        let lifetimes = Lifetimes::new(graph, &plan, options.mode, options.checkpoint);
         let data = graph.parameters().iter().map(|parameter| &parameter.data);
         Ok(Self {
             parameters: data.map(T::parameter).collect(),
             parameter_statistics: Vec::new(),
-            values: graph.values().iter().map(|_| Vec::new()).collect(),
+            values: graph.values().iter().map(|_| Buffer::default()).collect(),
             cotangents: graph
                 .values()
                 .iter()
                 .map(|_| Cotangent {
-                    data: Vec::new(),
+                    data: Buffer::default(),
                     exponents: Vec::new(),
                 })
                 .collect(),
-            scratch: cotangent::Scratch::default(),
+            scratch: Scratch::default(),
             graph,
             options,
             plan,
+            lifetimes,
             threads,
         })
     }
@@ -246,41 +255,39 @@ impl<'g, T: RunElement> Executor<'g, T> {
     /// # Errors
     /// If the inputs do not fit the graph, or a node cannot compute (a class index out of range).
     pub fn run(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+        self.run_observed(inputs, &mut Nobody)
+    }
+
+    /// The same, with somebody who looks at the signals while they are there.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_observed(
+        &mut self,
+        inputs: &[Tensor<T>],
+        observer: &mut (dyn Observer<T> + Send),
+    ) -> Result<RunOutput<T>, RunError> {
         self.check_inputs(inputs)?;
         let threads = self.threads.clone();
-        threads.install(|| self.run_here(inputs))
+        threads.install(|| self.run_here(inputs, observer))
     }
 
     /// The value of the network's output after a run.
     pub fn output<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Tensor<T> {
         let value = self.graph.output();
-        let data = self.environment(inputs).read_finished(value.index(), None);
+        let data = self
+            .environment(&self.options, inputs)
+            .read_finished(value.index(), None);
         Tensor::new(self.graph.value(value).shape.clone(), data.to_vec())
     }
 
-    /// The elements of a value after a run on these inputs.
-    pub fn value<'a>(&'a self, value: ValueId, inputs: &'a [Tensor<T>]) -> &'a [T] {
-        self.environment(inputs).read_finished(value.index(), None)
-    }
-
-    /// The Euclidean norm of each row (of axis 0) of the cotangent that arrived at a value in the
-    /// last run; `None` where none did, or where axis 0 does not enumerate samples.
-    pub fn cotangent_row_norms(&self, value: ValueId) -> Option<Vec<Magnitude>> {
-        let slot = self.plan.slots[value.index()];
-        let cotangent = &self.cotangents[slot];
-        let len = cotangent.data.len();
-        if !self.plan.sampled[value.index()] || len == 0 {
-            return None;
-        }
-        let mut norms = Vec::with_capacity(self.plan.rows);
-        for (chunk, exponent) in cotangent.exponents.iter().enumerate() {
-            let exponent = (*exponent)?;
-            let rows = &cotangent.data[self.plan.elements(len, chunk)];
-            for row in rows.chunks_exact((len / self.plan.rows.max(1)).max(1)) {
-                norms.push(Statistics::of(row, exponent, None).l2());
-            }
-        }
-        Some(norms)
+    /// Bytes of all buffers that values and cotangents were held in so far, most of them used
+    /// many times; without parameters and their gradients.
+    pub fn signal_bytes(&self) -> usize {
+        let values = self.values.iter().map(Buffer::bytes);
+        let cotangents = self.cotangents.iter().map(|cotangent| &cotangent.data);
+        let held: usize = values.chain(cotangents.map(Buffer::bytes)).sum();
+        held + self.scratch.signals.bytes()
     }
 
     fn check_inputs(&self, inputs: &[Tensor<T>]) -> Result<(), RunError> {
@@ -304,7 +311,11 @@ impl<'g, T: RunElement> Executor<'g, T> {
         Ok(())
     }
 
-    fn run_here(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+    fn run_here(
+        &mut self,
+        inputs: &[Tensor<T>],
+        observer: &mut (dyn Observer<T> + Send),
+    ) -> Result<RunOutput<T>, RunError> {
         let parameters = self.parameter_traces();
         let mut trace = Trace {
             nodes: vec![Default::default(); self.graph.nodes().len()],
@@ -312,20 +323,32 @@ impl<'g, T: RunElement> Executor<'g, T> {
             inputs: vec![None; inputs.len()],
             ..Trace::default()
         };
-        for stage in 0..self.plan.stages.len() {
-            self.forward_stage(stage, inputs, &mut trace)?;
+        for segment in 0..self.lifetimes.segments.len() {
+            for stage in self.lifetimes.segments[segment].clone() {
+                self.forward_stage(stage, inputs, Some((&mut trace, &mut *observer)))?;
+            }
+            give_values(
+                &self.lifetimes.given_up[segment],
+                &mut self.values,
+                &self.scratch,
+            );
         }
         if let Objective::Loss(loss) = self.graph.objective() {
-            let data = self.environment(inputs).read_finished(loss.index(), None);
+            let data = self
+                .environment(&self.options, inputs)
+                .read_finished(loss.index(), None);
             trace.loss = Some(data[0].to_f64());
         }
         self.start_backward();
         let mut gradients: Gradients<T> = self.parameters.iter().map(|_| None).collect();
         for stage in (0..self.plan.stages.len()).rev() {
-            self.backward_stage(stage, inputs, &mut trace, &mut gradients)?;
+            for stage in self.lifetimes.recomputed_before(stage).unwrap_or(0..0) {
+                self.forward_stage(stage, inputs, None)?;
+            }
+            self.backward_stage(stage, inputs, &mut trace, &mut gradients, observer)?;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let environment = self.environment(inputs);
+        let environment = self.environment(&self.options, inputs);
         shared::finish(&environment, &mut scratch, &mut trace, &mut gradients);
         self.scratch = scratch;
         let input_gradients = self.finish_inputs(&mut trace);
@@ -354,34 +377,44 @@ impl<'g, T: RunElement> Executor<'g, T> {
         self.parameter_statistics.iter().map(trace).collect()
     }
 
-    fn environment<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Environment<'a, T> {
+    fn environment<'a>(
+        &'a self,
+        options: &'a Options,
+        inputs: &'a [Tensor<T>],
+    ) -> Environment<'a, T> {
         Environment {
             graph: self.graph,
             plan: &self.plan,
-            options: &self.options,
+            options,
             values: &self.values,
             parameters: &self.parameters,
             inputs,
         }
     }
 
+    /// Runs a stage forward; without a trace nothing is measured, for it was before.
     fn forward_stage(
         &mut self,
         stage: usize,
         inputs: &[Tensor<T>],
-        trace: &mut Trace,
+        watched: Option<(&mut Trace, &mut (dyn Observer<T> + Send))>,
     ) -> Result<(), RunError> {
         let locals = self.plan.stages[stage].locals.clone();
-        let mut buffers: Vec<Vec<T>> = Vec::with_capacity(locals.len());
+        let mut buffers: Vec<Buffer<T>> = Vec::with_capacity(locals.len());
         for &slot in &locals {
-            let mut buffer = std::mem::take(&mut self.values[slot]);
-            buffer.resize(
-                self.graph.values()[slot].shape.element_count(),
-                T::default(),
-            );
-            buffers.push(buffer);
+            let buffer = std::mem::take(&mut self.values[slot]);
+            buffers.push(if buffer.is_empty() {
+                let len = self.graph.values()[slot].shape.element_count();
+                self.scratch.signals.hold(len)
+            } else {
+                buffer
+            });
         }
-        let environment = self.environment(inputs);
+        let options = Options {
+            statistics: self.options.statistics && watched.is_some(),
+            ..self.options
+        };
+        let environment = self.environment(&options, inputs);
         let parts = split(&self.plan, self.plan.stages[stage].chunked, &mut buffers);
         let run = |(chunk, locals)| forward::run_stage(&environment, stage, chunk, locals);
         let taps: Result<Vec<Vec<ForwardTap>>, RunError> = if parts.len() > 1 {
@@ -392,7 +425,18 @@ impl<'g, T: RunElement> Executor<'g, T> {
         for (slot, buffer) in locals.into_iter().zip(buffers) {
             self.values[slot] = buffer;
         }
+        let watched = watched.map(|(trace, observer)| {
+            let signals = Signals::new(self.environment(&self.options, inputs), &[]);
+            observer.forward(&signals, self.plan.stages[stage].nodes.clone());
+            trace
+        });
+        give_values(
+            &self.lifetimes.after_forward[stage],
+            &mut self.values,
+            &self.scratch,
+        );
         let mut chunks = taps?.into_iter();
+        let Some(trace) = watched else { return Ok(()) };
         let mut total = chunks.next().unwrap_or_default();
         for chunk in chunks {
             total
@@ -418,13 +462,14 @@ impl<'g, T: RunElement> Executor<'g, T> {
         let count = self.graph.value(value).shape.element_count();
         let cotangent = &mut self.cotangents[self.plan.slots[value.index()]];
         cotangent.exponents.fill(Some(0));
-        cotangent.data.clear();
+        if cotangent.data.is_empty() {
+            cotangent.data = self.scratch.signals.hold(count);
+        }
         match objective {
             Objective::Loss(_) | Objective::Output(_, CotangentKind::Ones) => {
-                cotangent.data.resize(count, T::one());
+                cotangent.data.fill(T::one());
             }
             Objective::Output(_, CotangentKind::Random) => {
-                cotangent.data.resize(count, T::default());
                 Stream::new(self.options.seed, "cotangent").fill_normal(
                     0.0,
                     1.0,
@@ -440,10 +485,11 @@ impl<'g, T: RunElement> Executor<'g, T> {
         inputs: &[Tensor<T>],
         trace: &mut Trace,
         gradients: &mut Gradients<T>,
+        observer: &mut (dyn Observer<T> + Send),
     ) -> Result<(), RunError> {
         let mut cotangents = std::mem::take(&mut self.cotangents);
         let mut scratch = std::mem::take(&mut self.scratch);
-        let environment = self.environment(inputs);
+        let environment = self.environment(&self.options, inputs);
         let pulled = backward::run_stage(&environment, stage, &mut cotangents, &scratch, trace);
         let result = pulled.and_then(|()| {
             shared::run_stage(
@@ -455,6 +501,18 @@ impl<'g, T: RunElement> Executor<'g, T> {
                 gradients,
             )
         });
+        let signals = Signals::new(self.environment(&self.options, inputs), &cotangents);
+        observer.backward(&signals, self.plan.stages[stage].nodes.clone());
+        for &slot in &self.plan.stages[stage].locals {
+            scratch
+                .signals
+                .give(std::mem::take(&mut cotangents[slot].data));
+        }
+        give_values(
+            &self.lifetimes.after_backward[stage],
+            &mut self.values,
+            &scratch,
+        );
         self.cotangents = cotangents;
         self.scratch = scratch;
         result
@@ -473,7 +531,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
                         trace.inputs[position] =
                             Some(Statistics::of(&cotangent.data, exponent, None));
                         Scaled {
-                            tensor: Tensor::new(shape, cotangent.data.clone()),
+                            tensor: Tensor::new(shape, cotangent.data.to_vec()),
                             exponent,
                         }
                     }),
@@ -483,11 +541,18 @@ impl<'g, T: RunElement> Executor<'g, T> {
     }
 }
 
+/// Gives back the memory of values that nothing reads any more.
+fn give_values<T: RunElement>(slots: &[usize], values: &mut [Buffer<T>], scratch: &Scratch<T>) {
+    for &slot in slots {
+        scratch.signals.give(std::mem::take(&mut values[slot]));
+    }
+}
+
 /// Cuts a stage's buffers at the chunks of the batch: by chunk, its rows of every buffer.
 pub(super) fn split<'a, T>(
     plan: &Plan,
     chunked: bool,
-    buffers: &'a mut [Vec<T>],
+    buffers: &'a mut [Buffer<T>],
 ) -> Vec<(Option<usize>, Vec<&'a mut [T]>)> {
     if !chunked || plan.chunks.len() < 2 {
         return vec![(

@@ -7,17 +7,25 @@
 //! gradients of what all samples share (the parameters) are computed after the stage's backward
 //! pass, whole batch at once and several at a time.
 //!
+//! What no later step reads is given back at once, and its memory used again: a value after the last
+//! node or pull-back that reads it, a cotangent after it was pulled back.
+//!
 //! Where the batch is cut depends on the shapes alone, every chunk is summed up in order, and no
 //! product is split by the number of threads: the result is the same bits on any number of them.
 
 mod backward;
+mod buffer;
 mod cotangent;
 mod executor;
 mod forward;
+mod lifetimes;
+mod observer;
 mod plan;
 mod shared;
 mod trace;
 
 pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};
 pub use forward::saturation_bounds;
+pub use lifetimes::Checkpoint;
+pub use observer::{Observer, Signals};
 pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};

@@ -8,6 +8,12 @@ use std::ops::Range;
 /// The most chunks a batch is cut into: more threads than this share no batch.
 const MOST_CHUNKS: usize = 16;
 
+/// Elements of a stage's values that are little memory: shorter stages are not worth the threads'
+/// meeting.
+const STAGE_ELEMENTS: usize = 1 << 22;
+/// The part of all values that a longer stage may have: memory is given back between stages.
+const STAGE_PART: usize = 32;
+
 /// A stretch of nodes that runs as one.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -95,6 +101,15 @@ impl Plan {
     }
 
     fn cut_into_stages(&mut self, graph: &Graph, mode: Mode) {
+        let size = |node: &Node| -> usize {
+            let outputs = node.outputs.iter().filter(|_| !node.op.is_view(mode));
+            outputs
+                .map(|&value| graph.value(value).shape.element_count())
+                .sum()
+        };
+        let total: usize = graph.nodes().iter().map(size).sum();
+        let most = STAGE_ELEMENTS.max(total / STAGE_PART);
+        let mut elements = 0;
         for (position, node) in graph.nodes().iter().enumerate() {
             let shapes: Vec<&Shape> = node.inputs.iter().map(|&v| &graph.value(v).shape).collect();
             let sampled: Vec<bool> = node
@@ -103,7 +118,10 @@ impl Plan {
                 .map(|v| self.sampled[v.index()])
                 .collect();
             let by_sample = sampled.contains(&true) && node.op.per_sample(&sampled, &shapes);
-            if !(by_sample && self.stages.last().is_some_and(|stage| stage.chunked)) {
+            let joins = by_sample && self.stages.last().is_some_and(|stage| stage.chunked);
+            elements += size(node);
+            if !(joins && elements <= most) {
+                elements = size(node);
                 self.stages.push(Stage {
                     nodes: position..position,
                     chunked: by_sample,

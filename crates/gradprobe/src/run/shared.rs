@@ -1,5 +1,6 @@
 //! The gradients of what all samples share (weights), over the whole batch, several nodes at a time.
 
+use super::buffer::Buffer;
 use super::cotangent::{Cotangent, Scratch, align};
 use super::executor::{Environment, Gradients, Options, RunElement, RunError};
 use super::plan::{Source, is_at_once, is_shared};
@@ -37,7 +38,7 @@ struct Contribution<T> {
 
 /// A gradient, or what is left of it where nobody asked for more.
 enum Gradient<T> {
-    Elements(Vec<T>),
+    Elements(Buffer<T>),
     Statistics(Option<Statistics>),
 }
 
@@ -135,10 +136,18 @@ impl Due<'_> {
         if !wanted.contains(&true) {
             return Ok(contributions);
         }
-        let mut buffers: Vec<Option<Vec<T>>> = wanted
+        let mut buffers: Vec<Option<Buffer<T>>> = wanted
             .iter()
-            .zip(&saved_inputs)
-            .map(|(&wanted, input)| wanted.then(|| scratch.take(input.data.len())))
+            .enumerate()
+            .map(|(input, &wanted)| {
+                let len = saved_inputs[input].shape.iter().product();
+                // A cotangent stays; a parameter's gradient is gone soon.
+                let source = plan.sources[plan.slots[node.inputs[input].index()]];
+                wanted.then(|| match source {
+                    Source::Parameter(_) => scratch.terms.borrow(len),
+                    _ => scratch.signals.hold(len),
+                })
+            })
             .collect();
         let mut targets: Vec<Option<ViewMut<'_, T>>> = buffers
             .iter_mut()
@@ -146,7 +155,7 @@ impl Due<'_> {
             .map(|(buffer, input)| {
                 Some(ViewMut {
                     shape: input.shape,
-                    data: buffer.as_mut()?,
+                    data: buffer.as_deref_mut()?,
                 })
             })
             .collect();
@@ -163,7 +172,7 @@ impl Due<'_> {
             let handed_on = (first && at_once).then(|| (self.position, reduced()));
             let gradient = if self.is_only_reduced(environment, input) {
                 let statistics = options.statistics.then(reduced);
-                scratch.give(data);
+                scratch.terms.give(data);
                 Gradient::Statistics(statistics)
             } else {
                 Gradient::Elements(data)
@@ -211,7 +220,7 @@ impl Due<'_> {
         }
         let rows_per_part = (PART_LEN / row_len).max(1);
         let mut total = Statistics::default();
-        let mut buffer = scratch.take(rows_per_part.min(rows) * row_len);
+        let mut buffer = scratch.terms.borrow(rows_per_part.min(rows) * row_len);
         for start in (0..rows).step_by(rows_per_part) {
             let part = start..(start + rows_per_part).min(rows);
             let data = &mut buffer[..part.len() * row_len];
@@ -219,7 +228,7 @@ impl Due<'_> {
                 .vjp_rows(context, saved, cotangents, input, part, data)
                 .map_err(|source| RunError::node(self.node, source))?;
             let Some(shift) = shift else {
-                scratch.give(buffer);
+                scratch.terms.give(buffer);
                 return Ok(None);
             };
             if options.statistics {
@@ -232,7 +241,7 @@ impl Due<'_> {
                 ));
             }
         }
-        scratch.give(buffer);
+        scratch.terms.give(buffer);
         Ok(Some(options.statistics.then_some(total)))
     }
 }
@@ -289,7 +298,7 @@ pub(super) fn run_stage<T: RunElement>(
             // The buffer of a cotangent that is written here first: no second one is needed.
             let cotangent = &mut cotangents[plan.slots[value.index()]];
             if cotangent.exponents.iter().all(Option::is_none) {
-                scratch.give(std::mem::take(&mut cotangent.data));
+                scratch.signals.give(std::mem::take(&mut cotangent.data));
             }
         }
         let arrived = exponents.iter().map(Option::is_some).collect();
@@ -344,7 +353,8 @@ pub(super) fn run_stage<T: RunElement>(
             (Source::Parameter(parameter), Gradient::Elements(data)) if plan.uses[slot] == 1 => {
                 let left =
                     finish_parameter(environment, parameter, data, exponent, trace, gradients);
-                left.into_iter().for_each(|buffer| scratch.give(buffer));
+                left.into_iter()
+                    .for_each(|buffer| scratch.terms.give(buffer));
             }
             (Source::Parameter(parameter), Gradient::Elements(data)) => {
                 scratch.accumulate(parameter, data, exponent);
@@ -354,9 +364,11 @@ pub(super) fn run_stage<T: RunElement>(
                 if let Some(mut mine) = align(cotangent, plan) {
                     scaled::add(&mut cotangent.data, &mut mine, &data, exponent);
                     cotangent.exponents.fill(Some(mine));
-                    scratch.give(data);
+                    scratch.signals.give(data);
                 } else {
-                    scratch.give(std::mem::replace(&mut cotangent.data, data));
+                    scratch
+                        .signals
+                        .give(std::mem::replace(&mut cotangent.data, data));
                     cotangent.exponents.fill(Some(exponent));
                 }
             }
@@ -375,7 +387,8 @@ pub(super) fn finish<T: RunElement>(
 ) {
     for (parameter, (data, exponent)) in std::mem::take(&mut scratch.partial) {
         let left = finish_parameter(environment, parameter, data, exponent, trace, gradients);
-        left.into_iter().for_each(|buffer| scratch.give(buffer));
+        left.into_iter()
+            .for_each(|buffer| scratch.terms.give(buffer));
     }
 }
 
@@ -383,11 +396,11 @@ pub(super) fn finish<T: RunElement>(
 fn finish_parameter<T: RunElement>(
     environment: &Environment<'_, T>,
     parameter: usize,
-    data: Vec<T>,
+    data: Buffer<T>,
     exponent: i64,
     trace: &mut Trace,
     gradients: &mut Gradients<T>,
-) -> Option<Vec<T>> {
+) -> Option<Buffer<T>> {
     let Environment { graph, options, .. } = *environment;
     if options.statistics {
         let parallel = options.threads != 1;
@@ -400,7 +413,7 @@ fn finish_parameter<T: RunElement>(
     let value = graph.parameters()[parameter].value;
     let shape = graph.value(value).shape.clone();
     gradients[parameter] = Some(Scaled {
-        tensor: Tensor::new(shape, data),
+        tensor: Tensor::new(shape, data.into()),
         exponent,
     });
     None

@@ -5,7 +5,7 @@ use gradprobe::diagnose::{Verdict, diagnose};
 use gradprobe::graph::Graph;
 use gradprobe::import::Subject;
 use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
-use gradprobe::measure::{Measurement, RunMeasurement, aggregate, measure, probe};
+use gradprobe::measure::{Measurement, Probe, RunMeasurement, aggregate, measure};
 use gradprobe::num::Tensor;
 use gradprobe::run::{Executor, Options};
 use std::path::{Path, PathBuf};
@@ -38,9 +38,10 @@ fn measured(network: &dyn Subject, graph: &Graph, seed: u64) -> Measurement {
         ..Options::default()
     };
     let mut executor = Executor::<f32>::new(graph, options).unwrap();
-    let output = executor.run(&inputs).unwrap();
+    let mut probe = Probe::new(graph, options.mode);
+    let output = executor.run_observed(&inputs, &mut probe).unwrap();
     let mut run: RunMeasurement = measure(graph, &output.trace, None, seed);
-    probe(graph, &executor, &inputs, options.mode, &mut run);
+    probe.add_to(&mut run, &inputs);
     let runs = vec![run];
     let (loss, layers) = aggregate(&runs);
     Measurement {
