@@ -13,6 +13,13 @@ pub struct OutputArguments {
 }
 
 impl OutputArguments {
+    /// A file.
+    pub fn to(path: &Path) -> Self {
+        Self {
+            output: Some(path.to_path_buf()),
+        }
+    }
+
     /// Should the result be coloured? Only on a terminal; NO_COLOR and CLICOLOR_FORCE overrule it.
     pub fn colour(&self) -> bool {
         self.output.is_none()
@@ -122,9 +129,7 @@ mod tests {
     use super::*;
 
     fn to(path: &Path) -> OutputArguments {
-        OutputArguments {
-            output: Some(path.to_path_buf()),
-        }
+        OutputArguments::to(path)
     }
 
     #[test]

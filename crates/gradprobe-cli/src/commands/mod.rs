@@ -8,6 +8,7 @@ mod onnx_arguments;
 mod ops;
 mod rule;
 mod rule_arguments;
+mod theory;
 
 use crate::Failure;
 use clap::Subcommand;
@@ -21,6 +22,7 @@ pub enum Command {
     Init(init::InitArguments),
     Ops(ops::OpsArguments),
     Rule(rule::RuleArguments),
+    Theory(theory::TheoryArguments),
 }
 
 impl Command {
@@ -32,6 +34,7 @@ impl Command {
             Self::Init(arguments) => arguments.run(),
             Self::Ops(arguments) => arguments.run(),
             Self::Rule(arguments) => arguments.run(),
+            Self::Theory(arguments) => arguments.run(),
         }
     }
 }

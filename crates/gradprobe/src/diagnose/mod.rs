@@ -2,6 +2,7 @@
 
 mod causes;
 pub mod chain;
+pub mod experiment;
 mod finding;
 mod rule;
 mod rule_set;

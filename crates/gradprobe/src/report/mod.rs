@@ -4,12 +4,16 @@ mod chain_csv;
 mod chain_json;
 mod chain_latex;
 mod chain_text;
+mod chart;
 mod check_json;
 mod check_text;
 mod escape;
 mod layout;
 mod ops;
 mod rules;
+mod theory_json;
+mod theory_phase;
+mod theory_text;
 
 pub use chain_csv::write_chain_csv;
 pub use chain_json::{CHAIN_SCHEMA, ChainJsonOptions, write_chain_json};
@@ -23,3 +27,6 @@ pub use rules::{
     rule_page_file, write_rule_markdown, write_rule_text, write_rules_json, write_rules_markdown,
     write_rules_text,
 };
+pub use theory_json::{THEORY_SCHEMA, write_theory_json};
+pub use theory_phase::write_phase_diagram;
+pub use theory_text::{write_experiments_text, write_theory_text};

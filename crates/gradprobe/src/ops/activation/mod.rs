@@ -5,6 +5,7 @@
 //! | `formula.rs` | what an activation is made of: [`Formula`], [`About`] |
 //! | `erased.rs` | the same behind a pointer: [`Activation`], and its slice kernels: [`ActivationKernel`] |
 //! | `registry.rs` | one row an activation; [`parse`] |
+//! | `expression/` | activations that a user writes: [`Expression`] |
 //! | `op.rs` | the engine's elementwise op: [`ActivationOp`] |
 //! | the others | the families, value and derivative side by side |
 //!
@@ -13,6 +14,7 @@
 
 mod erased;
 mod exponential;
+mod expression;
 mod formula;
 mod gated;
 mod op;
@@ -29,6 +31,7 @@ pub use erased::{
     Activation, ActivationElement, ActivationFormula, ActivationKernel, LogDerivative,
 };
 pub use exponential::Exponential;
+pub use expression::{Expression, ExpressionError};
 pub use formula::{About, Formula, Parameter};
 pub use gated::{Gelu, GeluTanh, Mish, Silu};
 pub use op::ActivationOp;

@@ -1,5 +1,6 @@
 //! The flat table of activations, and the parser of their names.
 
+use super::expression::{self, Expression, ExpressionError};
 use super::formula::{About, Formula};
 use super::{
     Activation, Arctan, Celu, Elu, Erf, Exponential, Gaussian, Gelu, GeluTanh, HardShrink,
@@ -95,6 +96,9 @@ pub enum ActivationError {
         /// The nearest name there is, if any is near.
         suggestion: Option<&'static str>,
     },
+    /// An expression that is none.
+    #[error(transparent)]
+    Expression(#[from] ExpressionError),
     /// A parameter after a name that takes none.
     #[error("activation `{name}` takes no parameter")]
     NoParameter {
@@ -122,8 +126,12 @@ fn suggest(suggestion: &Option<&'static str>) -> String {
     }
 }
 
-/// The activation that a text names: `tanh`, `leaky-relu=0.2`. Case, `-` and `_` do not matter.
+/// The activation that a text names, `tanh` or `leaky-relu=0.2` (case, `-` and `_` do not matter),
+/// or is: `x*tanh(softplus(x))`, an [`Expression`].
 pub fn parse(text: &str) -> Result<Arc<dyn Activation>, ActivationError> {
+    if expression::is_expression(text) {
+        return Ok(Arc::new(Expression::parse(text)?));
+    }
     let (name, parameter) = match text.split_once('=') {
         Some((name, parameter)) => (name, Some(parameter.trim())),
         None => (text, None),

@@ -37,6 +37,8 @@ pub(super) fn check(text: &str, field: Field<'_, '_>) -> Result<String> {
         return Ok(name);
     }
     match activation::parse(text) {
+        // An expression is kept as it is written.
+        Ok(activation) if activation.name() == "expression" => Ok(activation.label()),
         Ok(_) => Ok(name),
         Err(activation::ActivationError::Unknown { .. }) => {
             let base = text.split_once('=').map_or(text, |(name, _)| name).trim();

@@ -1,0 +1,137 @@
+//! What `gradprobe theory` prints, and how it refuses.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use serde_json::Value;
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradprobe"));
+    for variable in ["COLUMNS", "CLICOLOR_FORCE", "RAYON_NUM_THREADS"] {
+        command.env_remove(variable);
+    }
+    command.arg("theory").args(arguments).output().unwrap()
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    assert_eq!(errors, "", "{arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let mut all = arguments.to_vec();
+    all.extend(["--format", "json"]);
+    serde_json::from_str(&printed(&all)).unwrap()
+}
+
+#[test]
+fn text_of_tanh_and_of_an_unstable_activation() {
+    insta::assert_snapshot!(
+        "text_of_tanh",
+        printed(&["--sigma-w-squared", "1.3", "--sigma-b-squared", "0.05"])
+    );
+    insta::assert_snapshot!("text_of_gelu", printed(&["-a", "gelu", "--depth", "20"]));
+    insta::assert_snapshot!("text_of_softplus", printed(&["-a", "softplus"]));
+}
+
+#[test]
+fn no_line_is_wider_than_80_columns() {
+    for activation in [
+        "relu",
+        "sigmoid",
+        "mish",
+        "hardshrink",
+        "x*tanh(softplus(x)) + 0*max(x,0)*min(x,0)",
+    ] {
+        let text = printed(&["-a", activation, "--sigma-b", "0.1"]);
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{text}");
+    }
+}
+
+#[test]
+fn sigma_and_its_square_are_told_apart() {
+    let of = |arguments: &[&str]| json(arguments)["activations"][0]["gains"][0].clone();
+    let by_gain = of(&["--sigma-w", "1.5", "--sigma-b", "0.2"]);
+    let by_variance = of(&["--sigma-w-squared", "2.25", "--sigma-b-squared", "0.04"]);
+    let chi = |gain: &Value| gain["chi_1"].as_f64().unwrap();
+    assert!((chi(&by_gain) - chi(&by_variance)).abs() < 1e-12);
+    assert_eq!(by_gain["names"][0], "given");
+    let error = refused(&["--sigma-w", "1", "--sigma-w-squared", "1"]);
+    assert!(error.contains("cannot be used with"), "{error}");
+}
+
+#[test]
+fn an_expression_is_its_activation() {
+    let of = |activation: &str| json(&["-a", activation])["activations"][0]["half_stable"].clone();
+    let (written, named) = (of("x * tanh(softplus(x))"), of("mish"));
+    for key in ["q", "sigma_w", "sigma_b"] {
+        let [a, b] = [&written, &named].map(|point| point[key].as_f64().unwrap());
+        assert!((a / b - 1.0).abs() < 1e-9, "{key}");
+    }
+}
+
+#[test]
+fn mistakes_are_pointed_at() {
+    let error = refused(&["-a", "x*tnh(x)"]);
+    assert!(
+        error.contains("did you mean `tanh`?") && error.contains("\n    ^"),
+        "{error}"
+    );
+    assert!(refused(&["-a", "tanhh"]).contains("did you mean `tanh`?"));
+    assert!(refused(&["--sigma-w", "-1"]).contains("--sigma-w"));
+    assert!(refused(&["--sigma-w", "nan"]).contains("finite"));
+    assert!(refused(&["--experiment", "nobody"]).contains("schoenholz"));
+    assert!(refused(&["--phase-diagram", "a.gif"]).contains("SVG"));
+    assert!(refused(&["-a", "tanh", "-a", "relu", "--phase-diagram", "a.svg"]).contains("once"));
+}
+
+#[test]
+fn measured_networks_lie_in_the_band_whatever_the_threads() {
+    let arguments = [
+        "-a",
+        "gelu",
+        "--measure",
+        "--depth",
+        "12",
+        "--width",
+        "64",
+        "--networks",
+        "4",
+    ];
+    let with = |threads: &'static str| {
+        let mut all = arguments.to_vec();
+        all.extend(["--threads", threads]);
+        printed(&all)
+    };
+    let text = with("1");
+    assert!(
+        text.contains("inside the band") && !text.contains("OUTSIDE"),
+        "{text}"
+    );
+    assert_eq!(text, with("2"));
+}
+
+#[test]
+fn a_phase_diagram_is_an_svg_that_is_there_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tanh.svg");
+    printed(&[
+        "--sigma-b",
+        "0.3",
+        "--phase-diagram",
+        file.to_str().unwrap(),
+    ]);
+    let svg = std::fs::read_to_string(&file).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
+    assert!(svg.contains("edge of chaos") && !svg.contains("NaN"));
+}
