@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct OutputArguments {
     /// Write the result to FILE instead of stdout; the file appears whole or not at all
-    #[arg(short, long, value_name = "FILE")]
+    // `--output` is an output of a network, as users of ONNX say.
+    #[arg(short, long = "output-file", value_name = "FILE")]
     output: Option<PathBuf>,
 }
 

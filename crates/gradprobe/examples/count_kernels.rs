@@ -77,6 +77,7 @@ fn max_pool() -> MaxPool {
             padding: Padding::Explicit(vec![1; 4]),
             ..PoolWindow::default()
         },
+        ..MaxPool::default()
     }
 }
 

@@ -79,10 +79,19 @@ fn branched(rows: usize) -> Graph {
     b.begin_layer("shape", "reshape", here()).unwrap();
     let fold = Reshape {
         shape: vec![0, 2, 4],
+        ..Reshape::default()
     };
     let folded = b.node("fold", fold, &[twice], here()).unwrap();
     let unfolded = b
-        .node("unfold", Reshape { shape: vec![0, -1] }, &[folded], here())
+        .node(
+            "unfold",
+            Reshape {
+                shape: vec![0, -1],
+                ..Reshape::default()
+            },
+            &[folded],
+            here(),
+        )
         .unwrap();
     b.begin_layer("head", "linear", here()).unwrap();
     let logits = linear(&mut b, "head", unfolded, 3, 0.4);

@@ -84,8 +84,12 @@ impl NetworkArguments {
             return self.model(onnx);
         }
         if let Some(option) = onnx.given() {
+            let file = match option {
+                "--output" => " (`-o FILE` writes the result to a file)",
+                _ => "",
+            };
             return Err(Failure::Input(format!(
-                "{option} is for ONNX models; `{}` says such things itself",
+                "{option} is for ONNX models; `{}` says such things itself{file}",
                 crate::output::shown(&self.network)
             )));
         }

@@ -26,9 +26,11 @@ pub struct OnnxArguments {
     #[arg(long, value_enum)]
     loss: Option<LossArgument>,
     /// Judge this output, or any value between (default: the first output)
-    // `-o` and `--output` name the file that the result is written to.
-    #[arg(long = "output-name", value_name = "NAME")]
-    output_name: Option<String>,
+    #[arg(id = "model-output", long = "output", value_name = "NAME")]
+    output: Option<String>,
+    /// Let Dropout drop, as in training (default: it is the identity)
+    #[arg(long)]
+    dropout: bool,
     /// Draw new weights, to judge the architecture instead of the weights: he, xavier, pytorch, …
     #[arg(long, value_name = "INITIALISER", value_parser = initialiser)]
     reinit: Option<Initialiser>,
@@ -86,7 +88,8 @@ impl OnnxArguments {
             (!self.dims.is_empty(), "--dim"),
             (self.target.is_some(), "--target"),
             (self.loss.is_some(), "--loss"),
-            (self.output_name.is_some(), "--output-name"),
+            (self.output.is_some(), "--output"),
+            (self.dropout, "--dropout"),
             (self.reinit.is_some(), "--reinit"),
             (self.max_memory.is_some(), "--max-memory"),
         ];
@@ -121,7 +124,8 @@ impl OnnxArguments {
                 Some(LossArgument::Output) => OnnxLoss::Output,
                 Some(LossArgument::Random) => OnnxLoss::RandomCotangent,
             },
-            output: self.output_name.clone(),
+            output: self.output.clone(),
+            dropout: self.dropout,
             reinit: self.reinit,
             max_memory: self
                 .max_memory

@@ -74,7 +74,7 @@ fn every_choice_can_be_made_otherwise() {
         .as_f64()
         .unwrap();
     assert_ne!(given, constant);
-    let layers = json(&["--output-name", "conv2d"])["layers"]
+    let layers = json(&["--output", "conv2d"])["layers"]
         .as_array()
         .unwrap()
         .len();
@@ -96,7 +96,7 @@ fn options_that_do_not_fit_the_model_say_what_would() {
     for (options, says) in [
         (&["--dim", "batch=3"][..], "no free dimension `batch`"),
         (&["--input", "image=x.npy"], "no such file"),
-        (&["--output-name", "z"], "its outputs are `y`"),
+        (&["--output", "z"], "its outputs are `y`"),
         (&["--target", "5"], "expected a class from 0 to 4"),
         (&["--reinit", "hee"], "expected one of pytorch"),
         (&["--dim", "batch"], "expected NAME=SIZE"),
@@ -109,6 +109,8 @@ fn options_that_do_not_fit_the_model_say_what_would() {
     let folder = Folder::with("input = 4\nlayers = [{ linear = 2 }]\n");
     let errors = refused(&["check", &folder.network(), "--reinit", "he"]);
     assert!(errors.contains("--reinit is for ONNX models"), "{errors}");
+    let errors = refused(&["check", &folder.network(), "--output", "out.json"]);
+    assert!(errors.contains("`-o FILE` writes"), "{errors}");
 }
 
 /// A field of a message, with its length.

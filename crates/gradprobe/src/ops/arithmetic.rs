@@ -1,4 +1,4 @@
-//! Add, Sub, Mul, Div, Pow (broadcasting as NumPy does), Neg and Sum.
+//! Add, Sub, Mul, Div, Mod, Fmod, Pow (broadcasting as NumPy does), Neg and Sum.
 //!
 //! | op | value | ∂/∂a | ∂/∂b |
 //! |---|---|---|---|
@@ -6,6 +6,8 @@
 //! | Sub | a − b | g | −g |
 //! | Mul | a·b | g·b | g·a |
 //! | Div | a/b | g/b | −g·(a/b)/b |
+//! | Mod | a − b·⌊a/b⌋ | g | −g·⌊a/b⌋ |
+//! | Fmod | a − b·trunc(a/b) | g | −g·trunc(a/b) |
 //! | Pow | a^b | g·b·a^(b−1), 0 where b = 0 | g·a^b·ln a, 0 where a = 0 and b ≥ 0 |
 
 use super::broadcast::{Walk, map, pull_back, sum_back};
@@ -187,6 +189,22 @@ binary!(
     reads_inputs: true
 );
 binary!(
+    /// The remainder of a / b with the sign of b, as Python's `%`.
+    Mod,
+    value: modulo,
+    pull_a: |g, _, _| g,
+    pull_b: |g, b, a| -(g * whole_quotient(a, b, modulo(a, b))),
+    reads_inputs: true
+);
+binary!(
+    /// The remainder of a / b with the sign of a, as C's `fmod`.
+    Fmod,
+    value: remainder,
+    pull_a: |g, _, _| g,
+    pull_b: |g, b, a| -(g * whole_quotient(a, b, remainder(a, b))),
+    reads_inputs: true
+);
+binary!(
     /// a^b. A negative base has a power where b is whole, and no derivative with respect to b
     /// (NaN), as in PyTorch.
     Pow,
@@ -207,6 +225,22 @@ binary!(
     },
     reads_inputs: true
 );
+
+/// C's `fmod`, which is exact: also where the quotient is larger than the type counts.
+fn remainder<T: Element>(a: T, b: T) -> T {
+    T::from_f64(a.to_f64() % b.to_f64())
+}
+
+fn modulo<T: Element>(a: T, b: T) -> T {
+    let (remainder, zero) = (remainder(a, b), T::zero());
+    let other_side = remainder != zero && (remainder < zero) != (b < zero);
+    if other_side { remainder + b } else { remainder }
+}
+
+/// The whole number q of a = q·b + r.
+fn whole_quotient<T: Element>(a: T, b: T, r: T) -> T {
+    T::from_f64(((a - r) / b).to_f64().round())
+}
 
 /// base^exponent. The exponents of squares, roots and the like need no logarithm; the others go
 /// through libm, the same on every machine.

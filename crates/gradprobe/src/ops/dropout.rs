@@ -14,20 +14,27 @@ use crate::num::{Element, Shape, View, ViewMut};
 pub struct Dropout {
     /// The probability p that an element is set to zero, between 0 and 1.
     pub probability: f64,
+    /// Is there a second output, 1 where an element was kept and else 0?
+    pub with_mask: bool,
 }
 
 impl Default for Dropout {
     fn default() -> Self {
-        Self { probability: 0.5 }
+        Self {
+            probability: 0.5,
+            with_mask: false,
+        }
     }
 }
 
 impl Dropout {
     pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
         let mut reader = AttributeReader::new(attributes);
-        let probability = reader.float("ratio", 0.5)?;
+        let dropout = Self {
+            probability: reader.float("ratio", 0.5)?,
+            with_mask: reader.flag("mask", false)?,
+        };
         reader.finish()?;
-        let dropout = Self { probability };
         dropout.check()?;
         Ok(Box::new(dropout))
     }
@@ -48,11 +55,23 @@ impl Dropout {
     }
 
     /// to = from · mask/(1 − p), which is its own pull-back.
-    fn mask<T: Element>(&self, context: &Context, shape: &[usize], from: &[T], to: &mut [T]) {
+    fn drop<T: Element>(&self, context: &Context, shape: &[usize], from: &[T], to: &mut [T]) {
+        let scale = T::from_f64(1.0 / (1.0 - self.probability));
+        self.mask(context, shape, from, to, scale);
+    }
+
+    /// to = from · mask · scale.
+    fn mask<T: Element>(
+        &self,
+        context: &Context,
+        shape: &[usize],
+        from: &[T],
+        to: &mut [T],
+        scale: T,
+    ) {
         if self.is_identity(context.mode) {
             return to.copy_from_slice(from);
         }
-        let scale = T::from_f64(1.0 / (1.0 - self.probability));
         // Of 2^64 equally likely numbers, those from here on are kept; a probability of 1 keeps
         // none (the cast saturates, and the comparison is strict).
         let threshold = (self.probability * (1u64 << 32) as f64 * (1u64 << 32) as f64) as u64;
@@ -91,7 +110,12 @@ impl<T: OpElement> Kernel<T> for Dropout {
         inputs: &[View<'_, T>],
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
-        self.mask(context, inputs[0].shape, inputs[0].data, outputs[0].data);
+        let x = inputs[0];
+        self.drop(context, x.shape, x.data, outputs[0].data);
+        if let [_, mask] = outputs {
+            let ones = vec![T::one(); x.data.len()];
+            self.mask(context, x.shape, &ones, mask.data, T::one());
+        }
         Ok(())
     }
 
@@ -102,8 +126,11 @@ impl<T: OpElement> Kernel<T> for Dropout {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError> {
-        if let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) {
-            self.mask(context, g.shape, g.data, gradient.data);
+        match (cotangents[0], &mut gradients[0]) {
+            (Some(g), Some(gradient)) => self.drop(context, g.shape, g.data, gradient.data),
+            // Of the mask alone.
+            (None, Some(gradient)) => gradient.data.fill(T::zero()),
+            _ => {}
         }
         Ok(0)
     }
@@ -121,7 +148,8 @@ impl Op for Dropout {
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         self.check()?;
         expect_inputs(inputs, 1..=1)?;
-        Ok(vec![inputs[0].clone()])
+        let outputs = 1 + usize::from(self.with_mask);
+        Ok(vec![inputs[0].clone(); outputs])
     }
 
     fn per_sample(&self, sampled: &[bool], inputs: &[&Shape]) -> bool {
@@ -129,7 +157,7 @@ impl Op for Dropout {
     }
 
     fn is_view(&self, mode: Mode) -> bool {
-        self.is_identity(mode)
+        self.is_identity(mode) && !self.with_mask
     }
 
     fn reads_input(&self, _input: usize) -> bool {
@@ -152,7 +180,11 @@ mod tests {
         };
         let mut out = vec![f64::NAN; count];
         let from = vec![1.0; count];
-        Dropout { probability }.mask(&context, &[count], &from, &mut out);
+        let dropout = Dropout {
+            probability,
+            ..Dropout::default()
+        };
+        dropout.drop(&context, &[count], &from, &mut out);
         out
     }
 

@@ -53,7 +53,7 @@ mod unary;
 mod window;
 
 pub use apply::{InputGradients, apply, apply_vjp};
-pub use arithmetic::{Add, Div, Mul, Neg, Pow, Sub, Sum};
+pub use arithmetic::{Add, Div, Fmod, Mod, Mul, Neg, Pow, Sub, Sum};
 pub use attention::{Attention, RotaryEmbedding};
 pub use attributes::{Attribute, Attributes};
 pub use check::{GradientError, check_gradients};
@@ -82,7 +82,7 @@ pub use normalisation::{
 pub use one_hot::OneHot;
 pub use pool::{
     AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, GlobalLpPool,
-    GlobalMaxPool, LpPool, MaxPool, PoolWindow,
+    GlobalMaxPool, LpPool, MaxPool, PoolIndices, PoolWindow,
 };
 pub use prelu::PRelu;
 pub use recurrent::{

@@ -41,7 +41,8 @@ pub enum ReduceKind {
     LogSumExp,
 }
 
-/// A reduction over axes. Ties of max and min share their cotangent evenly, as in PyTorch's `amax`
+/// A reduction over axes; of no elements it gives what changes nothing: 0, 1, −∞ or ∞, and there
+/// is no mean of them. Ties of max and min share their cotangent evenly, as in PyTorch's `amax`
 /// and in JAX.
 #[derive(Clone, Debug)]
 pub struct Reduce {
@@ -343,8 +344,12 @@ impl Op for Reduce {
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         expect_inputs(inputs, 1..=1)?;
         let (kept, count) = self.kept(inputs[0])?;
-        if count == 0 {
-            return Err(misfit("input", "at least one element to reduce", inputs[0]));
+        if count == 0 && self.kind == ReduceKind::Mean {
+            return Err(misfit(
+                "input",
+                "at least one element to average",
+                inputs[0],
+            ));
         }
         if self.keep_dims {
             return Ok(vec![Shape(kept)]);
@@ -444,6 +449,56 @@ mod tests {
             reduce(ReduceKind::L1, &[-2.0, 0.0, 3.0]),
             (5.0, vec![-6.0, 0.0, 6.0])
         );
+    }
+
+    #[test]
+    fn nothing_reduces_to_what_changes_nothing() {
+        use ReduceKind::*;
+        let none = f64::NEG_INFINITY;
+        let all = [
+            (Sum, 0.0),
+            (Prod, 1.0),
+            (Max, none),
+            (Min, f64::INFINITY),
+            (L1, 0.0),
+            (L2, 0.0),
+            (SumSquare, 0.0),
+            (LogSumExp, none),
+        ];
+        for (kind, expected) in all {
+            for shape in [vec![2, 0, 4], vec![0, 3], vec![3, 0], vec![0]] {
+                let axis = shape
+                    .iter()
+                    .position(|&extent| extent == 0)
+                    .expect("one is");
+                let op = Reduce {
+                    kind,
+                    axes: vec![axis as i64],
+                    keep_dims: false,
+                };
+                let (context, x) = (
+                    Context::default(),
+                    [Tensor::<f64>::new(Shape::new(&shape[..]), vec![])],
+                );
+                let y = apply(&op, &context, &x).expect("it fits");
+                assert!(!y[0].data().is_empty());
+                assert!(
+                    y[0].data().iter().all(|&y| y == expected),
+                    "{kind:?}: {y:?}"
+                );
+                let g = y[0].clone();
+                let (dx, _) = apply_vjp(&op, &context, &x, &y, &[g], &[true]).expect("it fits");
+                assert_eq!(dx[0].as_ref().expect("wanted").data(), [0.0; 0]);
+            }
+        }
+        let mean = Reduce {
+            kind: Mean,
+            axes: vec![],
+            keep_dims: false,
+        };
+        let error = mean.infer(&[&Shape::from([0])]).expect_err("no mean");
+        let expected = "input: expected at least one element to average, got [0]";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

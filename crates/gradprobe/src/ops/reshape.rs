@@ -6,11 +6,13 @@ use super::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, Role, Sav
 use crate::num::{Shape, View, ViewMut};
 
 /// The elements in row-major order under another shape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Reshape {
     /// The new extents; 0 copies the input's extent at this axis and −1 (once) is what is left,
     /// as in ONNX.
     pub shape: Vec<i64>,
+    /// Does 0 mean an extent of 0?
+    pub allow_zero: bool,
 }
 
 /// A matrix of the axes before `axis` by those from it on, as in ONNX.
@@ -48,8 +50,9 @@ impl Reshape {
     pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
         let mut reader = AttributeReader::new(attributes);
         let shape = reader.ints("shape")?;
+        let allow_zero = reader.flag("allowzero", false)?;
         reader.finish()?;
-        Ok(Box::new(Self { shape }))
+        Ok(Box::new(Self { shape, allow_zero }))
     }
 
     fn target(&self, input: &Shape) -> Result<Vec<usize>, OpError> {
@@ -62,7 +65,7 @@ impl Reshape {
         let mut free = None;
         for (axis, &extent) in self.shape.iter().enumerate() {
             target.push(match extent {
-                0 => *input.get(axis).ok_or_else(|| {
+                0 if !self.allow_zero => *input.get(axis).ok_or_else(|| {
                     wrong("an extent above 0, for the input has no such axis", extent)
                 })?,
                 -1 if free.is_none() => {

@@ -2,7 +2,7 @@
 
 use super::attributes::{AttributeReader, wrong};
 use super::resample::{Taps, resample, resample_back};
-use super::shapes::{expect_inputs, expect_len, in_memory, misfit, resolve_axes};
+use super::shapes::{Around, expect_inputs, expect_len, in_memory, misfit, resolve_axes};
 use super::{Attribute, Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use crate::num::{Shape, View, ViewMut};
 
@@ -31,6 +31,12 @@ pub enum Coordinates {
     AlignCorners,
     /// o/s: PyTorch's `nearest`.
     Asymmetric,
+    /// As `HalfPixel`, but the middle of the outputs stands at the middle of the inputs, also
+    /// where m·s is no whole number.
+    HalfPixelSymmetric,
+    /// Evenly from the start to the end of a region; what stands outside of the inputs is one
+    /// value. TensorFlow's `crop_and_resize`.
+    CropAndResize,
 }
 
 /// Which of two inputs is the nearest.
@@ -47,8 +53,9 @@ pub enum Rounding {
     Ceil,
 }
 
-/// x interpolated to other extents, by scales (an output has ⌊m·s⌋ positions) or by sizes; as in
-/// ONNX and PyTorch's `interpolate`. Beyond the first and the last input there are copies of them.
+/// x interpolated to other extents, by scales (an output has ⌊m·s⌋ positions), by sizes, or by
+/// both, and then the scales say where outputs stand and the sizes how many there are; as in ONNX
+/// and PyTorch's `interpolate`. Beyond the first and the last input there are copies of them.
 ///
 /// Every axis is a linear map, so the pull-back is its transpose.
 #[derive(Clone, Debug, Default)]
@@ -59,12 +66,53 @@ pub struct Resize {
     pub coordinates: Coordinates,
     /// How `Nearest` rounds.
     pub rounding: Rounding,
-    /// The scales, one an axis; empty if there are sizes.
+    /// The scales, one an axis.
     pub scales: Vec<f64>,
-    /// The extents of the output, one an axis; empty if there are scales.
+    /// The extents of the output, one an axis.
     pub sizes: Vec<usize>,
-    /// The axes that scales or sizes are for; empty for all.
+    /// The axes that scales, sizes and the region are for; empty for all.
     pub axes: Vec<i64>,
+    /// Where an axis shrinks, is the kernel as wide as its step, so that every input counts?
+    pub antialias: bool,
+    /// Do the weights of the inputs inside make up for those beyond the ends?
+    pub exclude_outside: bool,
+    /// For `CropAndResize`: where the region starts on each axis, then where it ends; the first
+    /// input is at 0, the last at 1.
+    pub region: Vec<f64>,
+    /// For `CropAndResize`: what stands outside of the inputs.
+    pub extrapolation: f64,
+}
+
+/// How an axis is resampled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rescaling {
+    inputs: usize,
+    outputs: usize,
+    /// Where it is given, or does not follow from the extents.
+    scale: Option<f64>,
+    /// Start and end of what is cropped.
+    region: [f64; 2],
+}
+
+impl Rescaling {
+    /// All of an axis as it is.
+    fn none(extent: usize) -> Self {
+        Self {
+            inputs: extent,
+            outputs: extent,
+            scale: None,
+            region: [0.0, 1.0],
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::none(self.inputs)
+    }
+
+    fn factor(&self) -> f64 {
+        let extents = self.outputs as f64 / self.inputs as f64;
+        self.scale.unwrap_or(extents)
+    }
 }
 
 impl Resize {
@@ -85,8 +133,11 @@ impl Resize {
             "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
             "align_corners" => Coordinates::AlignCorners,
             "asymmetric" => Coordinates::Asymmetric,
+            "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
+            "tf_crop_and_resize" => Coordinates::CropAndResize,
             other => {
-                let expected = "half_pixel, pytorch_half_pixel, align_corners or asymmetric";
+                let expected = "half_pixel, half_pixel_symmetric, pytorch_half_pixel, \
+                                align_corners, asymmetric or tf_crop_and_resize";
                 let other = Attribute::Text(other.into());
                 return Err(wrong("coordinate_transformation_mode", expected, &other));
             }
@@ -105,11 +156,6 @@ impl Resize {
                 ));
             }
         };
-        for unsupported in ["antialias", "exclude_outside"] {
-            if reader.flag(unsupported, false)? {
-                return Err(wrong(unsupported, "0", &Attribute::Int(1)));
-            }
-        }
         let resize = Self {
             interpolation,
             coordinates,
@@ -117,103 +163,154 @@ impl Resize {
             scales: reader.floats("scales")?,
             sizes: reader.sizes("sizes", 1)?,
             axes: reader.ints("axes")?,
+            antialias: reader.flag("antialias", false)?,
+            exclude_outside: reader.flag("exclude_outside", false)?,
+            region: reader.floats("roi")?,
+            extrapolation: reader.float("extrapolation_value", 0.0)?,
         };
+        if resize.antialias && resize.interpolation == Interpolation::Nearest {
+            return Err(wrong(
+                "antialias",
+                "0 where mode is nearest",
+                &Attribute::Int(1),
+            ));
+        }
         reader.finish()?;
         Ok(Box::new(resize))
     }
 
-    /// For every axis, its new extent and the scale where one is given.
-    fn extents(&self, input: &[usize]) -> Result<Vec<(usize, Option<f64>)>, OpError> {
-        let mut extents: Vec<_> = input.iter().map(|&extent| (extent, None)).collect();
+    /// How each axis is resampled.
+    fn rescalings(&self, input: &[usize]) -> Result<Vec<Rescaling>, OpError> {
+        let mut all: Vec<Rescaling> = input
+            .iter()
+            .map(|&extent| Rescaling::none(extent))
+            .collect();
         let axes = match &self.axes[..] {
             [] => (0..input.len()).collect(),
             axes => resolve_axes("axes", axes, input.len())?,
         };
-        match (&self.scales[..], &self.sizes[..]) {
-            ([], []) => {}
-            (scales, []) => {
-                expect_len("scales", scales, axes.len())?;
-                for (axis, &scale) in axes.into_iter().zip(scales) {
-                    let extent = (input[axis] as f64 * scale).floor();
-                    if scale.is_nan() || scale <= 0.0 || extent > (1u64 << 53) as f64 {
-                        return Err(OpError::Attribute {
-                            name: "scales",
-                            expected: "positive numbers for an output that fits in memory".into(),
-                            got: format!("{:?}", self.scales),
-                        });
-                    }
-                    extents[axis] = (extent as usize, (scale != 1.0).then_some(scale));
+        if !self.scales.is_empty() {
+            expect_len("scales", &self.scales, axes.len())?;
+            for (&axis, &scale) in axes.iter().zip(&self.scales) {
+                let extent = (input[axis] as f64 * scale).floor();
+                if scale.is_nan() || scale <= 0.0 || extent > (1u64 << 53) as f64 {
+                    return Err(OpError::Attribute {
+                        name: "scales",
+                        expected: "positive numbers for an output that fits in memory".into(),
+                        got: format!("{:?}", self.scales),
+                    });
                 }
-            }
-            ([], sizes) => {
-                expect_len("sizes", sizes, axes.len())?;
-                for (axis, &size) in axes.into_iter().zip(sizes) {
-                    extents[axis] = (size, None);
-                }
-            }
-            (_, sizes) => {
-                return Err(OpError::Attribute {
-                    name: "sizes",
-                    expected: "missing where there are scales".into(),
-                    got: format!("{sizes:?}"),
-                });
+                all[axis].outputs = extent as usize;
+                all[axis].scale = (scale != 1.0).then_some(scale);
             }
         }
-        Ok(extents)
+        if !self.sizes.is_empty() {
+            expect_len("sizes", &self.sizes, axes.len())?;
+            for (&axis, &size) in axes.iter().zip(&self.sizes) {
+                all[axis].outputs = size;
+                // An antialiased kernel reaches over 1/scale inputs.
+                let extent = all[axis].factor() * input[axis] as f64;
+                if self.antialias && size > 0 && extent < 0.5 {
+                    return Err(OpError::Attribute {
+                        name: "scales",
+                        expected: "scales that make about as many outputs as sizes says".into(),
+                        got: format!("{:?}", self.scales),
+                    });
+                }
+            }
+        }
+        if self.coordinates == Coordinates::CropAndResize && !self.region.is_empty() {
+            expect_len("roi", &self.region, 2 * axes.len())?;
+            let (starts, ends) = self.region.split_at(axes.len());
+            for (axis, (&start, &end)) in axes.into_iter().zip(starts.iter().zip(ends)) {
+                all[axis].region = [start, end];
+            }
+        }
+        Ok(all)
     }
 
-    /// Where output o of an axis stands.
-    fn place(&self, o: usize, inputs: usize, outputs: usize, scale: Option<f64>) -> f64 {
-        let o = o as f64;
-        let scaled = |o: f64| match scale {
+    /// Where output o of an axis stands; `None` where that is outside of what can be cropped.
+    fn place(&self, o: usize, axis: &Rescaling) -> Option<f64> {
+        let (o, inputs, outputs) = (o as f64, axis.inputs as f64, axis.outputs as f64);
+        let scaled = |o: f64| match axis.scale {
             Some(scale) => o / scale,
-            None => o * inputs as f64 / outputs as f64,
+            None => o * inputs / outputs,
         };
-        match self.coordinates {
-            Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if outputs == 1 => 0.0,
+        Some(match self.coordinates {
+            Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if axis.outputs == 1 => 0.0,
             Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => scaled(o + 0.5) - 0.5,
-            Coordinates::AlignCorners => o * (inputs - 1) as f64 / (outputs - 1) as f64,
+            Coordinates::AlignCorners => o * (inputs - 1.0) / (outputs - 1.0),
             Coordinates::Asymmetric => scaled(o),
+            Coordinates::HalfPixelSymmetric => {
+                // The outputs as one would count them with the scale, and as they are.
+                let adjustment = outputs / (axis.factor() * inputs);
+                inputs / 2.0 * (1.0 - adjustment) + scaled(o + 0.5) - 0.5
+            }
+            Coordinates::CropAndResize => {
+                let [start, end] = axis.region.map(|place| place * (inputs - 1.0));
+                let place = match axis.outputs {
+                    1 => start + (end - start) / 2.0,
+                    _ => start + o * (end - start) / (outputs - 1.0),
+                };
+                return (0.0..=inputs - 1.0).contains(&place).then_some(place);
+            }
+        })
+    }
+
+    /// The inputs around a place, those beyond the ends too, and their weights.
+    fn weights(&self, place: f64, scale: f64) -> Vec<(f64, f64)> {
+        let floor = place.floor();
+        if self.interpolation == Interpolation::Nearest {
+            let index = match self.rounding {
+                Rounding::PreferFloor => (place - 0.5).ceil(),
+                Rounding::PreferCeil => (place + 0.5).floor(),
+                Rounding::Floor => floor,
+                Rounding::Ceil => place.ceil(),
+            };
+            return vec![(index, 1.0)];
         }
+        let step = if self.antialias { scale.min(1.0) } else { 1.0 };
+        let kernel = |distance: f64| match self.interpolation {
+            Interpolation::Cubic(a) if distance < 1.0 => {
+                ((a + 2.0) * distance - (a + 3.0)) * distance * distance + 1.0
+            }
+            Interpolation::Cubic(a) if distance < 2.0 => {
+                ((a * distance - 5.0 * a) * distance + 8.0 * a) * distance - 4.0 * a
+            }
+            Interpolation::Linear if distance < 1.0 => 1.0 - distance,
+            _ => 0.0,
+        };
+        let reach = match self.interpolation {
+            Interpolation::Cubic(_) => 2.0,
+            _ => 1.0,
+        };
+        let reach = (reach / step).floor();
+        let around = (0..=2 * reach as usize + 1).map(|offset| floor - reach + offset as f64);
+        around
+            .map(|index| (index, kernel(step * (index - place).abs())))
+            .collect()
     }
 
     /// The inputs that a place is made of, each once.
-    fn taps(&self, place: f64, inputs: usize) -> Vec<(usize, f64)> {
-        let last = (inputs - 1) as f64;
-        let inside = |index: f64| index.clamp(0.0, last) as usize;
-        let (floor, part) = (place.floor(), place - place.floor());
-        let weights: Vec<(f64, f64)> = match self.interpolation {
-            Interpolation::Nearest => {
-                let index = match self.rounding {
-                    Rounding::PreferFloor => (place - 0.5).ceil(),
-                    Rounding::PreferCeil => (place + 0.5).floor(),
-                    Rounding::Floor => floor,
-                    Rounding::Ceil => place.ceil(),
-                };
-                vec![(index, 1.0)]
-            }
-            Interpolation::Linear => vec![(floor, 1.0 - part), (floor + 1.0, part)],
-            Interpolation::Cubic(a) => {
-                let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
-                let far = |d: f64| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
-                vec![
-                    (floor - 1.0, far(1.0 + part)),
-                    (floor, near(part)),
-                    (floor + 1.0, near(1.0 - part)),
-                    (floor + 2.0, far(2.0 - part)),
-                ]
-            }
-        };
+    fn taps(&self, place: f64, axis: &Rescaling) -> Vec<(usize, f64)> {
+        let last = (axis.inputs - 1) as f64;
+        let mut weights = self.weights(place, axis.factor());
+        if self.exclude_outside && weights.len() > 1 {
+            weights.retain(|(index, _)| (0.0..=last).contains(index));
+        }
+        let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+        let is_whole = !self.antialias && !self.exclude_outside || total == 0.0;
+        let total = if is_whole { 1.0 } else { total };
         let mut taps: Vec<(usize, f64)> = Vec::with_capacity(weights.len());
         for (index, weight) in weights {
             // A weight of 0 would make a NaN beside the place one of the output.
             if weight == 0.0 {
                 continue;
             }
-            let index = inside(index);
-            match taps.iter_mut().find(|tap| tap.0 == index) {
-                Some(tap) => tap.1 += weight,
-                None => taps.push((index, weight)),
+            let (index, weight) = (index.clamp(0.0, last) as usize, weight / total);
+            match taps.last_mut() {
+                Some(tap) if tap.0 == index => tap.1 += weight,
+                _ => taps.push((index, weight)),
             }
         }
         taps
@@ -221,17 +318,38 @@ impl Resize {
 
     /// The axes that change, for an input and an output of these shapes.
     fn all_taps(&self, input: &[usize], output: &[usize]) -> Result<Vec<Taps>, OpError> {
-        let extents = self.extents(input)?;
-        let axes = input.iter().zip(output).zip(extents).enumerate();
-        let changed = axes
-            .filter(|(_, ((inputs, outputs), (_, scale)))| inputs != outputs || scale.is_some());
-        let taps = |(axis, ((&inputs, &outputs), (_, scale)))| Taps {
-            axis,
-            of: (0..outputs)
-                .map(|o| self.taps(self.place(o, inputs, outputs, scale), inputs))
+        let mut axes = self.rescalings(input)?;
+        for ((axis, &inputs), &outputs) in axes.iter_mut().zip(input).zip(output) {
+            (axis.inputs, axis.outputs) = (inputs, outputs);
+        }
+        let changed = axes.iter().enumerate().filter(|(_, axis)| !axis.is_none());
+        let taps = |(number, axis): (usize, &Rescaling)| Taps {
+            axis: number,
+            of: (0..axis.outputs)
+                .map(|o| match self.place(o, axis) {
+                    Some(place) => self.taps(place, axis),
+                    None => Vec::new(),
+                })
                 .collect(),
         };
         Ok(changed.map(taps).collect())
+    }
+
+    /// Writes what stands outside of the inputs.
+    fn extrapolate<T: OpElement>(&self, taps: &[Taps], shape: &[usize], y: &mut [T]) {
+        if self.coordinates != Coordinates::CropAndResize || self.extrapolation == 0.0 {
+            return;
+        }
+        let value = T::from_f64(self.extrapolation);
+        for taps in taps {
+            let Around { extent, inner, .. } = Around::axis(shape, taps.axis);
+            for y in y.chunks_exact_mut((extent * inner).max(1)) {
+                let places = y.chunks_exact_mut(inner.max(1)).zip(&taps.of);
+                for (y, _) in places.filter(|(_, taps)| taps.is_empty()) {
+                    y.fill(value);
+                }
+            }
+        }
     }
 }
 
@@ -245,6 +363,7 @@ impl<T: OpElement> Kernel<T> for Resize {
         let (x, y) = (inputs[0], &mut outputs[0]);
         let taps = self.all_taps(x.shape, y.shape)?;
         resample(context.parallel, &taps, x.shape, x.data, y.data);
+        self.extrapolate(&taps, y.shape, y.data);
         Ok(())
     }
 
@@ -275,23 +394,22 @@ impl Op for Resize {
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         expect_inputs(inputs, 1..=1)?;
         let input = inputs[0];
-        let extents = self.extents(input)?;
-        if let Some(axis) = (0..input.len()).find(|&axis| input[axis] == 0 && extents[axis].0 > 0) {
+        let axes = self.rescalings(input)?;
+        if let Some(axis) = axes
+            .iter()
+            .position(|axis| axis.inputs == 0 && axis.outputs > 0)
+        {
             let expected = format!("something to resize along axis {axis}");
             return Err(misfit("input", expected, input));
         }
         Ok(vec![in_memory(
-            extents.iter().map(|extent| extent.0).collect(),
+            axes.iter().map(|axis| axis.outputs).collect(),
         )?])
     }
 
     fn per_sample(&self, sampled: &[bool], inputs: &[&Shape]) -> bool {
-        let rows = inputs[0].first();
-        let extents = self.extents(inputs[0]);
-        sampled[0]
-            && extents.is_ok_and(|extents| {
-                extents.first().map(|&(e, s)| (e, s.is_none())) == rows.map(|&rows| (rows, true))
-            })
+        let axes = self.rescalings(inputs[0]);
+        sampled[0] && axes.is_ok_and(|axes| axes.first().is_some_and(Rescaling::is_none))
     }
 
     fn reads_input(&self, _input: usize) -> bool {

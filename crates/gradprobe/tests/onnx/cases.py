@@ -3,8 +3,8 @@
     python cases.py FOLDER
     GRADPROBE_ONNX_CASES=FOLDER cargo test -p gradprobe --test onnx node_cases -- --nocapture
 
-A case is model.onnx, inputs.npz and outputs.npz (arrays by name) and tolerance.txt (relative,
-absolute). Only cases with a float32 input and a float32 output are written.
+A case is model.onnx, inputs.npz and outputs.npz (arrays by name), tolerance.txt (relative,
+absolute), op.txt (the operator) and floats.txt (the names of the arrays of real numbers). Only cases with a float32 input and a float32 output are written.
 """
 
 import pathlib
@@ -43,6 +43,9 @@ def main():
         np.savez(folder / "outputs.npz", **{v.name: x for v, x in zip(graph.output, outputs)})
         (folder / "tolerance.txt").write_text(f"{case.rtol} {case.atol}")
         (folder / "op.txt").write_text(graph.node[-1].op_type if len(graph.node) == 1 else case.name.split("_")[1])
+        named = [*zip(graph.input, inputs), *zip(graph.output, outputs)]
+        floats = [v.name for v, x in named if x.dtype.kind == "f"]
+        (folder / "floats.txt").write_text("\n".join(floats))
         written += 1
     print(written, "cases")
 

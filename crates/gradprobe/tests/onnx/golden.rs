@@ -3,9 +3,12 @@
 
 use super::shared;
 use gradprobe::check::check;
-use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
+use gradprobe::import::Subject;
+use gradprobe::import::onnx::{OnnxLoss, OnnxNetwork, OnnxOptions};
 use gradprobe::import::spec::Dtype;
 use gradprobe::measure::ParameterRun;
+use gradprobe::num::Tensor;
+use gradprobe::run::{Executor, Options};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -44,11 +47,11 @@ fn run(folder: &Path, name: &str, dtype: Dtype) -> Run {
     }
 }
 
-fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str) -> f64) {
+/// `tolerance` says how near the gradient of a parameter of a model has to be.
+fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str, &str) -> f64) {
     let text = std::fs::read_to_string(folder.join("golden.json")).unwrap();
     let golden: Value = serde_json::from_str(&text).unwrap();
     for (name, model) in golden["models"].as_object().unwrap() {
-        let tolerance = tolerance(name);
         let run = run(folder, name, dtype);
         if let Some(loss) = run.loss {
             let expected = model["value"].as_f64().unwrap();
@@ -65,6 +68,7 @@ fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str) -> f64) {
             .map(|value| number(value, "grad_max_abs"));
         let noise = noise(dtype) * largest.fold(0.0, f64::max);
         for (parameter, expected) in parameters {
+            let tolerance = tolerance(name, parameter);
             let got = &run.parameters[parameter];
             let close = |what: &str, got: f64, absolute: f64| {
                 let expected = number(expected, what);
@@ -90,20 +94,84 @@ fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str) -> f64) {
 #[test]
 fn gradients_in_double_precision_are_pytorchs() {
     if let Some(folder) = shared("exported") {
-        holds(&folder, Dtype::F64, |_| 1e-4);
+        holds(&folder, Dtype::F64, |_, _| 1e-4);
     }
-    holds(&own(), Dtype::F64, |_| 1e-4);
+    holds(&own(), Dtype::F64, |_, _| 1e-4);
 }
 
 #[test]
 fn gradients_in_single_precision_are_near() {
     if let Some(folder) = shared("exported") {
-        // One of resnet20_cifar's 290,000 pre-activations lies so near to 0 that single precision
-        // gives it the other sign: the gradients before it move by up to 0.5 %.
-        let tolerance = |name: &str| if name == "resnet20_cifar" { 1e-2 } else { 1e-3 };
+        // Of resnet20_cifar one ReLU takes the other side, see below: what comes before it gets a
+        // cotangent of one element less.
+        let tolerance = |name: &str, parameter: &str| {
+            let after = ["layers.7.", "layers.8.", "fc."];
+            match name {
+                "resnet20_cifar" if !after.iter().any(|start| parameter.starts_with(start)) => 5e-3,
+                "resnet20_cifar" => 1e-4,
+                _ => 1e-3,
+            }
+        };
         holds(&folder, Dtype::F32, tolerance);
     }
-    holds(&own(), Dtype::F32, |_| 1e-3);
+    holds(&own(), Dtype::F32, |_, _| 1e-3);
+}
+
+/// The values that the ReLUs of resnet20_cifar read, in their order.
+#[rustfmt::skip]
+const PRE_ACTIVATIONS: [&str; 19] = [
+    "getitem", "getitem_5", "add_3", "getitem_15", "add_6", "getitem_25", "add_9", "getitem_35",
+    "add_13", "getitem_50", "add_16", "getitem_60", "add_19", "getitem_70", "add_23", "getitem_85",
+    "add_26", "getitem_95", "add_29",
+];
+
+/// A value of resnet20_cifar in single and in double precision.
+fn in_both_precisions(folder: &Path, value: &str) -> [Vec<f64>; 2] {
+    let options = OnnxOptions {
+        data: Some(folder.join("resnet20_cifar.safetensors")),
+        output: Some(value.into()),
+        loss: OnnxLoss::Output,
+        ..OnnxOptions::default()
+    };
+    let network = OnnxNetwork::read(&folder.join("resnet20_cifar.onnx"), &options).unwrap();
+    let graph = network.build(0).unwrap();
+    let wide = network.batch(0).unwrap();
+    let narrow: Vec<Tensor<f32>> = wide.iter().map(Tensor::cast).collect();
+    let mut single = Executor::<f32>::new(&graph, Options::default()).unwrap();
+    single.run(&narrow).unwrap();
+    let mut double = Executor::<f64>::new(&graph, Options::default()).unwrap();
+    double.run(&wide).unwrap();
+    let single = single.output(&narrow);
+    [
+        single.data().iter().map(|&x| x.into()).collect(),
+        double.output(&wide).data().to_vec(),
+    ]
+}
+
+/// Why single precision is off by up to 0.45 % before `layers.7`: of all pre-activations one,
+/// 1.2e-6 where they are spread by 1.4, rounds to the other side of 0. PyTorch's single precision
+/// is as far from the true pre-activations (2.2e-6 there, root mean square, here 2.3e-6), but that
+/// one it leaves above 0.
+#[test]
+fn one_relu_of_resnet20_takes_the_other_side_in_single_precision() {
+    let Some(folder) = shared("exported") else {
+        return;
+    };
+    let mut flips = Vec::new();
+    for value in PRE_ACTIVATIONS {
+        let [single, double] = in_both_precisions(&folder, value);
+        let mean_square = double.iter().map(|x| x * x).sum::<f64>() / double.len() as f64;
+        for (&single, &double) in single.iter().zip(&double) {
+            assert!(
+                (single - double).abs() < 3e-5 * mean_square.sqrt(),
+                "{value}"
+            );
+            if (single > 0.0) != (double > 0.0) {
+                flips.push((value, double.abs() < 2e-6));
+            }
+        }
+    }
+    assert_eq!(flips, [("add_23", true)]);
 }
 
 /// The models of this repository, made by `generate.py`.

@@ -1,10 +1,13 @@
-//! ONNX models: gradients against PyTorch's, the operators' conformance cases, damaged files.
+//! ONNX models: gradients against PyTorch's, every feature of the format, the operators' conformance
+//! cases, damaged files.
 
 #![allow(clippy::unwrap_used)]
 
+mod features;
 mod golden;
 mod hostile;
 mod node_cases;
+mod node_gradients;
 
 use std::path::PathBuf;
 

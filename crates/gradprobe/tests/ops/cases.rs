@@ -37,6 +37,7 @@ const CASES: &[Row] = &[
         let b = draw.away_from_zero(b.shape());
         Case::new(Div, vec![a, b])
     }),
+    ("Fmod", |draw| remainder(draw, Fmod)),
     ("Flatten", |draw| {
         let shape = draw.shape(0, 4);
         let axis = draw.size(0, 2 * shape.len()) as i64 - shape.len() as i64;
@@ -61,6 +62,7 @@ const CASES: &[Row] = &[
         let (x, t) = prediction_and_target(draw);
         Case::new(MeanSquaredError { reduction: reduction(draw) }, vec![x, t])
     }),
+    ("Mod", |draw| remainder(draw, Mod)),
     ("Mul", |draw| { let [a, b] = broadcast_pair(draw); Case::new(Mul, vec![a, b]) }),
     ("Neg", |draw| { let shape = draw.shape(0, 3); Case::new(Neg, vec![draw.tensor(&shape)]) }),
     ("Reshape", reshape),
@@ -87,7 +89,8 @@ const CASES: &[Row] = &[
     ("Dropout", |draw| {
         let shape = draw.shape(0, 3);
         let probability = [0.0, 0.3, 0.8, 1.0][draw.size(0, 3)];
-        let mut case = Case::new(Dropout { probability }, vec![draw.tensor(&shape)]);
+        let dropout = Dropout { probability, with_mask: draw.coin() };
+        let mut case = Case::new(dropout, vec![draw.tensor(&shape)]);
         case.context.mode = if draw.size(0, 3) == 0 { Mode::Eval } else { Mode::Train };
         case
     }),
@@ -125,6 +128,18 @@ pub fn broadcast_pair(draw: &mut Draw) -> [Tensor<f64>; 2] {
         _ => (draw.broadcastable(&shape), draw.broadcastable(&shape)),
     };
     [draw.tensor(&a), draw.tensor(&b)]
+}
+
+/// Quotients keep away from whole numbers, where a remainder jumps.
+fn remainder(draw: &mut Draw, op: impl Op + 'static) -> Case {
+    let shape = draw.shape(0, 3);
+    let b = draw.away_from_zero(&shape);
+    let mut a = draw.tensor(&shape);
+    for (a, b) in a.data_mut().iter_mut().zip(b.data()) {
+        let quotient = draw.size(0, 6) as f64 - 3.0 + 0.1 + 0.2 * (*a + 2.0);
+        *a = b * quotient;
+    }
+    Case::new(op, vec![a, b])
 }
 
 fn reduction(draw: &mut Draw) -> Reduction {
@@ -190,7 +205,11 @@ fn reshape(draw: &mut Draw) -> Case {
         2 => vec![1, -1, extents[0]],
         _ => extents.iter().rev().copied().collect(),
     };
-    Case::new(Reshape { shape: target }, vec![draw.tensor(&shape)])
+    let op = Reshape {
+        shape: target,
+        ..Reshape::default()
+    };
+    Case::new(op, vec![draw.tensor(&shape)])
 }
 
 fn cross_entropy(draw: &mut Draw) -> Case {
@@ -397,7 +416,9 @@ fn conv(draw: &mut Draw) -> Case {
 fn max_pool(draw: &mut Draw) -> Case {
     let shape = image(draw);
     let window = pool_window(draw, &shape[2..]);
-    let pool = MaxPool { window };
+    let order = [PoolIndices::RowMajor, PoolIndices::ColumnMajor][draw.size(0, 1)];
+    let indices = draw.coin().then_some(order);
+    let pool = MaxPool { window, indices };
     Case::new(pool, vec![draw.distinct(&shape)])
 }
 

@@ -64,7 +64,13 @@ fn what_does_not_fit_is_named_with_what_would() {
         "shape of the target: expected [8], got [8, 10]"
     );
     assert_eq!(
-        refusal(&Reshape { shape: vec![3, -1] }, &[&[2, 5]]),
+        refusal(
+            &Reshape {
+                shape: vec![3, -1],
+                ..Reshape::default()
+            },
+            &[&[2, 5]]
+        ),
         "new shape: expected 10 elements, as [2, 5] has, got [3, -1]"
     );
     assert_eq!(
@@ -76,7 +82,13 @@ fn what_does_not_fit_is_named_with_what_would() {
         "kernel_shape is missing, expected 2 numbers"
     );
     assert_eq!(
-        refusal(&Dropout { probability: 1.5 }, &[&[4]]),
+        refusal(
+            &Dropout {
+                probability: 1.5,
+                ..Dropout::default()
+            },
+            &[&[4]]
+        ),
         "ratio is 1.5, expected a probability between 0 and 1"
     );
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use crate::cases::{Row, reduce};
 use crate::draw::{Case, Draw};
-use gradprobe::num::Tensor;
+use gradprobe::num::{Shape, Tensor};
 use gradprobe::ops::*;
 
 #[rustfmt::skip]
@@ -32,16 +32,17 @@ pub const CASES: &[Row] = &[
     ("Resize", resize),
     ("ScatterElements", |draw| {
         let (axis, x, indices) = elements(draw, true);
-        let updates = draw.tensor(indices.shape());
-        let op = ScatterElements { axis, reduction: reduction(draw) };
-        Case::new(op, vec![draw.tensor(&x), indices, updates])
+        let reduction = reduction(draw);
+        let [x, updates] = data_and_updates(draw, reduction, &x, indices.shape());
+        Case::new(ScatterElements { axis, reduction }, vec![x, indices, updates])
     }),
     ("ScatterND", |draw| {
         let shape = draw.shape(1, 3);
         let indices = tuples(draw, &shape, 0);
         let (&count, leading) = indices.shape().split_last().unwrap();
-        let updates = draw.tensor(&[leading, &shape[count..]].concat());
-        Case::new(ScatterNd { reduction: reduction(draw) }, vec![draw.tensor(&shape), indices, updates])
+        let (reduction, updates) = (reduction(draw), [leading, &shape[count..]].concat());
+        let [x, updates] = data_and_updates(draw, reduction, &shape, &updates);
+        Case::new(ScatterNd { reduction }, vec![x, indices, updates])
     }),
     ("TopK", |draw| {
         let shape = draw.shape(1, 3);
@@ -54,11 +55,33 @@ pub const CASES: &[Row] = &[
 ];
 
 fn reduction(draw: &mut Draw) -> ScatterReduction {
-    if draw.coin() {
-        ScatterReduction::Add
-    } else {
-        ScatterReduction::Replace
+    [
+        ScatterReduction::Replace,
+        ScatterReduction::Add,
+        ScatterReduction::Mul,
+        ScatterReduction::Max,
+        ScatterReduction::Min,
+    ][draw.size(0, 4)]
+}
+
+/// x and updates of a scatter; for a maximum without values that differ less than a step of the
+/// central differences.
+fn data_and_updates(
+    draw: &mut Draw,
+    reduction: ScatterReduction,
+    x: &[usize],
+    updates: &[usize],
+) -> [Tensor<f64>; 2] {
+    if !matches!(reduction, ScatterReduction::Max | ScatterReduction::Min) {
+        return [draw.tensor(x), draw.tensor(updates)];
     }
+    let count: usize = x.iter().product();
+    let all = draw.distinct(&[count + updates.iter().product::<usize>()]);
+    let (first, rest) = all.data().split_at(count);
+    [
+        Tensor::new(Shape::new(x), first.to_vec()),
+        Tensor::new(Shape::new(updates), rest.to_vec()),
+    ]
 }
 
 /// An index into `extent`, from either end.
@@ -150,7 +173,9 @@ fn resize(draw: &mut Draw) -> Case {
         Coordinates::PytorchHalfPixel,
         Coordinates::AlignCorners,
         Coordinates::Asymmetric,
-    ][draw.size(0, 3)];
+        Coordinates::HalfPixelSymmetric,
+        Coordinates::CropAndResize,
+    ][draw.size(0, 5)];
     let rounding = [
         Rounding::PreferFloor,
         Rounding::PreferCeil,
@@ -161,6 +186,9 @@ fn resize(draw: &mut Draw) -> Case {
         interpolation,
         coordinates,
         rounding,
+        antialias: draw.coin() && interpolation != Interpolation::Nearest,
+        exclude_outside: draw.coin(),
+        extrapolation: 1.5,
         ..Resize::default()
     };
     let axes: Vec<i64> = (0..shape.len() as i64).filter(|_| draw.coin()).collect();
@@ -168,7 +196,11 @@ fn resize(draw: &mut Draw) -> Case {
         0 => {
             op.scales = shape
                 .iter()
-                .map(|_| [1.0, 1.5, 2.0][draw.size(0, 2)])
+                .map(|&extent| match [0.6, 1.0, 1.5, 2.0][draw.size(0, 3)] {
+                    // Nothing would be left.
+                    scale if scale * (extent as f64) < 1.0 => 1.0,
+                    scale => scale,
+                })
                 .collect()
         }
         1 if !axes.is_empty() => {
@@ -176,6 +208,16 @@ fn resize(draw: &mut Draw) -> Case {
             op.axes = axes;
         }
         _ => op.sizes = shape.iter().map(|_| draw.size(1, 6)).collect(),
+    }
+    if coordinates == Coordinates::CropAndResize {
+        let axes = if op.axes.is_empty() {
+            shape.len()
+        } else {
+            op.axes.len()
+        };
+        let starts: Vec<f64> = (0..axes).map(|_| draw.real(-0.2, 0.5)).collect();
+        let ends = (0..axes).map(|_| draw.real(0.5, 1.2));
+        op.region = starts.into_iter().chain(ends).collect();
     }
     Case::new(op, vec![draw.tensor(&shape)])
 }

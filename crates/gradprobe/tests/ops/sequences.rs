@@ -42,6 +42,8 @@ pub fn recurrent<C: Cell>(draw: &mut Draw, cell: C, gates: usize, cell_state: bo
         bias: draw.coin(),
         initial_h: draw.coin(),
         initial_c: cell_state && draw.coin(),
+        peepholes: cell_state && draw.coin(),
+        lengths: draw.coin(),
     };
     let mut operands = vec![
         draw.tensor(&x),
@@ -57,6 +59,13 @@ pub fn recurrent<C: Cell>(draw: &mut Draw, cell: C, gates: usize, cell_state: bo
     if op.initial_c {
         operands.push(draw.tensor(&state));
     }
+    if op.peepholes {
+        operands.push(draw.tensor(&[directions, 3 * hidden]));
+    }
+    if op.lengths {
+        let lengths = (0..batch).map(|_| draw.size(0, time) as f64).collect();
+        operands.push(Tensor::new([batch], lengths));
+    }
     Case::new(op, operands)
 }
 
@@ -69,7 +78,12 @@ pub fn rnn(draw: &mut Draw) -> Case {
     };
     let mut case = recurrent(draw, RnnCell { activation }, 1, false);
     if activation == RnnActivation::Relu {
-        for input in &mut case.inputs {
+        // All but the lengths.
+        for input in case
+            .inputs
+            .iter_mut()
+            .filter(|input| input.shape().len() > 1)
+        {
             let positive = |x: &mut f64| *x = 0.1 + x.abs() / 3.0;
             input.data_mut().iter_mut().for_each(positive);
         }

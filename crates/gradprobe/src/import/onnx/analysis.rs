@@ -78,6 +78,9 @@ pub(super) fn analyse(model: &Flat, outputs: &[&str]) -> Analysis {
 impl Analysis {
     fn find_live(&mut self, model: &Flat, outputs: &[&str]) {
         self.live = vec![false; model.nodes.len()];
+        for &output in outputs {
+            *self.readers.entry(output.to_owned()).or_default() += 1;
+        }
         let mut open: Vec<usize> = outputs
             .iter()
             .filter_map(|&name| self.made_by.get(name).copied())
@@ -90,9 +93,10 @@ impl Analysis {
             reads(&model.nodes[index].message, &mut |name| {
                 open.extend(made_by.get(name));
             });
-            for name in &model.nodes[index].message.input {
-                *self.readers.entry(name.clone()).or_default() += 1;
-            }
+            let readers = &mut self.readers;
+            reads(&model.nodes[index].message, &mut |name| {
+                *readers.entry(name.to_owned()).or_default() += 1;
+            });
         }
     }
 

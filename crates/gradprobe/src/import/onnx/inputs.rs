@@ -26,6 +26,8 @@ pub(super) struct InputPlan {
     pub name: String,
     pub kind: Kind,
     pub shape: Shape,
+    /// Are these the lengths of sequences?
+    pub is_lengths: bool,
     from: From,
 }
 
@@ -33,6 +35,8 @@ pub(super) struct InputPlan {
 enum From {
     Given(Arc<Tensor<f64>>),
     Drawn(Synthetic),
+    /// The lengths of sequences, none of which ends early.
+    WholeLengths,
 }
 
 impl InputPlan {
@@ -41,6 +45,10 @@ impl InputPlan {
         match &self.from {
             From::Given(tensor) => Tensor::clone(tensor),
             From::Drawn(synthetic) => synthetic.draw(&self.shape, seed, &self.name),
+            From::WholeLengths => {
+                let count = self.shape.element_count();
+                Tensor::new(self.shape.clone(), vec![LENGTH as f64; count])
+            }
         }
     }
 
@@ -48,10 +56,16 @@ impl InputPlan {
         matches!(self.from, From::Given(_))
     }
 
+    /// Does it say that every sequence is as long as there is room for?
+    pub fn is_whole_lengths(&self) -> bool {
+        matches!(self.from, From::WholeLengths)
+    }
+
     /// What is in it, in words.
     pub fn about(&self) -> String {
         let drawn = match self.from {
             From::Given(_) => "given".into(),
+            From::WholeLengths => "the whole length".into(),
             From::Drawn(Synthetic::Ids { below }) => format!("whole numbers below {below}"),
             From::Drawn(Synthetic::Constant { value }) => format!("{value} everywhere"),
             From::Drawn(_) => "standard normal".into(),
@@ -145,14 +159,17 @@ pub(super) fn plan(
             Some(tensor) => tensor.shape().clone(),
             None => dims.shape(info).map_err(at)?,
         };
+        let is_lengths = kind == Kind::Int && are_lengths(model, &info.name);
         let from = match given {
             Some(tensor) => From::Given(Arc::clone(tensor)),
+            None if is_lengths => From::WholeLengths,
             None => From::Drawn(draw(model, analysis, info, kind)),
         };
         plans.push(InputPlan {
             name: info.name.clone(),
             kind,
             shape,
+            is_lengths,
             from,
         });
     }
@@ -294,6 +311,21 @@ fn usual(name: &str, axis: usize, rank: usize) -> usize {
         () if rank >= 4 && axis >= 2 => SIDE,
         () => LENGTH,
     }
+}
+
+/// Are these the lengths of the sequences of a recurrent layer, or of the keys of an attention?
+fn are_lengths(model: &Flat, name: &str) -> bool {
+    model.nodes.iter().any(|node| {
+        let position = match &node.message.op_type[..] {
+            "LSTM" | "GRU" | "RNN" => 4,
+            "Attention" => 6,
+            _ => return false,
+        };
+        node.message
+            .input
+            .get(position)
+            .is_some_and(|input| input == name)
+    })
 }
 
 /// What an input is drawn from: standard normal numbers, or whole numbers that index what they are

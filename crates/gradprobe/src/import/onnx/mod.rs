@@ -3,14 +3,16 @@
 //! The way from file to graph: `reader.rs` reads a file in bounded memory into the messages of
 //! `messages.rs`; `model.rs` puts the functions of the file in place of their calls; `analysis.rs`
 //! finds the nodes that matter and the tensors that are trained; `inputs.rs` and `loss.rs` choose
-//! what is fed and what is differentiated; `session.rs` walks the nodes, computes at once what is
-//! known and hands the rest to the converters of `convert/`, one row an operator; `layers.rs` gives
+//! what is fed and what is differentiated; `walk.rs` walks the nodes and hands them to the converters
+//! of `convert/`, one row an operator; `session.rs` computes at once what is known and adds the rest
+//! to the graph; `layers.rs` gives
 //! the nodes to layers with the names the user knows.
 
 mod analysis;
 mod convert;
 mod error;
 mod evaluate;
+mod fault;
 mod inputs;
 mod layers;
 mod loss;
@@ -23,9 +25,10 @@ mod reinit;
 mod session;
 mod tensors;
 mod value;
+mod walk;
 
 pub use convert::{OnnxOp, coverage};
 pub use error::OnnxError;
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, weighted_outputs};
 pub use network::OnnxNetwork;
 pub use options::{OnnxLoss, OnnxOptions, OnnxTarget};

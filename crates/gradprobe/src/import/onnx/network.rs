@@ -3,13 +3,14 @@
 use super::analysis::{Analysis, analyse};
 use super::convert::is_supported;
 use super::error::{OnnxError, quoted};
+use super::fault::Fault;
 use super::inputs::{self, InputPlan};
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
 use super::options::{OnnxLoss, OnnxOptions, OnnxTarget};
 use super::reader;
 use super::reinit;
-use super::session::{Fault, Session};
+use super::session::Session;
 use super::tensors::Kind;
 use super::value::{Operand, Source};
 use crate::data::read_arrays;
@@ -49,8 +50,23 @@ impl OnnxNetwork {
     /// If the file cannot be read, has operators that are not known, or an option does not fit it.
     pub fn read(path: &Path, options: &OnnxOptions) -> Result<Self, OnnxError> {
         let limit = options.max_memory.unwrap_or_else(default_limit);
+        let bytes = reader::read_bytes(path, limit).map_err(|error| error.in_file(path))?;
+        Self::from_bytes(path, bytes, options)
+    }
+
+    /// The same for the bytes of a file; `path` is what messages and the report call it, and beside
+    /// it lie files of external data.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn from_bytes(
+        path: &Path,
+        bytes: Vec<u8>,
+        options: &OnnxOptions,
+    ) -> Result<Self, OnnxError> {
+        let limit = options.max_memory.unwrap_or_else(default_limit);
         let prepare = || {
-            let model = flatten(reader::read(path, limit)?)?;
+            let model = flatten(reader::decode(bytes, limit)?)?;
             prepare(path, &model, options, limit)
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
@@ -124,7 +140,8 @@ fn prepare(
     let given = inputs::given(options, limit)?;
     let plans = inputs::plan(model, &analysis, &read, options, &given)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut session = Session::new(model, &analysis, folder, limit, options.mode);
+    let (mode, dropout) = (options.mode, options.dropout);
+    let mut session = Session::new(model, &analysis, folder, limit, mode, dropout);
     for plan in &plans {
         session.charge(plan.shape.element_count() as u128 * 16)?;
         session.reserve(&plan.name);
@@ -133,6 +150,9 @@ fn prepare(
             .input(plan.name.clone(), plan.shape.clone())
             .map_err(|error| OnnxError::new(error.to_string()))?;
         session.layers.is_input(value);
+        if plan.is_whole_lengths() {
+            session.whole_lengths.insert(value);
+        }
         let operand = Operand {
             kind: plan.kind,
             shape: plan.shape.clone(),
@@ -187,8 +207,12 @@ fn choose_output(model: &Flat, options: &OnnxOptions) -> Result<Judged, OnnxErro
         Some(asked) if made_by.contains_key(asked.as_str()) => asked.as_str(),
         Some(asked) => {
             let names: Vec<String> = outputs().map(quoted).collect();
-            return Err(OnnxError::new(format!("makes no value {}", quoted(asked)))
-                .help(format!("its outputs are {}", names.join(", "))));
+            return Err(
+                OnnxError::new(format!("makes no value {}", quoted(asked))).help(format!(
+                    "its outputs are {} (`-o FILE` writes the result to a file)",
+                    names.join(", ")
+                )),
+            );
         }
         None => outputs()
             .next()
@@ -256,7 +280,7 @@ pub(super) fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), O
     };
     let quantised = unknown
         .iter()
-        .any(|(op, _)| op.contains("Quantize") || op.ends_with("Integer"));
+        .any(|(op, _)| op.to_lowercase().contains("quantize") || op.ends_with("Integer"));
     let help = if quantised {
         "the model is quantised, and rounding has no gradient: export the float model"
     } else {
@@ -305,7 +329,8 @@ fn finish(
             quoted(&judged.output)
         )));
     };
-    let reads_tokens = inputs.iter().any(|input| input.kind == Kind::Int);
+    let is_token = |input: &InputPlan| input.kind == Kind::Int && !input.is_lengths;
+    let reads_tokens = inputs.iter().any(is_token);
     let read = match &options.target {
         OnnxTarget::File(file) => Some(target_of(file, options)?),
         _ => given.get("target").cloned(),
@@ -319,12 +344,7 @@ fn finish(
             let plan = TargetPlan::new(decided, &output.shape, &options.target, read.as_ref())?;
             let loss = add_loss(&mut session, op, decided, &output, &plan.shape);
             target = Some(plan);
-            Objective::Loss(loss.map_err(|fault| match fault {
-                Fault::Message(message) => OnnxError::new(message),
-                Fault::Op(error) => OnnxError::new(format!("loss: {error}")),
-                Fault::Graph(error) => OnnxError::new(error.to_string()),
-                Fault::Placed(error) => error,
-            })?)
+            Objective::Loss(loss.map_err(|fault| fault.unplaced().at("loss"))?)
         }
         None if decided == Decided::Output => Objective::Output(value, CotangentKind::Ones),
         None => Objective::Output(value, CotangentKind::Random),
@@ -490,7 +510,14 @@ fn notes(
         });
     }
     if let Some(count) = session.counts.get("dropout") {
-        notes.push(format!("dropout: {count}, taken as the identity"));
+        let how = match (options.mode, options.dropout) {
+            (Mode::Train, false) => " (--dropout drops as in training)",
+            _ => "",
+        };
+        notes.push(format!("dropout: {count}, taken as the identity{how}"));
+    }
+    if let Some(count) = session.counts.get("dropout that drops") {
+        notes.push(format!("dropout: {count}, as in training"));
     }
     if let Some(initialiser) = options.reinit {
         notes.push(format!("weights: drawn anew, {}", name_of(initialiser)));

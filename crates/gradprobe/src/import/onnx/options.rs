@@ -54,6 +54,8 @@ pub struct OnnxOptions {
     pub output: Option<String>,
     /// Training or inference.
     pub mode: Mode,
+    /// In training, do Dropout nodes drop, rather than being the identity?
+    pub dropout: bool,
     /// Draws new weights, to judge the architecture rather than the weights.
     pub reinit: Option<Initialiser>,
     /// The arithmetic to run in.
@@ -74,6 +76,7 @@ impl Default for OnnxOptions {
             loss: OnnxLoss::Auto,
             output: None,
             mode: Mode::Train,
+            dropout: false,
             reinit: None,
             dtype: Dtype::F32,
             seeds: Vec::new(),

@@ -4,17 +4,16 @@
 //! precision, in which whole numbers below 2^53 are exact: that is how shape arithmetic is folded.
 
 use super::analysis::Analysis;
-use super::convert;
-use super::error::{OnnxError, quoted};
+use super::error::OnnxError;
+use super::fault::Fault;
 use super::layers::Layers;
-use super::messages::Graph;
-use super::model::{Flat, Node};
+use super::model::Flat;
 use super::tensors::{self, Kind, Stored};
 use super::value::{Operand, Source};
-use crate::graph::{GraphBuilder, GraphError, Origin, ParameterData, ValueId};
+use crate::graph::{GraphBuilder, Origin, ParameterData, ValueId};
 use crate::import::spec::shown_bytes;
 use crate::num::{Shape, Tensor};
-use crate::ops::{Context, Mode, Op, OpError, Role, apply};
+use crate::ops::{Context, Mode, Op, Role, apply};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -47,71 +46,10 @@ pub(super) struct Weight {
     pub usage: Option<Use>,
 }
 
-/// Why a node is not converted.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// In words.
-    Message(String),
-    /// An op's refusal.
-    Op(OpError),
-    /// The graph's refusal.
-    Graph(GraphError),
-    /// Already with its place.
-    Placed(OnnxError),
-}
-
-impl From<OpError> for Fault {
-    fn from(error: OpError) -> Self {
-        Self::Op(error)
-    }
-}
-impl From<GraphError> for Fault {
-    fn from(error: GraphError) -> Self {
-        Self::Graph(error)
-    }
-}
-impl From<OnnxError> for Fault {
-    fn from(error: OnnxError) -> Self {
-        Self::Placed(error)
-    }
-}
-impl From<String> for Fault {
-    fn from(message: String) -> Self {
-        Self::Message(message)
-    }
-}
-impl From<&str> for Fault {
-    fn from(message: &str) -> Self {
-        Self::Message(message.into())
-    }
-}
-
-impl Fault {
-    fn at(self, node: &Node) -> OnnxError {
-        match self {
-            Self::Message(message) => OnnxError::new(message).at(node.place()),
-            Self::Op(error) => OnnxError::new(error.to_string()).at(node.place()),
-            Self::Graph(GraphError::Node { op, source, .. }) => {
-                let same = op == node.message.op_type;
-                let message = if same {
-                    source.to_string()
-                } else {
-                    format!("{op}: {source}")
-                };
-                OnnxError::new(message).at(node.place())
-            }
-            Self::Graph(error) => OnnxError::new(error.to_string()).at(node.place()),
-            Self::Placed(error) => error.at(node.place()),
-        }
-    }
-}
-
 /// The most elements that are computed in advance, all nodes together.
 const MOST_FOLDED: usize = 1 << 27;
 /// The most nodes of the engine's graph.
 const MOST_NODES: usize = 2_000_000;
-/// Bodies in bodies.
-const DEEPEST: usize = 20;
 
 /// A conversion in progress.
 pub(super) struct Session<'m> {
@@ -123,15 +61,23 @@ pub(super) struct Session<'m> {
     pub layers: Layers,
     /// How many nodes of each kind the report speaks of.
     pub counts: HashMap<&'static str, usize>,
-    scopes: Vec<HashMap<String, Operand>>,
+    /// The names of the graph and of the bodies that are open in it.
+    pub scopes: Vec<HashMap<String, Operand>>,
     names: HashSet<String>,
-    node_name: String,
-    origin: Origin,
+    /// What the nodes that are added are called, and where they are from.
+    pub node_name: String,
+    pub origin: Origin,
+    /// Nodes of bodies that were converted.
+    pub in_bodies: usize,
     folded: usize,
     emitted: usize,
     bytes: u128,
     limit: u64,
-    mode: Mode,
+    pub mode: Mode,
+    /// Do Dropout nodes drop?
+    pub dropout: bool,
+    /// Inputs that say that every sequence is as long as there is room for.
+    pub whole_lengths: HashSet<ValueId>,
 }
 
 impl<'m> Session<'m> {
@@ -141,6 +87,7 @@ impl<'m> Session<'m> {
         folder: &'m Path,
         limit: u64,
         mode: Mode,
+        dropout: bool,
     ) -> Self {
         Self {
             model,
@@ -154,12 +101,20 @@ impl<'m> Session<'m> {
             names: HashSet::new(),
             node_name: String::new(),
             origin: Origin::default(),
+            in_bodies: 0,
             folded: 0,
             emitted: 0,
             bytes: 0,
             limit,
             mode,
+            dropout: dropout && mode == Mode::Train,
+            whole_lengths: HashSet::new(),
         }
+    }
+
+    /// Is the node that is converted in the body of another one?
+    pub fn is_in_body(&self) -> bool {
+        self.scopes.len() > 1
     }
 
     /// Gives a name a meaning, in the innermost scope.
@@ -243,177 +198,6 @@ impl<'m> Session<'m> {
             .help("lower --dim, or raise --max-memory"));
         }
         Ok(())
-    }
-
-    /// Converts every live node; those of weights alone when they are needed.
-    pub fn convert_all(&mut self) -> Result<(), OnnxError> {
-        for index in 0..self.model.nodes.len() {
-            if self.analysis.live[index] && !self.analysis.weights_only[index] {
-                self.convert_with_needs(index)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Converts the node that makes a value, and those that it needs, if that was not done.
-    pub fn need(&mut self, name: &str) -> Result<(), OnnxError> {
-        match self.analysis.made_by.get(name) {
-            Some(&index) if self.find(name).is_none() => self.convert_with_needs(index),
-            _ => Ok(()),
-        }
-    }
-
-    fn convert_with_needs(&mut self, index: usize) -> Result<(), OnnxError> {
-        let (model, analysis) = (self.model, self.analysis);
-        // (node, were its needs looked at?)
-        let mut stack = vec![(index, false)];
-        let mut open = HashSet::new();
-        while let Some((index, looked)) = stack.pop() {
-            let node = &model.nodes[index];
-            let mut outputs = node.message.output.iter();
-            if outputs.any(|name| !name.is_empty() && self.find(name).is_some()) {
-                continue;
-            }
-            if looked {
-                open.remove(&index);
-                self.convert_node(node)?;
-                continue;
-            }
-            if !open.insert(index) {
-                let message = "reads what is made of its own output";
-                return Err(OnnxError::new(message).at(node.place()));
-            }
-            stack.push((index, true));
-            let mut needs = Vec::new();
-            super::model::reads(&node.message, &mut |name| {
-                if let Some(&maker) = analysis.made_by.get(name) {
-                    needs.push((name.to_owned(), maker));
-                }
-            });
-            for (name, maker) in needs.into_iter().rev() {
-                if self.find(&name).is_none() {
-                    stack.push((maker, false));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn convert_node(&mut self, node: &Node) -> Result<(), OnnxError> {
-        let result = self.try_convert(node);
-        result.map_err(|fault| fault.at(node))
-    }
-
-    fn try_convert(&mut self, node: &Node) -> Result<(), Fault> {
-        let mut inputs = Vec::with_capacity(node.message.input.len());
-        for name in &node.message.input {
-            inputs.push(match &name[..] {
-                "" => None,
-                name => Some(
-                    self.find(name)
-                        .ok_or_else(|| format!("reads {}, which nothing makes", quoted(name)))?,
-                ),
-            });
-        }
-        self.node_name = match &node.message.name[..] {
-            "" => node
-                .message
-                .output
-                .iter()
-                .find(|name| !name.is_empty())
-                .unwrap_or(&node.message.op_type)
-                .clone(),
-            name => name.to_owned(),
-        };
-        self.origin = Origin {
-            place: node.place(),
-            span: None,
-        };
-        let op = &node.message.op_type[..];
-        if convert::is_control_flow(node) {
-            self.builder.end_layer();
-        } else if !matches!(op, "Shape" | "Size") {
-            // Of the second input it reads the type alone.
-            let read = if op == "CastLike" { 1 } else { inputs.len() };
-            let weights = &self.weights;
-            let name = |weight: usize| weights[weight].name.clone();
-            let reduced = node.message.input.first();
-            let readers = reduced.and_then(|name| self.analysis.readers.get(name));
-            let is_statistic =
-                node.message.op_type.starts_with("Reduce") && readers.is_some_and(|&n| n > 1);
-            self.layers.enter(
-                &mut self.builder,
-                node,
-                &inputs[..read.min(inputs.len())],
-                &name,
-                is_statistic,
-            )?;
-        }
-        let outputs = convert::convert(self, node, inputs)?;
-        for (index, name) in node.message.output.iter().enumerate() {
-            if name.is_empty() {
-                continue;
-            }
-            let operand = outputs
-                .get(index)
-                .and_then(Option::as_ref)
-                .ok_or_else(|| format!("its output {} ({}) is not supported", index, quoted(name)));
-            match operand {
-                Ok(operand) => {
-                    let operand = operand.clone();
-                    self.define(name, operand);
-                }
-                // Somebody who reads it will miss it.
-                Err(_) if index > 0 => {}
-                Err(message) => return Err(message.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Converts a body (of an If, say) whose inputs are given, and returns its outputs.
-    pub fn body(
-        &mut self,
-        body: &Graph,
-        opset: i64,
-        inputs: Vec<Operand>,
-    ) -> Result<Vec<Operand>, Fault> {
-        if self.scopes.len() > DEEPEST {
-            return Err(format!("bodies are nested more than {DEEPEST} deep").into());
-        }
-        self.scopes.push(HashMap::new());
-        let result = self.body_inside(body, opset, inputs);
-        self.scopes.pop();
-        result
-    }
-
-    fn body_inside(
-        &mut self,
-        body: &Graph,
-        opset: i64,
-        inputs: Vec<Operand>,
-    ) -> Result<Vec<Operand>, Fault> {
-        for tensor in &body.initializer {
-            let stored = tensors::read(tensor, self.folder)?;
-            let operand = self.tensor(&tensor.name, stored, false)?;
-            self.define(&tensor.name, operand);
-        }
-        for (info, operand) in body.input.iter().zip(inputs) {
-            self.define(&info.name, operand);
-        }
-        for (position, message) in body.node.iter().enumerate() {
-            let node = Node {
-                message: message.clone(),
-                opset,
-                position,
-            };
-            self.convert_node(&node)?;
-        }
-        let outputs = body.output.iter().map(|info| {
-            self.find(&info.name)
-                .ok_or_else(|| format!("its body makes no {}", quoted(&info.name)).into())
-        });
-        outputs.collect()
     }
 
     /// Applies an op: at once if all its inputs are known, else as a node of the graph.
@@ -549,6 +333,11 @@ impl<'m> Session<'m> {
             Source::Weight(index) => Some(self.weights[*index].stored.wide()),
             Source::Value(_) => None,
         }
+    }
+
+    /// Does it say that every sequence is as long as there is room for?
+    pub fn is_whole_lengths(&self, lengths: &Operand) -> bool {
+        matches!(lengths.source, Source::Value(value) if self.whole_lengths.contains(&value))
     }
 
     /// Notes how a weight is used, also through what was made of it alone.

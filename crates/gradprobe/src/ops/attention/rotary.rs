@@ -12,7 +12,8 @@ use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Save
 /// with `heads`; with `caches` the cosines and sines \[time, d/2\] or \[batch, time, d/2\] in place
 /// of the formula.
 ///
-/// Pull-back: turned by the opposite angles. The caches have no gradient.
+/// Pull-back: turned by the opposite angles; ∂cos = a·g_a + b·g_b and ∂sin = a·g_b − b·g_a, summed
+/// over what shares them.
 #[derive(Clone, Copy, Debug)]
 pub struct RotaryEmbedding {
     /// The base of the wavelengths.
@@ -130,15 +131,61 @@ impl RotaryEmbedding {
         Ok(())
     }
 
+    /// The gradients of the caches that are wanted.
+    fn pull_caches<T: OpElement>(
+        &self,
+        x: View<'_, T>,
+        g: &[T],
+        [cos, sin]: [Option<&mut ViewMut<'_, T>>; 2],
+    ) -> Result<(), OpError> {
+        let (heads, pairs) = self.extents(&Shape::new(x.shape))?;
+        for (gradient, is_sine) in [(cos, false), (sin, true)] {
+            let Some(gradient) = gradient else { continue };
+            let by_sample = gradient.shape.len() == 3;
+            gradient.data.fill(T::zero());
+            for sample in 0..heads.batch {
+                for (head, time) in
+                    (0..heads.heads).flat_map(|head| (0..heads.time).map(move |time| (head, time)))
+                {
+                    let (start, stride) = heads.place(sample, head);
+                    let (x, g) = (
+                        &x.data[start + time * stride..],
+                        &g[start + time * stride..],
+                    );
+                    let at = if by_sample {
+                        sample * heads.time + time
+                    } else {
+                        time
+                    };
+                    let sums = &mut gradient.data[at * pairs..][..pairs];
+                    for (pair, sum) in sums.iter_mut().enumerate() {
+                        let (one, other) = self.members(pair, pairs);
+                        *sum += if is_sine {
+                            x[one] * g[other] - x[other] * g[one]
+                        } else {
+                            x[one] * g[one] + x[other] * g[other]
+                        };
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The two features of a pair.
+    fn members(&self, pair: usize, pairs: usize) -> (usize, usize) {
+        if self.interleaved {
+            (2 * pair, 2 * pair + 1)
+        } else {
+            (pair, pairs + pair)
+        }
+    }
+
     fn turn_row<T: Element>(&self, from: &[T], to: &mut [T], cos: &[T], sin: &[T], sign: T) {
         let pairs = cos.len();
         to[2 * pairs..].copy_from_slice(&from[2 * pairs..]);
         for pair in 0..pairs {
-            let (one, other) = if self.interleaved {
-                (2 * pair, 2 * pair + 1)
-            } else {
-                (pair, pairs + pair)
-            };
+            let (one, other) = self.members(pair, pairs);
             let (a, b) = (from[one], from[other]);
             let (cos, sin) = (cos[pair], sign * sin[pair]);
             to[one] = a * cos - b * sin;
@@ -171,11 +218,12 @@ impl<T: OpElement> Kernel<T> for RotaryEmbedding {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError> {
-        for gradient in gradients.iter_mut().skip(1).flatten() {
-            gradient.data.fill(T::zero());
-        }
-        if let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) {
+        let Some(g) = cotangents[0] else { return Ok(0) };
+        if let Some(gradient) = &mut gradients[0] {
             self.turn(g, caches(saved.inputs), gradient.data, true)?;
+        }
+        if let [_, cos, sin] = gradients {
+            self.pull_caches(saved.inputs[0], g.data, [cos.as_mut(), sin.as_mut()])?;
         }
         Ok(0)
     }
@@ -214,12 +262,9 @@ impl Op for RotaryEmbedding {
         sampled[0] && sampled[1..].iter().all(|&sampled| sampled == by_sample)
     }
 
-    fn differentiable(&self, input: usize) -> bool {
-        input == 0
-    }
-
     fn reads_input(&self, input: usize) -> bool {
-        input > 0
+        // x is read for the gradients of the caches.
+        input > 0 || self.caches
     }
 
     fn reads_outputs(&self) -> bool {

@@ -15,7 +15,8 @@ use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Save
 /// \[batch, heads, queries, keys\] (−∞ hides a key). y has the layout of q, with the dim of v.
 ///
 /// Where there are fewer heads of keys and values than of queries, each serves a group of
-/// neighbouring ones (Ainslie et al. 2023). With `causal` query i sees the keys 0 to i.
+/// neighbouring ones (Ainslie et al. 2023). With `causal` query i sees the keys 0 to i. Where the
+/// mask hides every key from a query, y is 0 there and nothing is pulled back, as in PyTorch.
 ///
 /// Pull-back, with p the softmax and P = g·vᵀ: ∂v = pᵀ·g, the scores' cotangent is
 /// ∂z = p·(P − Σ p·P), ∂q = s·∂z·k, ∂k = s·∂zᵀ·q and ∂mask = ∂z, summed over a group and over what
@@ -190,14 +191,24 @@ impl<T: OpElement> Kernel<T> for Attention {
                             false,
                         );
                         scores.iter_mut().for_each(|score| *score *= factor);
+                        // By query: does it see a key?
+                        let mut sees = vec![inputs.len() < 4; queries];
                         if let Some(mask) = inputs.get(3) {
                             let steps = MaskSteps::new(mask.shape);
+                            let hides = T::from_f64(f64::NEG_INFINITY);
                             steps.visit(sample, head, [queries, keys], |score, at| {
+                                let (query, key) = (score / keys, score % keys);
+                                sees[query] |=
+                                    key < self.seen(query, keys) && mask.data[at] != hides;
                                 scores[score] += mask.data[at];
                             });
                         }
                         let lanes = scores.chunks_exact(keys).zip(p.chunks_exact_mut(keys));
                         for (query, (scores, p)) in lanes.enumerate() {
+                            if !sees[query] {
+                                p.fill(T::zero());
+                                continue;
+                            }
                             let (p, hidden) = p.split_at_mut(self.seen(query, keys));
                             softmax_lane(&scores[..p.len()], p);
                             hidden.fill(T::zero());
@@ -413,5 +424,38 @@ impl Op for Attention {
         scores
             .saturating_mul(4)
             .saturating_mul((features / heads.max(1)).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Tensor;
+    use crate::ops::{apply, apply_vjp};
+
+    #[test]
+    fn a_query_that_sees_nothing_gives_nothing_and_gets_nothing() {
+        let op = Attention {
+            mask: true,
+            ..Attention::default()
+        };
+        let hidden = f64::NEG_INFINITY;
+        let inputs = [
+            Tensor::new([1, 1, 2, 1], vec![0.5, 2.0]),
+            Tensor::new([1, 1, 2, 1], vec![1.0, -1.0]),
+            Tensor::new([1, 1, 2, 1], vec![3.0, 4.0]),
+            Tensor::new([2, 2], vec![0.0, hidden, hidden, hidden]),
+        ];
+        let context = Context::default();
+        let y = apply(&op, &context, &inputs).expect("it fits");
+        assert_eq!(y[0].data(), [3.0, 0.0]);
+        let g = Tensor::new([1, 1, 2, 1], vec![1.0, 1.0]);
+        let (gradients, _) =
+            apply_vjp(&op, &context, &inputs, &y, &[g], &[true; 4]).expect("it fits");
+        let gradients: Vec<&[f64]> = gradients.iter().flatten().map(Tensor::data).collect();
+        assert_eq!(gradients[2], [1.0, 0.0]);
+        for gradient in [gradients[0], gradients[1], gradients[3]] {
+            assert!(gradient.iter().all(|&x| x == 0.0), "{gradients:?}");
+        }
     }
 }

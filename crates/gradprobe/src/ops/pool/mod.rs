@@ -9,5 +9,5 @@ mod window;
 pub use adaptive::{AdaptiveAveragePool, AdaptiveMaxPool};
 pub use global::{GlobalAveragePool, GlobalMaxPool};
 pub use lp::{GlobalLpPool, LpPool};
-pub use sliding::{AveragePool, MaxPool};
+pub use sliding::{AveragePool, MaxPool, PoolIndices};
 pub use window::PoolWindow;

@@ -5,7 +5,7 @@ use crate::num::simd::vectorised;
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
-use crate::ops::shapes::expect_inputs;
+use crate::ops::shapes::{expect_inputs, misfit};
 use crate::ops::window::{Axis, Window, copy_steps};
 use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use pulp::{Simd, WithSimd};
@@ -16,7 +16,21 @@ use pulp::{Simd, WithSimd};
 pub struct MaxPool {
     /// The windows.
     pub window: PoolWindow,
+    /// Is there a second output, of y's shape: the place of each winner in x as a flat array?
+    pub indices: Option<PoolIndices>,
 }
+
+/// How the places of a plane are counted; planes come one after the other either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolIndices {
+    /// Along the last axis first.
+    RowMajor,
+    /// Along the first spatial axis first.
+    ColumnMajor,
+}
+
+/// Single precision tells no more whole numbers apart.
+const MOST_INDICES: usize = 1 << 24;
 
 /// The mean of every window of every channel of x\[N, C, …\].
 #[derive(Clone, Debug, Default)]
@@ -31,11 +45,91 @@ pub struct AveragePool {
 impl MaxPool {
     pub(in crate::ops) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
         let mut reader = AttributeReader::new(attributes);
-        let pool = Self {
-            window: PoolWindow::read(&mut reader)?,
-        };
+        let window = PoolWindow::read(&mut reader)?;
+        let column_major = reader.flag("storage_order", false)?;
+        let indices = reader.flag("indices", false)?.then_some(if column_major {
+            PoolIndices::ColumnMajor
+        } else {
+            PoolIndices::RowMajor
+        });
         reader.finish()?;
-        Ok(Box::new(pool))
+        Ok(Box::new(Self { window, indices }))
+    }
+
+    /// Writes where in x the winners of all windows are.
+    fn write_indices<T: OpElement>(
+        &self,
+        order: PoolIndices,
+        window: &Window,
+        x: View<'_, T>,
+        first_row: usize,
+        indices: &mut [T],
+    ) {
+        let plane_len = window.input_len();
+        let first_plane = first_row * x.shape[1];
+        let [depth, height, width] = [0, 1, 2].map(|axis| window.axes[axis].input);
+        let mut search = Search::new(window);
+        let planes = x.data.chunks_exact(plane_len.max(1));
+        let outputs = indices.chunks_exact_mut(window.output_len().max(1));
+        for (plane, (x, indices)) in planes.zip(outputs).enumerate() {
+            let start = (first_plane + plane) * plane_len;
+            for (line, indices) in indices.chunks_exact_mut(window.line_len()).enumerate() {
+                for (index, &winner) in indices.iter_mut().zip(search.line(x, line)) {
+                    let at = winner as usize;
+                    let [d, h, w] = [at / (height * width), at / width % height, at % width];
+                    let place = match order {
+                        PoolIndices::RowMajor => at,
+                        PoolIndices::ColumnMajor => (w * height + h) * depth + d,
+                    };
+                    *index = T::from_f64((start + place) as f64);
+                }
+            }
+        }
+    }
+}
+
+/// The search for the winners of a line of windows, with the memory that it needs.
+struct Search<'w, T> {
+    window: &'w Window,
+    read: Vec<T>,
+    best: Vec<T>,
+    winners: Vec<u32>,
+}
+
+impl<'w, T: OpElement> Search<'w, T> {
+    fn new(window: &'w Window) -> Self {
+        let len = window.line_len();
+        Self {
+            window,
+            read: vec![T::zero(); len],
+            best: vec![T::zero(); len],
+            winners: vec![0; len],
+        }
+    }
+
+    /// The places in the plane x of the winners of a line.
+    fn line(&mut self, x: &[T], line: usize) -> &[u32] {
+        let step = self.window.step();
+        let Self {
+            read,
+            best,
+            winners,
+            ..
+        } = self;
+        best.fill(T::from_f64(f64::NEG_INFINITY));
+        winners.fill(NOBODY);
+        self.window.line(line, |_, outputs, first| {
+            let read = &mut read[..outputs.len()];
+            copy_steps(read, &x[first..], step);
+            vectorised(Winners {
+                step: step as u32,
+                first: first as u32,
+                x: read,
+                best: &mut best[outputs.clone()],
+                winners: &mut winners[outputs],
+            });
+        });
+        winners
     }
 }
 
@@ -92,7 +186,7 @@ impl<T: OpElement> Kernel<T> for MaxPool {
         let (len, step, input_len) = (window.line_len(), window.step(), window.input_len());
         for_rows(
             context.parallel,
-            outputs[0].data,
+            &mut *outputs[0].data,
             window.output_len(),
             |planes, y| {
                 let mut read = vec![T::zero(); len];
@@ -110,6 +204,9 @@ impl<T: OpElement> Kernel<T> for MaxPool {
                 }
             },
         );
+        if let (Some(order), [_, indices]) = (self.indices, outputs) {
+            self.write_indices(order, &window, x, context.first_row, indices.data);
+        }
         Ok(())
     }
 
@@ -120,37 +217,25 @@ impl<T: OpElement> Kernel<T> for MaxPool {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError> {
-        let (Some(g), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
+        let Some(gradient) = &mut gradients[0] else {
+            return Ok(0);
+        };
+        let Some(g) = cotangents[0] else {
+            // Of the indices alone.
+            gradient.data.fill(T::zero());
             return Ok(0);
         };
         let x = saved.inputs[0];
         let window = Window::new(&self.window.axes(x.shape)?);
         let (input_len, output_len) = (window.input_len(), window.output_len());
-        let step = window.step();
         for_rows(context.parallel, gradient.data, input_len, |planes, dx| {
-            let len = window.line_len();
-            let mut read = vec![T::zero(); len];
-            let mut best = vec![T::zero(); len];
-            let mut winners = vec![0; len];
+            let mut search = Search::new(&window);
             for (plane, dx) in planes.zip(dx.chunks_exact_mut(input_len)) {
                 let x = &x.data[plane * input_len..][..input_len];
                 let g = &g.data[plane * output_len..][..output_len];
                 dx.fill(T::zero());
-                for (line, g) in g.chunks_exact(len).enumerate() {
-                    best.fill(T::from_f64(f64::NEG_INFINITY));
-                    winners.fill(NOBODY);
-                    window.line(line, |_, outputs, first| {
-                        let read = &mut read[..outputs.len()];
-                        copy_steps(read, &x[first..], step);
-                        vectorised(Winners {
-                            step: step as u32,
-                            first: first as u32,
-                            x: read,
-                            best: &mut best[outputs.clone()],
-                            winners: &mut winners[outputs],
-                        });
-                    });
-                    for (&winner, &g) in winners.iter().zip(g) {
+                for (line, g) in g.chunks_exact(window.line_len()).enumerate() {
+                    for (&winner, &g) in search.line(x, line).iter().zip(g) {
                         if let Some(dx) = dx.get_mut(winner as usize) {
                             *dx += g;
                         }
@@ -286,7 +371,7 @@ impl<T: OpElement> Kernel<T> for AveragePool {
 }
 
 macro_rules! sliding_pool {
-    ($name:ident, reads_input: $reads_input:expr) => {
+    ($name:ident, reads_input: $reads_input:expr, infer: $infer:expr) => {
         impl Op for $name {
             fn name(&self) -> &'static str {
                 stringify!($name)
@@ -298,7 +383,9 @@ macro_rules! sliding_pool {
 
             fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
                 expect_inputs(inputs, 1..=1)?;
-                Ok(vec![pool_shape(inputs[0], &self.window.axes(inputs[0])?)])
+                let y = pool_shape(inputs[0], &self.window.axes(inputs[0])?);
+                let outputs: fn(&Self, &Shape, Shape) -> Result<Vec<Shape>, OpError> = $infer;
+                outputs(self, inputs[0], y)
             }
 
             fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
@@ -322,8 +409,15 @@ macro_rules! sliding_pool {
     };
 }
 
-sliding_pool!(MaxPool, reads_input: true);
-sliding_pool!(AveragePool, reads_input: false);
+sliding_pool!(MaxPool, reads_input: true, infer: |pool, x, y| match pool.indices {
+    Some(_) if x.element_count() > MOST_INDICES => {
+        let expected = format!("at most {MOST_INDICES} elements to count");
+        Err(misfit("input", expected, x))
+    }
+    Some(_) => Ok(vec![y.clone(), y]),
+    None => Ok(vec![y]),
+});
+sliding_pool!(AveragePool, reads_input: false, infer: |_, _, y| Ok(vec![y]));
 
 #[cfg(test)]
 mod tests {
@@ -338,6 +432,7 @@ mod tests {
                 kernel: vec![2],
                 ..PoolWindow::default()
             },
+            indices: None,
         };
         let x = Tensor::new([1, 1, 4], vec![1.0, f64::NAN, 3.0, 3.0]);
         let (context, x) = (Context::default(), [x]);
@@ -358,6 +453,7 @@ mod tests {
                 padding: Padding::Explicit(vec![2, 0, 0, 0]),
                 ..PoolWindow::default()
             },
+            indices: None,
         };
         let error = pool
             .infer(&[&Shape::from([1, 1, 4, 4])])

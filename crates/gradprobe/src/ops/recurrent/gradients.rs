@@ -1,7 +1,7 @@
 //! From the cotangents of all pre-activations to the gradients of the inputs: one product over all
 //! steps each.
 
-use super::kernel::gather;
+use super::kernel::{Operands, gather};
 use super::options::{Extents, Recurrent};
 use super::order::{parts, row, row_mut};
 use super::through_time::Kept;
@@ -17,12 +17,12 @@ impl<C: Cell> Recurrent<C> {
         &self,
         context: &Context,
         saved: Saved<'_, T>,
-        direction: usize,
+        operands: Operands<'_, T>,
         pulled: &[T],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) {
-        let operands = self.operands(saved.inputs, direction);
         let (order, gates) = (operands.order, operands.gates);
+        let direction = order.direction;
         let Extents {
             inputs,
             hidden,
@@ -87,6 +87,13 @@ impl<C: Cell> Recurrent<C> {
             if own < gates {
                 column_sums(&mut of_state[own..], d_aside);
             }
+        }
+        if let Some(peepholes) = positions.peepholes
+            && let Some(gradient) = &mut gradients[peepholes]
+        {
+            let kept = Kept::new::<C>(&saved.outputs[self.first_kept()..], direction);
+            let gradient = row_mut(gradient.data, direction, 3 * hidden);
+            peephole_gradient(order.extents, kept.c, du, gates, gradient);
         }
         let states = 1 + usize::from(C::HAS_CELL_STATE);
         for (state, position) in [positions.initial_h, positions.initial_c]
@@ -165,6 +172,38 @@ impl<C: Cell> Recurrent<C> {
                 first > 0,
                 context.parallel,
             );
+        }
+    }
+}
+
+/// ∂P: the cotangents of u by the cell state that the gate saw: i and f that before the step, o
+/// that after it.
+fn peephole_gradient<T: OpElement>(
+    extents: Extents,
+    cells: &[T],
+    du: &[T],
+    gates: usize,
+    gradient: &mut [T],
+) {
+    let Extents {
+        hidden,
+        time,
+        batch,
+        ..
+    } = extents;
+    gradient.fill(T::zero());
+    for samples in parts(batch) {
+        let (first, rows) = (samples.start, samples.len());
+        let cells = &cells[first * (time + 1) * hidden..];
+        let du = &du[first * time * gates..][..rows * time * gates];
+        for (index, du) in du.chunks_exact(gates).enumerate() {
+            let seen = [index, index + rows, index].map(|index| row(cells, index, hidden));
+            let gates = du.chunks_exact(hidden).zip(seen);
+            for ((du, cell), gradient) in gates.zip(gradient.chunks_exact_mut(hidden)) {
+                for ((gradient, &du), &cell) in gradient.iter_mut().zip(du).zip(cell) {
+                    *gradient += du * cell;
+                }
+            }
         }
     }
 }

@@ -14,15 +14,18 @@ use crate::ops::{Context, Kernel, OpElement, OpError, Saved};
 /// The operands of one direction.
 #[derive(Clone, Copy)]
 pub(super) struct Operands<'a, T> {
-    pub order: Order,
+    pub order: Order<'a>,
     pub gates: usize,
     x: &'a [T],
     pub weight: &'a [T],
     recurrent: &'a [T],
+    peepholes: &'a [T],
 }
 
 /// What one part of the batch computes on the way forward.
 struct Forward<'a, T> {
+    /// Its first sample.
+    first: usize,
     rows: usize,
     u: &'a mut [T],
     h: &'a mut [T],
@@ -41,9 +44,11 @@ impl<C: Cell> Recurrent<C> {
     pub(super) fn operands<'a, T: OpElement>(
         &self,
         inputs: &[View<'a, T>],
+        lengths: &'a [usize],
         direction: usize,
     ) -> Operands<'a, T> {
         let (x, w, r) = (inputs[0], inputs[1], inputs[2]);
+        let peepholes = self.positions().peepholes.map(|position| inputs[position]);
         let extents = self.extents(x.shape, r.shape);
         let Extents { inputs, hidden, .. } = extents;
         let reversed = self.direction.reversed();
@@ -53,12 +58,43 @@ impl<C: Cell> Recurrent<C> {
                 direction,
                 directions: reversed.len(),
                 reversed: reversed[direction],
+                lengths,
             },
             gates: C::GATES * hidden,
             x: x.data,
             weight: row(w.data, direction, C::GATES * hidden * inputs),
             recurrent: row(r.data, direction, C::GATES * hidden * hidden),
+            peepholes: match peepholes {
+                Some(peepholes) => row(peepholes.data, direction, 3 * hidden),
+                None => &[],
+            },
         }
+    }
+
+    /// How many steps of each sample there are; empty where all are.
+    pub(super) fn lengths<T: OpElement>(
+        &self,
+        inputs: &[View<'_, T>],
+    ) -> Result<Vec<usize>, OpError> {
+        let Some(position) = self.positions().lengths else {
+            return Ok(Vec::new());
+        };
+        let time = self.extents(inputs[0].shape, inputs[2].shape).time;
+        let lengths = inputs[position].data.iter().enumerate();
+        lengths
+            .map(|(sample, length)| {
+                let length = length.to_f64();
+                if (0.0..=time as f64).contains(&length) && length.fract() == 0.0 {
+                    return Ok(length as usize);
+                }
+                Err(OpError::Value {
+                    what: format!(
+                        "the length of sample {sample} is {length}, expected a whole number up \
+                         to {time}"
+                    ),
+                })
+            })
+            .collect()
     }
 
     /// u ← W·x + the biases that belong to u, for all steps at once.
@@ -134,14 +170,15 @@ impl<C: Cell> Recurrent<C> {
                 gates: Packed::new(matrix(first, together), of_first),
                 last: Packed::new(matrix(last, gates - together), of_last),
                 hidden_bias: bias.map_or(&[], |bias| &bias[own..]),
+                peepholes: operands.peepholes,
                 hidden,
             })
         })
     }
 
     /// Walks a part over time.
-    fn walk<T: OpElement>(&self, weights: Weights<'_, T>, part: Forward<'_, T>) {
-        let rows = part.rows;
+    fn walk<T: OpElement>(&self, weights: Weights<'_, T>, order: Order<'_>, part: Forward<'_, T>) {
+        let Forward { first, rows, .. } = part;
         let len = rows * weights.hidden;
         let (mut h, mut c, mut aside) = (part.h, part.c, part.aside);
         let mut h_before = &*take(&mut h, len);
@@ -150,7 +187,7 @@ impl<C: Cell> Recurrent<C> {
         } else {
             &[]
         };
-        for u in part.u.chunks_exact_mut(C::GATES * len) {
+        for (step, u) in part.u.chunks_exact_mut(C::GATES * len).enumerate() {
             let h_now = take(&mut h, len);
             let c_now = take(&mut c, if C::HAS_CELL_STATE { len } else { 0 });
             self.cell.forward(
@@ -165,6 +202,14 @@ impl<C: Cell> Recurrent<C> {
                     aside: take(&mut aside, if C::KEEPS_ASIDE { len } else { 0 }),
                 },
             );
+            for sample in (0..rows).filter(|sample| !order.is_step(first + sample, step)) {
+                for (now, before) in [(&mut *h_now, h_before), (&mut *c_now, c_before)] {
+                    if !now.is_empty() {
+                        let before = row(before, sample, weights.hidden);
+                        row_mut(now, sample, weights.hidden).copy_from_slice(before);
+                    }
+                }
+            }
             (h_before, c_before) = (h_now, c_now);
         }
     }
@@ -186,9 +231,10 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
         outputs: &mut [ViewMut<'_, T>],
     ) -> Result<(), OpError> {
         let positions = self.positions();
+        let lengths = self.lengths(inputs)?;
         let (visible, kept) = outputs.split_at_mut(self.first_kept());
         for direction in 0..self.direction.reversed().len() {
-            let operands = self.operands(inputs, direction);
+            let operands = self.operands(inputs, &lengths, direction);
             let order = operands.order;
             let Extents {
                 hidden,
@@ -245,6 +291,7 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
                 let steps = rows * time * hidden;
                 let states = steps + rows * hidden;
                 Forward {
+                    first: samples.start,
                     rows,
                     u: take(&mut rest.0, C::GATES * steps),
                     h: take(&mut rest.1, states),
@@ -254,7 +301,9 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
             });
             let cut = cut.collect();
             self.with_weights(operands, bias, Pass::Forward, |weights| {
-                for_parts(context.parallel, cut, &|part| self.walk(weights, part));
+                for_parts(context.parallel, cut, &|part| {
+                    self.walk(weights, order, part);
+                });
             });
             if let [y, y_h, y_c @ ..] = &mut *visible {
                 write_states(order, h, Some(y.data), y_h.data);
@@ -273,6 +322,12 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError> {
+        let lengths = self.lengths(saved.inputs)?;
+        if let Some(position) = self.positions().lengths
+            && let Some(gradient) = &mut gradients[position]
+        {
+            gradient.data.fill(T::zero());
+        }
         let directions = self.direction.reversed().len();
         let extents = self.extents(saved.inputs[0].shape, saved.inputs[2].shape);
         let Extents {
@@ -289,12 +344,14 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
         T::with_scratch(directions * per_direction, |scratch| {
             let mut exponents = Vec::with_capacity(directions);
             for (direction, scratch) in scratch.chunks_exact_mut(per_direction).enumerate() {
-                exponents.push(self.through_time(context, saved, cotangents, direction, scratch));
+                let operands = self.operands(saved.inputs, &lengths, direction);
+                exponents.push(self.through_time(context, saved, operands, cotangents, scratch));
             }
             let common = align(extents, &each, &exponents, scratch);
             let pulled = scratch.chunks_exact(per_direction).enumerate();
             for (direction, pulled) in pulled {
-                self.gradients(context, saved, direction, pulled, gradients);
+                let operands = self.operands(saved.inputs, &lengths, direction);
+                self.gradients(context, saved, operands, pulled, gradients);
             }
             Ok(common)
         })
@@ -303,7 +360,7 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
 
 /// Copies the states after every step to Y, and the last ones to the final state.
 fn write_states<T: OpElement>(
-    order: Order,
+    order: Order<'_>,
     states: &[T],
     mut all: Option<&mut [T]>,
     last: &mut [T],
@@ -320,7 +377,12 @@ fn write_states<T: OpElement>(
             for (index, sample) in samples.clone().enumerate() {
                 let from = row(part, (step + 1) * samples.len() + index, hidden);
                 if let Some(all) = &mut all {
-                    row_mut(all, order.output_row(sample, step), hidden).copy_from_slice(from);
+                    let to = row_mut(all, order.output_row(sample, step), hidden);
+                    if order.is_step(sample, step) {
+                        to.copy_from_slice(from);
+                    } else {
+                        to.fill(T::zero());
+                    }
                 }
                 if step + 1 == time {
                     row_mut(last, order.state_row(sample), hidden).copy_from_slice(from);

@@ -6,11 +6,13 @@ use crate::num::linalg::{Matrix, MatrixMut};
 use crate::ops::{OpElement, OpError};
 
 /// With the gates in ONNX's order i, o, f, c:
-/// c_t = σ(u_f)·c_{t−1} + σ(u_i)·tanh(u_c), h_t = σ(u_o)·tanh(c_t).
+/// c_t = σ(u_f)·c_{t−1} + σ(u_i)·tanh(u_c), h_t = σ(u_o)·tanh(c_t). With peepholes P (Gers and
+/// Schmidhuber 2000) P_i·c_{t−1} is added to u_i, P_f·c_{t−1} to u_f and P_o·c_t to u_o.
 ///
 /// Pull-back: ∂u_o = ∂h·tanh(c)·σ′(u_o), ∂c += ∂h·σ(u_o)·sech²(c), ∂u_i = ∂c·tanh(u_c)·σ′(u_i),
 /// ∂u_f = ∂c·c_{t−1}·σ′(u_f), ∂u_c = ∂c·σ(u_i)·sech²(u_c), ∂c_{t−1} = ∂c·σ(u_f), and
-/// ∂h_{t−1} = Rᵀ·∂u, where σ′(u) = σ(u)σ(−u).
+/// ∂h_{t−1} = Rᵀ·∂u, where σ′(u) = σ(u)σ(−u). With peepholes ∂c += P_o·∂u_o, and then
+/// ∂c_{t−1} += P_i·∂u_i + P_f·∂u_f.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LstmCell;
 
@@ -36,13 +38,21 @@ impl Cell for LstmCell {
             .chunks_exact_mut(hidden)
             .zip(step.c.chunks_exact_mut(hidden))
             .zip(step.c_before.chunks_exact(hidden));
-        for (u, ((h, c), c_before)) in step.u.chunks_exact(4 * hidden).zip(states) {
-            let [i, o, f, g] = gates(u, hidden);
+        for (u, ((h, c), c_before)) in step.u.chunks_exact_mut(4 * hidden).zip(states) {
+            if let Some([of_i, _, of_f]) = peepholes(weights) {
+                see(&mut u[..hidden], of_i, c_before);
+                see(&mut u[2 * hidden..][..hidden], of_f, c_before);
+            }
+            let [i, _, f, g] = gates(u, hidden);
             over_units!(hidden, [c_before, f, g, i], [c], |k| {
                 let kept = f[k].sigmoid() * c_before[k];
                 c[k] = kept + i[k].sigmoid() * g[k].tanh();
             });
             let c = &*c;
+            if let Some([_, of_o, _]) = peepholes(weights) {
+                see(&mut u[hidden..][..hidden], of_o, c);
+            }
+            let o = &u[hidden..][..hidden];
             over_units!(hidden, [c, o], [h], |k| {
                 h[k] = o[k].sigmoid() * c[k].tanh();
             });
@@ -68,6 +78,9 @@ impl Cell for LstmCell {
                 du_o[k] = dh[k] * t * (open * (-o[k]).sigmoid());
                 dc[k] += dh[k] * open * slope;
             });
+            if let Some([_, of_o, _]) = peepholes(weights) {
+                see(dc, of_o, du_o);
+            }
             over_units!(hidden, [dc, g, i], [du_g, du_i], |k| {
                 let (t, slope) = g[k].tanh_sech_squared();
                 let into = i[k].sigmoid();
@@ -79,6 +92,10 @@ impl Cell for LstmCell {
                 du_f[k] = dc[k] * c_before[k] * (kept * (-f[k]).sigmoid());
                 dc[k] *= kept;
             });
+            if let Some([of_i, _, of_f]) = peepholes(weights) {
+                see(dc, of_i, du_i);
+                see(dc, of_f, du_f);
+            }
         }
         T::matmul_packed(
             MatrixMut::new(step.dh, step.rows, hidden),
@@ -86,6 +103,20 @@ impl Cell for LstmCell {
             weights.gates,
             false,
         );
+    }
+}
+
+/// The peepholes of the gates i, o and f, if there are any.
+fn peepholes<T>(weights: Weights<'_, T>) -> Option<[&[T]; 3]> {
+    let all = weights.peepholes;
+    let gate = |gate: usize| &all[gate * weights.hidden..][..weights.hidden];
+    (!all.is_empty()).then(|| [0, 1, 2].map(gate))
+}
+
+/// to += by · what.
+fn see<T: OpElement>(to: &mut [T], by: &[T], what: &[T]) {
+    for ((to, &by), &what) in to.iter_mut().zip(by).zip(what) {
+        *to += by * what;
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Weights<'a, T> {
     last: Packed<'a, T>,
     /// The part of the recurrent bias that the cell adds itself; empty without a bias.
     hidden_bias: &'a [T],
+    /// By what the gates i, o and f of an LSTM see the cell state \[3 · hidden\]; may be empty.
+    peepholes: &'a [T],
     hidden: usize,
 }
 

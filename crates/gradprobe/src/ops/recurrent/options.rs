@@ -34,9 +34,13 @@ impl Direction {
 ///
 /// Inputs, in this order: x\[T, B, I\], W\[D, G·H, I\], R\[D, G·H, H\]; with `bias` b\[D, 2·G·H\]
 /// (those of W, then those of R); with `initial_h` and `initial_c` the states before the first
-/// step \[D, B, H\], else zero. Outputs: all states Y\[T, D, B, H\], the last ones Y_h\[D, B, H\]
+/// step \[D, B, H\], else zero; with `peepholes` an LSTM's P\[D, 3·H\]; with `lengths` how many
+/// steps of each sample there are \[B\], whole numbers up to T. Outputs: all states Y\[T, D, B, H\], the last ones Y_h\[D, B, H\]
 /// and, of an LSTM, Y_c\[D, B, H\]. With `batch_first` (ONNX's `layout` 1) these are x\[B, T, I\],
 /// Y\[B, T, D, H\] and states \[B, D, H\].
+///
+/// A sample that is shorter keeps its state from its end on, Y is 0 there, and the way back
+/// begins at its end.
 ///
 /// Keeps the pre-activations and the states, so that the pull-back takes every gate's derivative
 /// from its pre-activation: σ(u)σ(−u) and sech²(u), never 1 − t². The cotangent that is carried
@@ -58,6 +62,10 @@ pub struct Recurrent<C> {
     pub initial_h: bool,
     /// Is an LSTM's cell state before the first step given?
     pub initial_c: bool,
+    /// Do an LSTM's gates see the cell state?
+    pub peepholes: bool,
+    /// Are the lengths of the samples given?
+    pub lengths: bool,
 }
 
 /// The extents of a call.
@@ -76,6 +84,8 @@ pub(super) struct Positions {
     pub bias: Option<usize>,
     pub initial_h: Option<usize>,
     pub initial_c: Option<usize>,
+    pub peepholes: Option<usize>,
+    pub lengths: Option<usize>,
 }
 
 impl<C: Cell> Recurrent<C> {
@@ -101,6 +111,8 @@ impl<C: Cell> Recurrent<C> {
             bias: reader.flag("bias", false)?,
             initial_h: reader.flag("initial_h", false)?,
             initial_c: C::HAS_CELL_STATE && reader.flag("initial_c", false)?,
+            peepholes: C::HAS_CELL_STATE && reader.flag("peepholes", false)?,
+            lengths: reader.flag("lengths", false)?,
             cell: C::read(&mut CellAttributes(&mut reader))?,
         };
         reader.finish()?;
@@ -119,6 +131,8 @@ impl<C: Cell> Recurrent<C> {
             bias: place(self.bias),
             initial_h: place(self.initial_h),
             initial_c: place(C::HAS_CELL_STATE && self.initial_c),
+            peepholes: place(C::HAS_CELL_STATE && self.peepholes),
+            lengths: place(self.lengths),
         }
     }
 
@@ -165,7 +179,13 @@ impl<C: Cell> Op for Recurrent<C> {
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         let positions = self.positions();
-        let optional = [positions.bias, positions.initial_h, positions.initial_c];
+        let optional = [
+            positions.bias,
+            positions.initial_h,
+            positions.initial_c,
+            positions.peepholes,
+            positions.lengths,
+        ];
         let count = 3 + optional.iter().flatten().count();
         expect_inputs(inputs, count..=count)?;
         let (x, w, r) = (inputs[0], inputs[1], inputs[2]);
@@ -210,6 +230,13 @@ impl<C: Cell> Op for Recurrent<C> {
         if let Some(initial) = positions.initial_c {
             expect_shape("the initial c", &state, inputs[initial])?;
         }
+        if let Some(peepholes) = positions.peepholes {
+            let three = hidden.saturating_mul(3);
+            expect_shape("the peepholes", &[directions, three], inputs[peepholes])?;
+        }
+        if let Some(lengths) = positions.lengths {
+            expect_shape("the lengths", &[extents.batch], inputs[lengths])?;
+        }
         let Extents { time, batch, .. } = extents;
         let states = if self.batch_first {
             [batch, time, directions, hidden]
@@ -240,8 +267,13 @@ impl<C: Cell> Op for Recurrent<C> {
         2 + usize::from(C::HAS_CELL_STATE) + usize::from(C::KEEPS_ASIDE)
     }
 
+    fn differentiable(&self, input: usize) -> bool {
+        self.positions().lengths != Some(input)
+    }
+
     fn reads_input(&self, input: usize) -> bool {
-        input < 3
+        let positions = self.positions();
+        input < 3 || [positions.peepholes, positions.lengths].contains(&Some(input))
     }
 
     fn pulls_back_at_once(&self) -> bool {

@@ -21,20 +21,32 @@ pub(super) fn parts(batch: usize) -> impl ExactSizeIterator<Item = Range<usize>>
 
 /// Where the rows of one direction lie outside and inside.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Order {
+pub(super) struct Order<'a> {
     pub extents: Extents,
     pub direction: usize,
     pub directions: usize,
     pub reversed: bool,
+    /// How many steps of each sample there are; empty where all are.
+    pub lengths: &'a [usize],
 }
 
-impl Order {
-    /// The time of a step.
-    fn time(&self, step: usize) -> usize {
-        if self.reversed {
-            self.extents.time - 1 - step
-        } else {
-            step
+impl Order<'_> {
+    /// The steps of a sample.
+    fn length(&self, sample: usize) -> usize {
+        let length = self.lengths.get(sample);
+        length.copied().unwrap_or(self.extents.time)
+    }
+
+    /// Is there such a step of the sample?
+    pub fn is_step(&self, sample: usize, step: usize) -> bool {
+        step < self.length(sample)
+    }
+
+    /// The time of a step; beyond the end of a sample each step keeps its place.
+    fn time(&self, sample: usize, step: usize) -> usize {
+        match self.length(sample) {
+            length if self.reversed && step < length => length - 1 - step,
+            _ => step,
         }
     }
 
@@ -42,9 +54,9 @@ impl Order {
     pub fn input_row(&self, sample: usize, step: usize) -> usize {
         let Extents { time, batch, .. } = self.extents;
         if self.extents.batch_first {
-            sample * time + self.time(step)
+            sample * time + self.time(sample, step)
         } else {
-            self.time(step) * batch + sample
+            self.time(sample, step) * batch + sample
         }
     }
 
@@ -52,9 +64,9 @@ impl Order {
     pub fn output_row(&self, sample: usize, step: usize) -> usize {
         let Extents { time, batch, .. } = self.extents;
         if self.extents.batch_first {
-            (sample * time + self.time(step)) * self.directions + self.direction
+            (sample * time + self.time(sample, step)) * self.directions + self.direction
         } else {
-            (self.time(step) * self.directions + self.direction) * batch + sample
+            (self.time(sample, step) * self.directions + self.direction) * batch + sample
         }
     }
 

@@ -1,6 +1,6 @@
 //! Back-propagation through time: the cotangents of all pre-activations, by the walk back.
 
-use super::kernel::Pass;
+use super::kernel::{Operands, Pass};
 use super::options::{Extents, Recurrent};
 use super::order::{Order, for_parts, parts, row, row_mut, take};
 use super::{Cell, StepBack, Weights};
@@ -61,11 +61,10 @@ impl<C: Cell> Recurrent<C> {
         &self,
         context: &Context,
         saved: Saved<'_, T>,
+        operands: Operands<'_, T>,
         cotangents: &[Option<View<'_, T>>],
-        direction: usize,
         scratch: &mut [T],
     ) -> Exponents {
-        let operands = self.operands(saved.inputs, direction);
         let order = operands.order;
         let Extents {
             hidden,
@@ -73,7 +72,7 @@ impl<C: Cell> Recurrent<C> {
             batch,
             ..
         } = order.extents;
-        let kept = Kept::new::<C>(&saved.outputs[self.first_kept()..], direction);
+        let kept = Kept::new::<C>(&saved.outputs[self.first_kept()..], order.direction);
         let mut exponents = Exponents {
             steps: vec![0; parts(batch).len() * time],
             carried: vec![0; parts(batch).len()],
@@ -118,7 +117,7 @@ impl<C: Cell> Recurrent<C> {
     fn walk_back<T: OpElement>(
         &self,
         weights: Weights<'_, T>,
-        order: Order,
+        order: Order<'_>,
         kept: Kept<'_, T>,
         cotangents: &[Option<View<'_, T>>],
         part: Backward<'_, T>,
@@ -144,12 +143,13 @@ impl<C: Cell> Recurrent<C> {
         for step in (0..time).rev() {
             if let Some(cotangent) = cotangents[0] {
                 for sample in 0..rows {
-                    let from = row(
-                        cotangent.data,
-                        order.output_row(first + sample, step),
-                        hidden,
-                    );
-                    row_mut(term, sample, hidden).copy_from_slice(from);
+                    let to = row_mut(term, sample, hidden);
+                    if order.is_step(first + sample, step) {
+                        let from = order.output_row(first + sample, step);
+                        to.copy_from_slice(row(cotangent.data, from, hidden));
+                    } else {
+                        to.fill(T::zero());
+                    }
                 }
                 scaled::add(carried, exponent, term, 0);
             }
@@ -158,6 +158,11 @@ impl<C: Cell> Recurrent<C> {
                 *exponent += i64::from(shift);
             }
             part.exponents[step] = *exponent;
+            let is_over = |sample: &usize| !order.is_step(first + sample, step);
+            let carried_past = match (0..rows).find(is_over) {
+                Some(_) => carried.to_vec(),
+                None => Vec::new(),
+            };
             let (dh, dc) = carried.split_at_mut(len);
             let at = |data: &'_ [T], width: usize, row: usize| -> std::ops::Range<usize> {
                 if data.is_empty() {
@@ -185,6 +190,19 @@ impl<C: Cell> Recurrent<C> {
                     d_aside: &mut d_aside[step * d_aside_len..][..d_aside_len],
                 },
             );
+            if carried_past.is_empty() {
+                continue;
+            }
+            for sample in (0..rows).filter(is_over) {
+                let states = carried.chunks_exact_mut(len);
+                for (now, past) in states.zip(carried_past.chunks_exact(len)) {
+                    row_mut(now, sample, hidden).copy_from_slice(row(past, sample, hidden));
+                }
+                row_mut(&mut du[step * rows * gates..], sample, gates).fill(T::zero());
+                if C::KEEPS_ASIDE {
+                    row_mut(&mut d_aside[step * len..], sample, hidden).fill(T::zero());
+                }
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Sums, products and quotients. Whole numbers divide as in C: towards zero.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::session::{Fault, Use};
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::session::Use;
 use crate::import::onnx::tensors::Kind;
 use crate::import::onnx::value::Operand;
 
@@ -72,15 +73,11 @@ pub(super) fn mean(call: &mut Call<'_, '_>) -> Outcome {
     one(call.plain("Div", &[sum, count])?)
 }
 
-/// a − b·⌊a/b⌋, the sign of b; with `fmod` a − b·trunc(a/b), that of a.
 pub(super) fn modulo(call: &mut Call<'_, '_>) -> Outcome {
-    let (a, b) = (call.input(0)?, call.input(1)?);
-    let quotient = call.plain("Div", &[a.clone(), b.clone()])?;
-    let whole = if call.int("fmod", 0)? == 1 {
-        truncated(call, &quotient)?
-    } else {
-        call.plain("Floor", &[quotient])?
+    let op = match call.int("fmod", 0)? {
+        1 => "Fmod",
+        _ => "Mod",
     };
-    let product = call.plain("Mul", &[b, whole])?;
-    one(call.plain("Sub", &[a, product])?)
+    let inputs = call.all();
+    one(call.plain(op, &inputs)?)
 }

@@ -1,11 +1,13 @@
 //! A node as its converter sees it: inputs, attributes, and ways to add ops of the engine.
 
 use crate::import::onnx::error::quoted;
-use crate::import::onnx::messages::{Attribute as Message, Graph};
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::messages::Attribute as Message;
 use crate::import::onnx::model::Node;
-use crate::import::onnx::session::{Fault, Session, Use};
+use crate::import::onnx::session::{Session, Use};
 use crate::import::onnx::tensors::{Kind, Stored, read};
 use crate::import::onnx::value::Operand;
+use crate::import::onnx::walk::Body;
 use crate::num::Tensor;
 use crate::ops::activation::{self, ActivationOp};
 use crate::ops::{Attribute, Attributes, Role, find_op};
@@ -31,14 +33,12 @@ pub(super) struct Call<'s, 'm> {
 
 /// Attributes that change nothing here: what only matters to running statistics, random masks,
 /// number formats, or versions long past.
-const WITHOUT_EFFECT: [&str; 15] = [
+const WITHOUT_EFFECT: [&str; 12] = [
     "momentum",
     "spatial",
     "consumed_inputs",
     "is_test",
-    "ratio",
     "seed",
-    "storage_order",
     "saturate",
     "stash_type",
     "round_mode",
@@ -46,7 +46,6 @@ const WITHOUT_EFFECT: [&str; 15] = [
     "qk_matmul_output_mode",
     "output_sequence",
     "broadcast",
-    "extrapolation_value",
 ];
 
 /// The kinds of an attribute, by ONNX's number.
@@ -161,10 +160,11 @@ impl Call<'_, '_> {
         }
     }
 
-    pub fn graph(&self, name: &'static str) -> Result<Graph, Fault> {
+    pub fn body(&self, name: &'static str) -> Result<Body, Fault> {
         let found = self.attribute(name);
         let graph = found.and_then(|found| found.g.clone());
-        graph.ok_or_else(|| format!("lacks its graph {name}").into())
+        let graph = graph.ok_or_else(|| format!("lacks its graph {name}"))?;
+        Ok(Body::new(graph, self.opset()))
     }
 
     /// A tensor in an attribute.
@@ -220,10 +220,13 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Does anything read this output?
+    /// Does anything read this output? In a body it may be.
     pub fn is_read(&self, output: usize) -> bool {
         let name = self.node.message.output.get(output);
-        name.is_some_and(|name| !name.is_empty())
+        let is_read = |name: &String| {
+            self.session.is_in_body() || self.session.analysis.readers.contains_key(name)
+        };
+        name.is_some_and(|name| !name.is_empty() && is_read(name))
     }
 
     /// Attributes of the node by name, as the engine's ops read them.
@@ -313,12 +316,12 @@ impl Call<'_, '_> {
         if input.shape[..] == *shape {
             return Ok(input.clone());
         }
-        // 0 would copy an extent.
-        if shape.contains(&0) {
-            return Err(format!("a shape without elements ({shape:?}) is not supported").into());
-        }
-        let shape = Attribute::Ints(shape.iter().map(|&extent| extent as i64).collect());
-        self.with("Reshape", &[("shape", shape)], std::slice::from_ref(input))
+        let shape = shape.iter().map(|&extent| extent as i64).collect();
+        let attributes = [
+            ("shape", Attribute::Ints(shape)),
+            ("allowzero", Attribute::Int(1)),
+        ];
+        self.with("Reshape", &attributes, std::slice::from_ref(input))
     }
 
     /// Notes how the weight at an input is used.

@@ -2,7 +2,7 @@
 
 use super::arithmetic::truncated;
 use super::call::{Call, Outcome, cast_known, one};
-use crate::import::onnx::session::Fault;
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::tensors::{Kind, element_type, kind};
 use crate::import::onnx::value::{Operand, Source};
 use crate::num::Tensor;

@@ -1,7 +1,8 @@
 //! Matrix products and convolutions.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::session::{Fault, Use};
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::session::Use;
 use crate::import::onnx::value::Operand;
 use crate::ops::Attribute;
 

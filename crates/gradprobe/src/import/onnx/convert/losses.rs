@@ -1,7 +1,7 @@
 //! Losses that are part of the model.
 
 use super::call::{Call, Outcome};
-use crate::import::onnx::session::Fault;
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::tensors::Kind;
 use crate::import::onnx::value::Operand;
 use crate::num::Tensor;

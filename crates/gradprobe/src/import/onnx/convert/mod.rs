@@ -8,6 +8,7 @@ mod attention;
 mod call;
 mod constants;
 mod control;
+mod dropout;
 mod elementwise;
 mod indexing;
 mod linear;
@@ -21,8 +22,9 @@ mod table;
 
 pub use table::{OnnxOp, coverage};
 
+use super::fault::Fault;
 use super::model::Node;
-use super::session::{Fault, Session};
+use super::session::Session;
 use super::value::Operand;
 use call::{Call, Outcome, one};
 use std::cell::RefCell;

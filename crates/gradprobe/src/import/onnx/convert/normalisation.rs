@@ -1,9 +1,10 @@
 //! Normalisations.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::session::{Fault, Use};
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::session::Use;
 use crate::import::onnx::value::Operand;
-use crate::ops::Attribute;
+use crate::ops::{Attribute, Mode};
 
 /// Scale and shift at these inputs.
 fn affine(call: &mut Call<'_, '_>) {
@@ -30,8 +31,49 @@ pub(super) fn batch(call: &mut Call<'_, '_>) -> Outcome {
         "batch-norm"
     });
     let attributes = call.pass(&["epsilon"])?;
+    let running = if call.is_read(1) || call.is_read(2) {
+        running_statistics(call, &inputs)?.map(Some)
+    } else {
+        [None, None]
+    };
     let outputs = call.emit("BatchNormalization", &attributes, &inputs)?;
-    Ok(outputs.into_iter().take(1).map(Some).collect())
+    let mut outputs: Vec<Option<Operand>> = outputs.into_iter().take(1).map(Some).collect();
+    outputs.extend(running);
+    Ok(outputs)
+}
+
+/// The running mean and variance after the step: momentum times the old ones and the rest of the
+/// batch's; in inference the old ones.
+fn running_statistics(call: &mut Call<'_, '_>, inputs: &[Operand]) -> Result<[Operand; 2], Fault> {
+    let [x, .., mean, variance] = inputs else {
+        return Err("lacks its statistics".into());
+    };
+    let old = [mean.clone(), variance.clone()];
+    if call.session.mode == Mode::Eval {
+        return Ok(old);
+    }
+    let momentum = call.float("momentum", 0.9)?;
+    let axes: Vec<i64> = (0..x.shape.len() as i64)
+        .filter(|&axis| axis != 1)
+        .collect();
+    let over = |keep: i64| {
+        [
+            ("axes", Attribute::Ints(axes.clone())),
+            ("keepdims", Attribute::Int(keep)),
+        ]
+    };
+    let mean = call.with("ReduceMean", &over(1), std::slice::from_ref(x))?;
+    let centred = call.plain("Sub", &[x.clone(), mean])?;
+    let squares = call.plain("Mul", &[centred.clone(), centred])?;
+    let variance = call.with("ReduceMean", &over(0), &[squares])?;
+    let mean = call.with("ReduceMean", &over(0), std::slice::from_ref(x))?;
+    let mut after = |old: Operand, new: Operand| -> Result<Operand, Fault> {
+        let old = call.plain("Mul", &[old, Operand::float(momentum)])?;
+        let new = call.plain("Mul", &[new, Operand::float(1.0 - momentum)])?;
+        call.plain("Add", &[old, new])
+    };
+    let [old_mean, old_variance] = old;
+    Ok([after(old_mean, mean)?, after(old_variance, variance)?])
 }
 
 pub(super) fn instance(call: &mut Call<'_, '_>) -> Outcome {

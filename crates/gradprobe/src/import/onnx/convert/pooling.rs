@@ -1,7 +1,8 @@
 //! Pooling and resizing.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::session::Fault;
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::tensors::Kind;
 use crate::ops::{Attribute, Attributes};
 
 const WINDOW: [&str; 6] = [
@@ -14,10 +15,20 @@ const WINDOW: [&str; 6] = [
 ];
 
 pub(super) fn max_pool(call: &mut Call<'_, '_>) -> Outcome {
-    let attributes = call.pass(&WINDOW)?;
+    let mut attributes = call.pass(&WINDOW)?;
+    let order = call.int("storage_order", 0)?;
     let input = call.input(0)?;
-    let outputs = call.emit("MaxPool", &attributes, &[input])?;
-    Ok(outputs.into_iter().take(1).map(Some).collect())
+    if call.is_read(1) {
+        attributes.insert("indices".into(), Attribute::Int(1));
+        attributes.insert("storage_order".into(), Attribute::Int(order));
+    }
+    let outputs = call.emit("MaxPool", &attributes, &[input])?.into_iter();
+    let kinds = [None, Some(Kind::Int)];
+    let outputs = outputs.zip(kinds).map(|(output, kind)| match kind {
+        Some(kind) => output.of_kind(kind),
+        None => output,
+    });
+    Ok(outputs.map(Some).collect())
 }
 
 pub(super) fn average_pool(call: &mut Call<'_, '_>) -> Outcome {
@@ -57,9 +68,10 @@ pub(super) fn resize(call: &mut Call<'_, '_>) -> Outcome {
         "cubic_coeff_a",
         "antialias",
         "exclude_outside",
+        "extrapolation_value",
         "axes",
     ])?;
-    let (scales, mut sizes) = if call.opset() < 11 {
+    let (mut scales, mut sizes) = if call.opset() < 11 {
         attributes.insert(
             "coordinate_transformation_mode".into(),
             Attribute::Text("asymmetric".into()),
@@ -72,19 +84,27 @@ pub(super) fn resize(call: &mut Call<'_, '_>) -> Outcome {
     let input = call.input(0)?;
     let policy = call.text("keep_aspect_ratio_policy", "stretch")?;
     if policy != "stretch" && !sizes.is_empty() {
-        sizes = keeping_ratio(call, &policy, &input.shape, &sizes)?;
+        (scales, sizes) = keeping_ratio(call, &policy, &input.shape, &sizes)?;
+    }
+    let crops = matches!(
+        attributes.get("coordinate_transformation_mode"),
+        Some(Attribute::Text(mode)) if mode == "tf_crop_and_resize"
+    );
+    if crops {
+        let region = call.constant(1, "the region")?.ok_or("lacks its region")?;
+        attributes.insert("roi".into(), Attribute::Floats(region.data().to_vec()));
     }
     sized(&mut attributes, scales, sizes);
     one(resized(call, &attributes)?)
 }
 
-/// The sizes when the smaller or the larger of the factors holds for all axes.
+/// The scales and sizes when the smaller or the larger of the factors holds for all axes.
 fn keeping_ratio(
     call: &Call<'_, '_>,
     policy: &str,
     shape: &[usize],
     sizes: &[i64],
-) -> Result<Vec<i64>, Fault> {
+) -> Result<(Vec<f64>, Vec<i64>), Fault> {
     let axes = match call.ints("axes")? {
         Some(axes) => axes,
         None => (0..shape.len() as i64).collect(),
@@ -103,13 +123,15 @@ fn keeping_ratio(
         other => return Err(format!("keep_aspect_ratio_policy {other:?} is not known").into()),
     };
     let rounded = |extent: &f64| (factor * extent).round().max(1.0) as i64;
-    Ok(extents.iter().map(rounded).collect())
+    let sizes = extents.iter().map(rounded).collect();
+    Ok((vec![factor; extents.len()], sizes))
 }
 
 fn sized(attributes: &mut Attributes, scales: Vec<f64>, sizes: Vec<i64>) {
-    if sizes.is_empty() {
+    if !scales.is_empty() {
         attributes.insert("scales".into(), Attribute::Floats(scales));
-    } else {
+    }
+    if !sizes.is_empty() {
         attributes.insert("sizes".into(), Attribute::Ints(sizes));
     }
 }

@@ -1,41 +1,22 @@
 //! What moves elements: reshapes, slices, pads, copies.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::tensors::Kind;
-use crate::import::onnx::value::Operand;
-use crate::num::Tensor;
 use crate::ops::{Attribute, Attributes};
 
 pub(super) fn identity(call: &mut Call<'_, '_>) -> Outcome {
     one(call.input(0)?)
 }
 
-/// The identity; the mask, where it is read, is all ones.
-pub(super) fn dropout(call: &mut Call<'_, '_>) -> Outcome {
-    let input = call.input(0)?;
-    call.session.count("dropout");
-    let mut outputs = vec![Some(input.clone())];
-    if call.is_read(1) {
-        call.session.charge_folded(&input.shape)?;
-        let ones = vec![1.0; input.shape.element_count()];
-        outputs.push(Some(Operand::known(
-            Kind::Bool,
-            Tensor::new(input.shape, ones),
-        )));
-    }
-    Ok(outputs)
-}
-
 pub(super) fn reshape(call: &mut Call<'_, '_>) -> Outcome {
     let shape = call
         .ints_or_input("shape", 1)?
         .ok_or("lacks its second input, the shape")?;
-    call.refuse(
-        call.int("allowzero", 0)? == 1 && shape.contains(&0),
-        "a shape with an extent of 0 (allowzero)",
-    )?;
+    let attributes = [
+        ("shape", Attribute::Ints(shape)),
+        ("allowzero", Attribute::Int(call.int("allowzero", 0)?)),
+    ];
     let input = call.input(0)?;
-    one(call.with("Reshape", &[("shape", Attribute::Ints(shape))], &[input])?)
+    one(call.with("Reshape", &attributes, &[input])?)
 }
 
 pub(super) fn squeeze(call: &mut Call<'_, '_>) -> Outcome {

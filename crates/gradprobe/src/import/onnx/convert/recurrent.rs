@@ -1,7 +1,8 @@
 //! Recurrent layers.
 
 use super::call::{Call, Outcome};
-use crate::import::onnx::session::{Fault, Use};
+use crate::import::onnx::fault::Fault;
+use crate::import::onnx::session::Use;
 use crate::ops::{Attribute, Attributes};
 
 /// The inputs of ONNX's recurrent operators.
@@ -15,10 +16,6 @@ mod at {
 
 pub(super) fn lstm(call: &mut Call<'_, '_>) -> Outcome {
     expect_activations(call, &["Sigmoid", "Tanh", "Tanh"])?;
-    call.refuse(
-        call.optional(at::PEEPHOLES).is_some(),
-        "a peephole (input P)",
-    )?;
     call.refuse(call.int("input_forget", 0)? != 0, "input_forget")?;
     recurrent(call, "LSTM", true, Attributes::new())
 }
@@ -65,12 +62,14 @@ fn recurrent(
     let x = call.input(0)?;
     let batch_first = call.int("layout", 0)? == 1;
     let time = x.shape.get(usize::from(batch_first)).copied().unwrap_or(0);
-    if let Some(lengths) = call.constant_ints(at::LENGTHS, "the sequences' lengths")? {
-        call.refuse(
-            lengths.iter().any(|&length| length != time as i64),
-            "sequences of unequal lengths",
-        )?;
-    }
+    // Lengths that are all the whole length say nothing.
+    let lengths = call.optional(at::LENGTHS);
+    let lengths = lengths.filter(|lengths| !call.session.is_whole_lengths(lengths));
+    let known = lengths
+        .as_ref()
+        .and_then(|lengths| call.session.numbers(lengths));
+    let all_whole = known.is_some_and(|known| known.data().iter().all(|&x| x == time as f64));
+    let has_lengths = lengths.is_some() && !all_whole;
     let hidden = call.input(2)?.shape.last().copied().unwrap_or(1);
     for input in [1, 2, at::BIAS] {
         call.used_as(input, Use::Recurrent(hidden));
@@ -81,6 +80,8 @@ fn recurrent(
         ("bias", at::BIAS, true),
         ("initial_h", at::INITIAL_H, true),
         ("initial_c", at::INITIAL_C, has_cell_state),
+        ("peepholes", at::PEEPHOLES, has_cell_state),
+        ("lengths", at::LENGTHS, has_lengths),
     ];
     for (flag, index, takes) in optional {
         if let Some(operand) = call.optional(index).filter(|_| takes) {

@@ -1,7 +1,7 @@
 //! Reductions, running sums, norms.
 
 use super::call::{Call, Outcome, one};
-use crate::import::onnx::session::Fault;
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::value::Operand;
 use crate::ops::Attribute;
 

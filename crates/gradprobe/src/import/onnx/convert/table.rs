@@ -2,7 +2,7 @@
 
 use super::Rule::{self, Activation, By, Pass, Same};
 use super::{
-    arithmetic, attention, constants, control, elementwise, indexing, linear, losses,
+    arithmetic, attention, constants, control, dropout, elementwise, indexing, linear, losses,
     normalisation, pooling, rearrange, recurrent, reduction,
 };
 
@@ -70,7 +70,7 @@ static ROWS: &[Row] = &[
     row("CumSum", By("CumSum", reduction::cumulative_sum)),
     row("DepthToSpace", Pass("DepthToSpace", &["blocksize", "mode"])),
     row("Div", By("Div", arithmetic::div)),
-    row("Dropout", By("the identity", rearrange::dropout)),
+    row("Dropout", By("the identity; Dropout where it is asked for", dropout::dropout)),
     row("Einsum", Pass("Einsum", &["equation"])),
     row("Elu", By("elu", elementwise::elu)),
     row("Equal", Same("Equal")),
@@ -114,7 +114,7 @@ static ROWS: &[Row] = &[
     row("Mean", By("Sum and Div", arithmetic::mean)),
     row("Min", Same("Min")),
     row("Mish", Activation("mish")),
-    row("Mod", By("Div, Floor, Mul and Sub", arithmetic::modulo)),
+    row("Mod", By("Mod, Fmod", arithmetic::modulo)),
     row("Mul", By("Mul", arithmetic::mul)),
     row("Neg", Same("Neg")),
     row("NegativeLogLikelihoodLoss", By("GatherElements and ReduceMean", losses::negative_log_likelihood)),

@@ -1,0 +1,208 @@
+//! The walk over the nodes: each after those that it needs, and bodies in scopes of their own.
+
+use super::convert;
+use super::error::{OnnxError, quoted};
+use super::fault::Fault;
+use super::messages::Graph;
+use super::model::{self, Node};
+use super::session::Session;
+use super::tensors;
+use super::value::Operand;
+use crate::graph::Origin;
+use std::collections::{HashMap, HashSet};
+
+/// Bodies in bodies.
+const DEEPEST: usize = 20;
+/// Nodes of bodies, and bodies, that are converted in all: loops in loops multiply.
+const MOST_IN_BODIES: usize = 500_000;
+
+/// The body of a control-flow node, ready to be converted as often as it is run.
+pub(super) struct Body {
+    graph: Graph,
+    nodes: Vec<Node>,
+}
+
+impl Body {
+    pub fn new(mut graph: Graph, opset: i64) -> Self {
+        let nodes = std::mem::take(&mut graph.node).into_iter().enumerate();
+        let node = |(position, message)| Node {
+            message,
+            opset,
+            position,
+        };
+        Self {
+            nodes: nodes.map(node).collect(),
+            graph,
+        }
+    }
+
+    pub fn input_count(&self) -> usize {
+        self.graph.input.len()
+    }
+
+    pub fn output_count(&self) -> usize {
+        self.graph.output.len()
+    }
+}
+
+impl Session<'_> {
+    /// Converts every live node; those of weights alone when they are needed.
+    pub fn convert_all(&mut self) -> Result<(), OnnxError> {
+        for index in 0..self.model.nodes.len() {
+            if self.analysis.live[index] && !self.analysis.weights_only[index] {
+                self.convert_with_needs(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts the node that makes a value, and those that it needs, if that was not done.
+    pub fn need(&mut self, name: &str) -> Result<(), OnnxError> {
+        match self.analysis.made_by.get(name) {
+            Some(&index) if self.find(name).is_none() => self.convert_with_needs(index),
+            _ => Ok(()),
+        }
+    }
+
+    fn convert_with_needs(&mut self, index: usize) -> Result<(), OnnxError> {
+        let (model, analysis) = (self.model, self.analysis);
+        // (node, were its needs looked at?)
+        let mut stack = vec![(index, false)];
+        let mut open = HashSet::new();
+        while let Some((index, looked)) = stack.pop() {
+            let node = &model.nodes[index];
+            let mut outputs = node.message.output.iter();
+            if outputs.any(|name| !name.is_empty() && self.find(name).is_some()) {
+                continue;
+            }
+            if looked {
+                open.remove(&index);
+                self.convert_node(node)?;
+                continue;
+            }
+            if !open.insert(index) {
+                let message = "reads what is made of its own output";
+                return Err(OnnxError::new(message).at(node.place()));
+            }
+            stack.push((index, true));
+            let mut needs = Vec::new();
+            model::reads(&node.message, &mut |name| {
+                if let Some(&maker) = analysis.made_by.get(name) {
+                    needs.push((name.to_owned(), maker));
+                }
+            });
+            for (name, maker) in needs.into_iter().rev() {
+                if self.find(&name).is_none() {
+                    stack.push((maker, false));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_node(&mut self, node: &Node) -> Result<(), OnnxError> {
+        let result = self.try_convert(node);
+        result.map_err(|fault| fault.at(node))
+    }
+
+    fn try_convert(&mut self, node: &Node) -> Result<(), Fault> {
+        let mut inputs = Vec::with_capacity(node.message.input.len());
+        for name in &node.message.input {
+            inputs.push(match &name[..] {
+                "" => None,
+                name => Some(
+                    self.find(name)
+                        .ok_or_else(|| format!("reads {}, which nothing makes", quoted(name)))?,
+                ),
+            });
+        }
+        self.node_name = match &node.message.name[..] {
+            "" => node
+                .message
+                .output
+                .iter()
+                .find(|name| !name.is_empty())
+                .unwrap_or(&node.message.op_type)
+                .clone(),
+            name => name.to_owned(),
+        };
+        self.origin = Origin {
+            place: node.place(),
+            span: None,
+        };
+        let op = &node.message.op_type[..];
+        if convert::is_control_flow(node) {
+            self.builder.end_layer();
+        } else if !matches!(op, "Shape" | "Size") {
+            // Of the second input it reads the type alone.
+            let read = if op == "CastLike" { 1 } else { inputs.len() };
+            let weights = &self.weights;
+            let name = |weight: usize| weights[weight].name.clone();
+            let reduced = node.message.input.first();
+            let readers = reduced.and_then(|name| self.analysis.readers.get(name));
+            let is_statistic =
+                node.message.op_type.starts_with("Reduce") && readers.is_some_and(|&n| n > 1);
+            self.layers.enter(
+                &mut self.builder,
+                node,
+                &inputs[..read.min(inputs.len())],
+                &name,
+                is_statistic,
+            )?;
+        }
+        let outputs = convert::convert(self, node, inputs)?;
+        for (index, name) in node.message.output.iter().enumerate() {
+            if name.is_empty() {
+                continue;
+            }
+            let operand = outputs
+                .get(index)
+                .and_then(Option::as_ref)
+                .ok_or_else(|| format!("its output {} ({}) is not supported", index, quoted(name)));
+            match operand {
+                Ok(operand) => {
+                    let operand = operand.clone();
+                    self.define(name, operand);
+                }
+                // Somebody who reads it will miss it.
+                Err(_) if index > 0 => {}
+                Err(message) => return Err(message.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts a body (of an If, say) whose inputs are given, and returns its outputs.
+    pub fn body(&mut self, body: &Body, inputs: Vec<Operand>) -> Result<Vec<Operand>, Fault> {
+        if self.scopes.len() > DEEPEST {
+            return Err(format!("bodies are nested more than {DEEPEST} deep").into());
+        }
+        self.in_bodies = self.in_bodies.saturating_add(1 + body.nodes.len());
+        if self.in_bodies > MOST_IN_BODIES {
+            return Err(format!("runs more than {MOST_IN_BODIES} nodes of bodies in all").into());
+        }
+        self.scopes.push(HashMap::new());
+        let result = self.body_inside(body, inputs);
+        self.scopes.pop();
+        result
+    }
+
+    fn body_inside(&mut self, body: &Body, inputs: Vec<Operand>) -> Result<Vec<Operand>, Fault> {
+        for tensor in &body.graph.initializer {
+            let stored = tensors::read(tensor, self.folder)?;
+            let operand = self.tensor(&tensor.name, stored, false)?;
+            self.define(&tensor.name, operand);
+        }
+        for (info, operand) in body.graph.input.iter().zip(inputs) {
+            self.define(&info.name, operand);
+        }
+        for node in &body.nodes {
+            self.convert_node(node)?;
+        }
+        let outputs = body.graph.output.iter().map(|info| {
+            self.find(&info.name)
+                .ok_or_else(|| format!("its body makes no {}", quoted(&info.name)).into())
+        });
+        outputs.collect()
+    }
+}
