@@ -107,6 +107,14 @@ def cases():
     yield network("lstm", "LSTM of 256 units over 200 steps, batch 16", 1.0)
     yield network("gpt-2", "GPT-2 (124 M parameters) at 1 × 128 tokens", 0.6)
     yield Case(
+        "jacobian",
+        "all singular values of the Jacobian of a 50 × 256 tanh MLP, f32, against jacrev and svdvals",
+        example("bench_jacobian", ROOT / "bench" / "networks" / "jacobian-mlp.toml"),
+        peer("jacobian_peer.py", 50, 256),
+        "torch",
+        1.0,
+    )
+    yield Case(
         "chain-cold",
         "gradprobe chain (tanh and ReLU) against the same four layers in micrograd (ReLU), whole processes",
         [str(RELEASE / "gradprobe"), "chain"],

@@ -3,6 +3,7 @@
 mod chain;
 mod check;
 mod init;
+mod jacobian;
 mod network_arguments;
 mod onnx_arguments;
 mod ops;
@@ -20,6 +21,7 @@ pub enum Command {
     Chain(chain::ChainArguments),
     Check(Box<check::CheckArguments>),
     Init(init::InitArguments),
+    Jacobian(jacobian::JacobianArguments),
     Ops(ops::OpsArguments),
     Rule(rule::RuleArguments),
     Theory(theory::TheoryArguments),
@@ -32,6 +34,7 @@ impl Command {
             Self::Chain(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
             Self::Init(arguments) => arguments.run(),
+            Self::Jacobian(arguments) => arguments.run(),
             Self::Ops(arguments) => arguments.run(),
             Self::Rule(arguments) => arguments.run(),
             Self::Theory(arguments) => arguments.run(),

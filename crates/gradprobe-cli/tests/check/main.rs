@@ -1,8 +1,9 @@
-//! What `gradprobe check` and `gradprobe init` print, and how they refuse.
+//! What `gradprobe check`, `gradprobe jacobian` and `gradprobe init` print, and how they refuse.
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
 mod documents;
+mod jacobian;
 mod onnx;
 mod output;
 mod rules;

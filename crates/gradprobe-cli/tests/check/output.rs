@@ -64,6 +64,7 @@ fn the_help_of_every_command() {
     insta::assert_snapshot!("help", printed(&["--help"], 0));
     insta::assert_snapshot!("help_check", printed(&["check", "--help"], 0));
     insta::assert_snapshot!("help_chain", printed(&["chain", "--help"], 0));
+    insta::assert_snapshot!("help_jacobian", printed(&["jacobian", "--help"], 0));
     insta::assert_snapshot!("help_init", printed(&["init", "--help"], 0));
 }
 

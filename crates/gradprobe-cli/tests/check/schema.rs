@@ -4,9 +4,11 @@ use super::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The fields that a section's table documents: the names in its first column.
-fn documented() -> BTreeMap<String, BTreeSet<String>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CHECK_JSON.md");
+/// The fields that the tables of a page in `docs` document, by section: the names in the first
+/// column.
+pub fn documented_in(page: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let file = folder.join(page);
     let text = std::fs::read_to_string(file).unwrap();
     let mut sections: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut section = String::new();
@@ -108,7 +110,7 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
         from_input: true,
     };
     found.object("A law", &serde_json::to_value(power).unwrap());
-    let documented = documented();
+    let documented = documented_in("CHECK_JSON.md");
     let sections: Vec<&str> = documented.keys().map(String::as_str).collect();
     let expected: Vec<&str> = found.0.keys().copied().collect();
     assert_eq!(sections, expected);

@@ -1,11 +1,18 @@
-//! The whole way of a check: a network is built, run and measured once a seed, and judged.
+//! The whole way of a command that runs a network. Here that of a check: a network is built, run
+//! and measured once a seed, and judged.
+
+mod jacobian;
+
+pub use jacobian::{JacobianRequest, jacobians};
 
 use crate::diagnose::{Diagnosis, RuleSet, diagnose_by};
 use crate::graph::Graph;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
-use crate::measure::{Measurement, Optimiser, Probe, RunMeasurement, aggregate, measure};
+use crate::measure::{
+    JacobianError, Measurement, Optimiser, Probe, RunMeasurement, aggregate, measure,
+};
 use crate::num::{Tensor, Threads};
 use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
 
@@ -22,6 +29,9 @@ pub enum CheckError {
     /// The network cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// There is no Jacobian to measure.
+    #[error(transparent)]
+    Jacobian(#[from] JacobianError),
 }
 
 impl From<ImportError> for CheckError {
@@ -117,10 +127,7 @@ pub fn check_by(
     let (loss, layers) = aggregate(&runs);
     let measurement = Measurement {
         network: network.title(),
-        dtype: match network.dtype() {
-            Dtype::F32 => "f32".into(),
-            Dtype::F64 => "f64".into(),
-        },
+        dtype: network.dtype().to_string(),
         mode: network.mode(),
         batch: network.batch_size(),
         trainable,

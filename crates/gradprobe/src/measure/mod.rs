@@ -4,18 +4,24 @@
 //! seeds, and the only thing that the diagnosis reads.
 
 mod aggregate;
+mod jacobian;
 mod layers;
 mod origins;
 mod paths;
 mod probe;
 mod schema;
+mod spectrum;
 mod spine;
 mod twins;
 
 pub use aggregate::{aggregate, spread};
+pub use jacobian::{
+    JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
+};
 pub use layers::measure;
 pub use probe::Probe;
 pub use schema::{
     Gains, InputRun, LayerMeasurement, LayerRun, Measurement, NonFiniteInput, NonFiniteOrigin,
     Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };
+pub use spectrum::Spectrum;

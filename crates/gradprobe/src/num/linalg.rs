@@ -1,4 +1,8 @@
-//! Dense linear algebra. The only file that names faer.
+//! Dense linear algebra. Only this file and its `spectral` name faer.
+
+mod spectral;
+
+pub use spectral::{SpectralElement, ThinSvd, orthonormal, thin_svd};
 
 use super::scratch::Scratch;
 use faer::linalg::matmul::matmul as faer_matmul;

@@ -160,6 +160,10 @@ impl Op for Dropout {
         self.is_identity(mode) && !self.with_mask
     }
 
+    fn is_random(&self, mode: Mode) -> bool {
+        !self.is_identity(mode)
+    }
+
     fn reads_input(&self, _input: usize) -> bool {
         false
     }

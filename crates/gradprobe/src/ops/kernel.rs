@@ -1,7 +1,7 @@
 //! The contract between an op and the executor.
 
 use super::activation::ActivationElement;
-use crate::num::linalg::MatrixElement;
+use crate::num::linalg::SpectralElement;
 use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
 use crate::num::{Element, Shape, View, ViewMut};
@@ -230,6 +230,18 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
         0
     }
 
+    /// Do samples stay apart in this mode, though not by the rule of
+    /// [`per_sample`](Self::per_sample), which knows no mode (a BatchNorm in inference)?
+    fn keeps_samples_apart(&self, _mode: Mode) -> bool {
+        false
+    }
+
+    /// Does what becomes of a row depend on its number in the batch (a random mask)? A sample
+    /// repeated is then not the same sample.
+    fn is_random(&self, _mode: Mode) -> bool {
+        false
+    }
+
     /// Do the gradients of all inputs come out of one walk that costs more than they do
     /// (back-propagation through time)? Then they are asked for in one call, where the batch is
     /// not split.
@@ -268,7 +280,9 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
 }
 
 /// An element type together with the way from an op to its kernel in that type.
-pub trait OpElement: Element + MatrixElement + PackedElement + Scratch + ActivationElement {
+pub trait OpElement:
+    Element + SpectralElement + PackedElement + Scratch + ActivationElement
+{
     /// The op's kernel in this type.
     fn kernel(op: &dyn Op) -> &dyn Kernel<Self>;
 }

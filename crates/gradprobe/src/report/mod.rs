@@ -8,6 +8,8 @@ mod chart;
 mod check_json;
 mod check_text;
 mod escape;
+mod jacobian_json;
+mod jacobian_text;
 mod layout;
 mod ops;
 mod rules;
@@ -22,6 +24,8 @@ pub use chain_text::{ChainTextOptions, Language, write_chain_text};
 pub use check_json::{CHECK_SCHEMA, write_check_json};
 pub use check_text::{CheckTextOptions, write_check_text};
 pub use escape::escape;
+pub use jacobian_json::{JACOBIAN_SCHEMA, write_jacobian_json};
+pub use jacobian_text::write_jacobian_text;
 pub use ops::{write_ops_markdown, write_ops_text};
 pub use rules::{
     rule_page_file, write_rule_markdown, write_rule_text, write_rules_json, write_rules_markdown,

@@ -5,6 +5,7 @@ use super::buffer::Buffer;
 use super::cotangent::{self, Cotangent, Scratch};
 use super::forward::{self, ForwardTap};
 use super::lifetimes::{Checkpoint, Lifetimes};
+use super::linearisation::Linearisation;
 use super::observer::{Nobody, Observer, Signals};
 use super::plan::{Plan, Source};
 use super::shared;
@@ -272,6 +273,26 @@ impl<'g, T: RunElement> Executor<'g, T> {
         threads.install(|| self.run_here(inputs, observer))
     }
 
+    /// Runs forward and stays there, to pull back or push forward whatever is asked.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn linearise<'a>(
+        &'a mut self,
+        inputs: &'a [Tensor<T>],
+    ) -> Result<Linearisation<'a, T>, RunError> {
+        self.check_inputs(inputs)?;
+        let threads = self.threads.clone();
+        let stages = 0..self.plan.stages.len();
+        // No value is given back: vectors are pushed forward through any of them.
+        threads.install(|| {
+            let mut stages = stages;
+            stages.try_for_each(|stage| self.compute_stage(stage, inputs, None))
+        })?;
+        let environment = self.environment(&self.options, inputs);
+        Ok(Linearisation::new(environment, threads))
+    }
+
     /// The value of the network's output after a run.
     pub fn output<'a>(&'a self, inputs: &'a [Tensor<T>]) -> Tensor<T> {
         let value = self.graph.output();
@@ -392,8 +413,24 @@ impl<'g, T: RunElement> Executor<'g, T> {
         }
     }
 
-    /// Runs a stage forward; without a trace nothing is measured, for it was before.
+    /// Runs a stage forward, and gives back the values that nothing reads any more; without a
+    /// trace nothing is measured, for it was before.
     fn forward_stage(
+        &mut self,
+        stage: usize,
+        inputs: &[Tensor<T>],
+        watched: Option<(&mut Trace, &mut (dyn Observer<T> + Send))>,
+    ) -> Result<(), RunError> {
+        let computed = self.compute_stage(stage, inputs, watched);
+        give_values(
+            &self.lifetimes.after_forward[stage],
+            &mut self.values,
+            &self.scratch,
+        );
+        computed
+    }
+
+    fn compute_stage(
         &mut self,
         stage: usize,
         inputs: &[Tensor<T>],
@@ -430,11 +467,6 @@ impl<'g, T: RunElement> Executor<'g, T> {
             observer.forward(&signals, self.plan.stages[stage].nodes.clone());
             trace
         });
-        give_values(
-            &self.lifetimes.after_forward[stage],
-            &mut self.values,
-            &self.scratch,
-        );
         let mut chunks = taps?.into_iter();
         let Some(trace) = watched else { return Ok(()) };
         let mut total = chunks.next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Which nodes run together, and where the batch is cut.
 
-use crate::graph::{Graph, Node, ValueKind};
+use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::num::Shape;
 use crate::ops::Mode;
 use std::ops::Range;
@@ -166,27 +166,10 @@ impl Plan {
 
     /// Chunks have the rows that the costliest node asks for, but there are few enough of them.
     fn cut_the_batch(&mut self, graph: &Graph) {
-        let mut costliest = (0, 1);
-        for stage in self.stages.iter().filter(|stage| stage.chunked) {
-            for node in &graph.nodes()[stage.nodes.clone()] {
-                let inputs: Vec<&Shape> = node
-                    .inputs
-                    .iter()
-                    .map(|&value| &graph.value(value).shape)
-                    .collect();
-                let outputs: Vec<Shape> = node
-                    .outputs
-                    .iter()
-                    .map(|&value| graph.value(value).shape.clone())
-                    .collect();
-                let flops = node.op.flops(&inputs, &outputs);
-                if flops > costliest.0 {
-                    costliest = (flops, node.op.rows_per_call(&inputs));
-                }
-            }
-        }
+        let chunked = self.stages.iter().filter(|stage| stage.chunked);
+        let rows_per_call = rows_per_call(graph, chunked.flat_map(|stage| stage.nodes.clone()));
         let rows = self.rows.max(1);
-        let count = (rows / costliest.1.max(1)).clamp(1, MOST_CHUNKS);
+        let count = (rows / rows_per_call).clamp(1, MOST_CHUNKS);
         let size = rows.div_ceil(count);
         self.chunks = (0..rows)
             .step_by(size)
@@ -233,6 +216,21 @@ impl Plan {
         let rows = &self.chunks[chunk];
         rows.start * row..rows.end * row
     }
+}
+
+/// The rows of the batch that the costliest of some nodes wants to see at a time; at least 1.
+pub(super) fn rows_per_call(graph: &Graph, nodes: impl Iterator<Item = usize>) -> usize {
+    let mut costliest = (0, 1);
+    for node in nodes.map(|node| &graph.nodes()[node]) {
+        let shape = |&value: &ValueId| &graph.value(value).shape;
+        let inputs: Vec<&Shape> = node.inputs.iter().map(shape).collect();
+        let outputs: Vec<Shape> = node.outputs.iter().map(shape).cloned().collect();
+        let flops = node.op.flops(&inputs, &outputs);
+        if flops > costliest.0 {
+            costliest = (flops, node.op.rows_per_call(&inputs));
+        }
+    }
+    costliest.1.max(1)
 }
 
 /// Is this input of a node of this stage the same for every sample, so that its gradient is a sum

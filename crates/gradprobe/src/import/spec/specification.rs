@@ -8,6 +8,7 @@ use crate::init::Initialiser;
 use crate::ops::Mode;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,6 +73,15 @@ impl Dtype {
             Self::F32 => 4,
             Self::F64 => 8,
         }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        })
     }
 }
 

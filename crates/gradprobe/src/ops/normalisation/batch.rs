@@ -468,6 +468,10 @@ impl Op for BatchNorm {
         2
     }
 
+    fn keeps_samples_apart(&self, mode: Mode) -> bool {
+        mode == Mode::Eval
+    }
+
     fn pulls_back_at_once(&self) -> bool {
         // All gradients are made of the same two sums over the batch.
         true
