@@ -244,6 +244,7 @@ impl Promise {
         let Check {
             diagnosis,
             measurement,
+            ..
         } = checked(file);
         assert_eq!(diagnosis.verdict, self.verdict, "{file}");
         let total = diagnosis.total_decades.expect("a number");

@@ -9,7 +9,7 @@ use crate::output::OutputArguments;
 use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
 use gradprobe::check::{Check, Resources};
-use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
+use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text, write_check_theory};
 use gradprobe::run::Checkpoint;
 use std::process::ExitCode;
 
@@ -94,6 +94,7 @@ impl CheckArguments {
         let Check {
             measurement,
             diagnosis,
+            theory,
         } = checked.map_err(|error| self.network.failure(&error))?;
         let options = CheckTextOptions {
             colour: self.output.colour(),
@@ -101,8 +102,11 @@ impl CheckArguments {
             all_layers: self.all_layers,
         };
         self.output.write(|out| match self.format {
-            Format::Text => write_check_text(out, &measurement, &diagnosis, &options),
-            Format::Json => write_check_json(out, &measurement, &diagnosis),
+            Format::Text => {
+                write_check_text(out, &measurement, &diagnosis, &options)?;
+                write_check_theory(out, &theory, options.width)
+            }
+            Format::Json => write_check_json(out, &measurement, &diagnosis, &theory),
         })?;
         times.step(format_args!("written"));
         times.end();

@@ -44,6 +44,10 @@ impl Found {
                 (_, "law") => self.object("A law", value),
                 (_, "gains") => self.object("Gains", value),
                 (_, "forward" | "backward" | "pre_activation") => self.object("A signal", value),
+                (_, "theory") => self.object("Theory", value),
+                (_, "stretches") => self.objects("A stretch", value),
+                (_, "deviating") => self.objects("A deviating layer", value),
+                ("A stretch", "layers") => self.objects("A layer of a stretch", value),
                 (_, "layers") => self.objects("A layer", value),
                 ("A finding", "seeds") => self.object("An agreement", value),
                 ("A finding", "spread") => self.object("A spread", value),
@@ -91,11 +95,18 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
         "input = 4\nlayers = [\n  { linear = 8, init = { name = \"constant\", value = 1e38 } },\n  \
          { linear = 4, init = { name = \"constant\", value = 1e38 } },\n]\n",
     );
+    let deviating = Folder::with(
+        "input = 64\nloss = \"random-cotangent\"\nlayers = [\n  \
+         { repeat = 4, linear = 64, activation = \"tanh\" },\n  \
+         { linear = 64, activation = \"tanh\", init = { name = \"normal\", sigma_w = 0.01 } },\n  \
+         { repeat = 4, linear = 64, activation = \"tanh\" },\n]\n",
+    );
     let mut found = Found::default();
     for network in [
         adam.network(),
         zero.network(),
         overflow.network(),
+        deviating.network(),
         example("seed_chain.toml"),
         example("digits_sigmoid_12.toml"),
     ] {

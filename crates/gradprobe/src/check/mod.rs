@@ -11,7 +11,8 @@ use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
 use crate::measure::{
-    JacobianError, Measurement, Optimiser, Probe, RunMeasurement, aggregate, measure,
+    BesideTheory, JacobianError, Measurement, Optimiser, Probe, RunMeasurement, aggregate,
+    beside_theory, measure,
 };
 use crate::num::{Tensor, Threads};
 use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
@@ -50,6 +51,8 @@ pub struct Check {
     pub measurement: Measurement,
     /// What is judged of it.
     pub diagnosis: Diagnosis,
+    /// What theory says of the stretches that fit one, beside what was measured.
+    pub theory: BesideTheory,
 }
 
 /// What a check may use; its result depends on none of it. Made of a number of threads too.
@@ -107,7 +110,10 @@ pub fn check_by(
     let optimiser = network.optimiser().map(optimiser);
     let mut runs = Vec::with_capacity(network.seeds().len());
     let mut trainable = 0;
+    let mut built = None;
     for (done, &seed) in network.seeds().iter().enumerate() {
+        // One network at a time in memory.
+        drop(built.take());
         let graph = pool.install(|| network.build(seed))?;
         trainable = graph.trainable_count();
         let batch = network.batch(seed)?;
@@ -123,7 +129,12 @@ pub fn check_by(
             Dtype::F64 => run::<f64>(&graph, &batch, options, optimiser)?,
         });
         progress(done + 1);
+        built = Some(graph);
     }
+    let theory = built.map_or_else(BesideTheory::default, |graph| {
+        let fresh = network.is_freshly_drawn();
+        beside_theory(&graph, &runs, network.mode(), network.batch_size(), fresh)
+    });
     let (loss, layers) = aggregate(&runs);
     let measurement = Measurement {
         network: network.title(),
@@ -133,7 +144,7 @@ pub fn check_by(
         trainable,
         objective: network.objective(),
         notes: network.notes().to_vec(),
-        draws_weights: network.draws_weights(),
+        draws_weights: network.is_freshly_drawn(),
         given_targets: network.has_given_targets(),
         optimiser,
         loss,
@@ -144,6 +155,7 @@ pub fn check_by(
     Ok(Check {
         measurement,
         diagnosis,
+        theory,
     })
 }
 

@@ -40,14 +40,13 @@ pub trait Subject: Sync {
     fn rules(&self) -> Option<&RuleChoices> {
         None
     }
-    /// Are the weights drawn anew for every seed, as for a network that is still to be trained? Of
-    /// given weights nobody knows whether they are trained.
-    fn draws_weights(&self) -> bool {
-        true
-    }
     /// Are the targets given with the data, and not made up?
     fn has_given_targets(&self) -> bool {
         false
+    }
+    /// Are the weights drawn by an initialiser, and not given (and perhaps trained)?
+    fn is_freshly_drawn(&self) -> bool {
+        true
     }
     /// The graph with the weights of a seed.
     ///

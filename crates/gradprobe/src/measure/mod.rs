@@ -4,6 +4,7 @@
 //! seeds, and the only thing that the diagnosis reads.
 
 mod aggregate;
+mod beside_theory;
 mod jacobian;
 mod layers;
 mod origins;
@@ -15,6 +16,7 @@ mod spine;
 mod twins;
 
 pub use aggregate::{aggregate, spread};
+pub use beside_theory::{BesideTheory, Deviation, TheoryLayer, TheoryStretch, beside_theory};
 pub use jacobian::{
     JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
 };

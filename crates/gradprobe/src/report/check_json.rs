@@ -3,8 +3,8 @@
 use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::{
-    Gains, InputRun, LayerMeasurement, Measurement, NonFiniteOrigin, Optimiser, OutputRun,
-    ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
+    BesideTheory, Gains, InputRun, LayerMeasurement, Measurement, NonFiniteOrigin, Optimiser,
+    OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;
@@ -39,6 +39,7 @@ struct Document<'a> {
     gains: Gains,
     layers: Vec<Layer<'a>>,
     findings: &'a [Finding],
+    theory: &'a BesideTheory,
     runs: Vec<Run<'a>>,
 }
 
@@ -101,6 +102,7 @@ pub fn write_check_json(
     out: &mut dyn Write,
     measurement: &Measurement,
     diagnosis: &Diagnosis,
+    theory: &BesideTheory,
 ) -> io::Result<()> {
     let document = Document {
         schema: CHECK_SCHEMA,
@@ -125,6 +127,7 @@ pub fn write_check_json(
         gains: diagnosis.gains,
         layers: measurement.layers.iter().map(layer).collect(),
         findings: &diagnosis.findings,
+        theory,
         runs: measurement.runs.iter().map(run).collect(),
     };
     serde_json::to_writer_pretty(SafeJson(&mut *out), &document).map_err(io::Error::from)?;

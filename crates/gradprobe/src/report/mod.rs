@@ -13,6 +13,7 @@ mod jacobian_text;
 mod layout;
 mod ops;
 mod rules;
+mod theory_check;
 mod theory_json;
 mod theory_phase;
 mod theory_text;
@@ -31,6 +32,7 @@ pub use rules::{
     rule_page_file, write_rule_markdown, write_rule_text, write_rules_json, write_rules_markdown,
     write_rules_text,
 };
+pub use theory_check::write_check_theory;
 pub use theory_json::{THEORY_SCHEMA, write_theory_json};
 pub use theory_phase::write_phase_diagram;
 pub use theory_text::{write_experiments_text, write_theory_text};

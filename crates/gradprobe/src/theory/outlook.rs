@@ -22,6 +22,8 @@ pub const LOST_DECADES: f64 = 3.0;
 const MOST_LAYERS: usize = 2000;
 /// χ1 within this of 1 is 1.
 const CRITICAL: f64 = 1e-7;
+/// The same for a length that is still growing at the largest that is looked at.
+const SLOWLY: f64 = 1e-3;
 
 /// What is asked about.
 #[derive(Clone, Debug)]
@@ -324,14 +326,17 @@ fn gain_outlook(
     let unit = WeightVariance::from_sigma_w_squared(1.0);
     let scaled = WeightVariance::from_sigma_w_squared(1.0 / question.depth.max(1) as f64);
     let blocks = |outer| residual_factors(activation, weights, outer, 1.0, question.depth);
-    let change =
-        if stability == Some(Stability::PowerLaw) && (prediction.chi_1 - 1.0).abs() < CRITICAL {
-            Change::PowerLaw
-        } else if (prediction.chi_1 - 1.0).abs() < CRITICAL {
-            Change::Constant
-        } else {
-            Change::Exponential
-        };
+    // A length that grows without end takes its time: χ1 comes near 1 as a power of the depth.
+    let grows = matches!(prediction.limit, LengthLimit::Infinity { .. });
+    let off = (prediction.chi_1 - 1.0).abs();
+    let shrinks = stability == Some(Stability::PowerLaw);
+    let change = if (grows && off < SLOWLY) || (shrinks && off < CRITICAL) {
+        Change::PowerLaw
+    } else if off < CRITICAL {
+        Change::Constant
+    } else {
+        Change::Exponential
+    };
     GainOutlook {
         names,
         sigma_w: weights.sigma_w(),

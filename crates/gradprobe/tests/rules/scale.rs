@@ -47,7 +47,7 @@ fn measured(network: &dyn Subject, graph: &Graph, seed: u64) -> Measurement {
     Measurement {
         mode: network.mode(),
         batch: network.batch_size(),
-        draws_weights: network.draws_weights(),
+        draws_weights: network.is_freshly_drawn(),
         loss,
         layers,
         runs,

@@ -74,6 +74,9 @@ impl OnnxNetwork {
 }
 
 impl Subject for OnnxNetwork {
+    fn is_freshly_drawn(&self) -> bool {
+        !self.draws.is_empty()
+    }
     fn title(&self) -> String {
         let stem = self.path.file_stem();
         stem.map_or_else(
@@ -108,10 +111,6 @@ impl Subject for OnnxNetwork {
 
     fn notes(&self) -> &[String] {
         &self.notes
-    }
-
-    fn draws_weights(&self) -> bool {
-        !self.draws.is_empty()
     }
 
     fn build(&self, seed: u64) -> Result<Graph, ImportError> {
