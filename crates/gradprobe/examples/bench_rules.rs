@@ -44,10 +44,13 @@ fn time<T: RunElement>(network: &Network, repeats: usize) {
             times.push(1e3 * clock.elapsed().as_secs_f64());
             clock = Instant::now();
         };
-        let output = executor
-            .run(&inputs)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let plain = executor.run(&inputs);
+        plain.unwrap_or_else(|error| panic!("{error}"));
         lap(&mut times[0]);
+        let mut probe = Probe::new(&graph, options.mode);
+        let observed = executor.run_observed(&inputs, &mut probe);
+        let output = observed.unwrap_or_else(|error| panic!("{error}"));
+        lap(&mut times[4]);
         let mut run = measure(&graph, &output.trace, None, seed);
         lap(&mut times[1]);
         probe.add_to(&mut run, &inputs);
