@@ -4,9 +4,11 @@ use super::buffer::Buffer;
 use super::cotangent::{Cotangent, Scratch, align};
 use super::executor::{Environment, RunElement, RunError, split};
 use super::plan::{is_at_once, is_shared};
-use super::trace::Trace;
+use super::trace::{Trace, merge};
+use crate::graph::Node;
+use crate::num::statistics::PIECE;
 use crate::num::{Statistics, View, ViewMut, scaled};
-use crate::ops::Saved;
+use crate::ops::{Context, Saved};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -78,16 +80,11 @@ pub(super) fn run_stage<T: RunElement>(
             merge(&mut trace.nodes[node].backward, arrived);
             merge(&mut trace.nodes[node].handed_on, handed_on);
         }
+        for (writer, statistics) in pulled.left {
+            merge(&mut trace.nodes[writer].backward, Some(statistics));
+        }
     }
     Ok(())
-}
-
-fn merge(total: &mut Option<Statistics>, part: Option<Statistics>) {
-    match (total, part) {
-        (Some(total), Some(part)) => total.merge(&part),
-        (total @ None, part) => *total = part,
-        (Some(_), None) => {}
-    }
 }
 
 /// The slots whose cotangents a stage reads or writes chunk by chunk.
@@ -117,6 +114,8 @@ struct Pulled {
     /// By node: the cotangent at its first output, and what it handed on to its first input where
     /// that has other readers.
     taps: Vec<(Option<Statistics>, Option<Statistics>)>,
+    /// The statistics of cotangents that earlier stages left to this one: the node they arrive at.
+    left: Vec<(usize, Statistics)>,
     /// By touched slot: the exponent of its cotangent.
     exponents: Vec<Option<i64>>,
 }
@@ -137,6 +136,7 @@ fn pull_back<T: RunElement>(
     } = *environment;
     let nodes = plan.stages[stage].nodes.clone();
     let mut taps = vec![(None, None); nodes.len()];
+    let mut left = Vec::new();
     let first = nodes.start;
     for position in nodes.rev() {
         let node = &graph.nodes()[position];
@@ -153,7 +153,22 @@ fn pull_back<T: RunElement>(
             continue;
         }
         let context = environment.context(position, chunk);
+        let left_by = plan.left_by(graph, position).filter(|_| options.statistics);
+        let (from, to) = (node.outputs.first(), node.inputs.first());
+        let ends = [from, to].map(|v| v.and_then(|v| index.get(&plan.slots[v.index()]).copied()));
+        if let (Some(writer), [Some(from), Some(to)]) = (left_by, ends)
+            && let Some([arrived, handed_on]) =
+                pull_activation(environment, &context, node, chunk, &mut parts, [from, to])?
+        {
+            taps[position - first].0 = Some(arrived);
+            left.push((writer, handed_on));
+            continue;
+        }
         for &output in outputs.iter().flatten() {
+            if options.statistics && plan.leaves_statistics(node) {
+                // It was settled where it was written.
+                continue;
+            }
             let statistics = settle(&mut parts[output], context.parallel);
             if Some(&Some(output)) == outputs.first() {
                 taps[position - first].0 = statistics.filter(|_| options.statistics);
@@ -247,6 +262,9 @@ fn pull_back<T: RunElement>(
             if let Some(data) = direct {
                 part.data = Some(data);
                 part.exponent = Some(exponent);
+                if let Some(writer) = left_by {
+                    left.extend(settle(part, context.parallel).map(|of| (writer, of)));
+                }
             } else if let Some(term) = detour {
                 if let (Some(data), Some(mine)) = (part.data.as_deref_mut(), &mut part.exponent) {
                     scaled::add(data, mine, &term, exponent);
@@ -257,8 +275,65 @@ fn pull_back<T: RunElement>(
     }
     Ok(Pulled {
         taps,
+        left,
         exponents: parts.iter().map(|part| part.exponent).collect(),
     })
+}
+
+/// Pulls back through an activation, and takes the statistics of both cotangents, piece by piece,
+/// each while it is in cache: the same bits as over the whole signal. `None`, and nothing is done,
+/// where a power of two has to be taken out of either first.
+fn pull_activation<T: RunElement>(
+    environment: &Environment<'_, T>,
+    context: &Context,
+    node: &Node,
+    chunk: Option<usize>,
+    parts: &mut [Part<'_, T>],
+    [from, to]: [usize; 2],
+) -> Result<Option<[Statistics; 2]>, RunError> {
+    let (Some(exponent), None) = (parts[from].exponent, parts[to].exponent) else {
+        return Ok(None);
+    };
+    let (Some(g), Some(dx)) = (parts[from].data.take(), parts[to].data.take()) else {
+        return Ok(None);
+    };
+    let x = environment.read_finished(node.inputs[0].index(), chunk);
+    let y = environment.read_finished(node.outputs[0].index(), chunk);
+    let mut totals = [Statistics::default(); 2];
+    let mut shifted = false;
+    for (piece, (g, dx)) in g.chunks(PIECE).zip(dx.chunks_mut(PIECE)).enumerate() {
+        let shape = [g.len()];
+        let view = |data| View {
+            shape: &shape[..],
+            data,
+        };
+        let at = piece * PIECE..piece * PIECE + g.len();
+        // What the pull-back does not read may have been given back.
+        let (x, y) = (x.get(at.clone()), y.get(at));
+        let saved = Saved {
+            inputs: &[view(x.unwrap_or_default())],
+            outputs: &[view(y.unwrap_or_default())],
+        };
+        totals[0].merge(&Statistics::of(g, exponent, None));
+        let target = ViewMut {
+            shape: &shape,
+            data: &mut *dx,
+        };
+        let shift = T::kernel(&*node.op)
+            .vjp(context, saved, &[Some(view(g))], &mut [Some(target)])
+            .map_err(|source| RunError::node(node, source))?;
+        shifted |= shift != 0;
+        totals[1].merge(&Statistics::of(dx, exponent, None));
+    }
+    let far = |of: &Statistics| scaled::renormalisation(of.max_abs().in_units_of(exponent));
+    shifted |= totals.iter().any(|of| far(of).is_some());
+    parts[from].data = Some(g);
+    parts[to].data = Some(dx);
+    if shifted {
+        return Ok(None);
+    }
+    parts[to].exponent = Some(exponent);
+    Ok(Some(totals))
 }
 
 /// Takes the statistics of a cotangent that is complete, and renormalises it.

@@ -477,6 +477,9 @@ impl<'g, T: RunElement> Executor<'g, T> {
                 .for_each(|(mine, theirs)| mine.merge(theirs));
         }
         for (position, tap) in self.plan.stages[stage].nodes.clone().zip(total) {
+            if let Some(writer) = self.plan.left_by(self.graph, position) {
+                trace.nodes[writer].forward = tap.of_input;
+            }
             tap.store(&mut trace.nodes[position]);
         }
         Ok(())

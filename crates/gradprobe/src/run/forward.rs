@@ -1,7 +1,7 @@
 //! The forward pass.
 
 use super::executor::{Environment, RunElement, RunError};
-use super::trace::{NodeTrace, UnitCounts};
+use super::trace::{NodeTrace, UnitCounts, merge};
 use crate::graph::Node;
 use crate::num::statistics::PIECE;
 use crate::num::{Bounds, Statistics, View, ViewMut};
@@ -17,15 +17,14 @@ const SATURATION_MARGIN: f64 = 0.015;
 pub(super) struct ForwardTap {
     pub statistics: Option<Statistics>,
     pub alive: Option<Vec<bool>>,
+    /// The statistics of the input, where they were left to this node.
+    pub of_input: Option<Statistics>,
 }
 
 impl ForwardTap {
     pub fn merge(&mut self, other: Self) {
-        match (&mut self.statistics, other.statistics) {
-            (Some(mine), Some(theirs)) => mine.merge(&theirs),
-            (mine @ None, theirs) => *mine = theirs,
-            (Some(_), None) => {}
-        }
+        merge(&mut self.statistics, other.statistics);
+        merge(&mut self.of_input, other.of_input);
         match (&mut self.alive, other.alive) {
             (Some(mine), Some(theirs)) => {
                 mine.iter_mut()
@@ -97,14 +96,15 @@ pub(super) fn run_stage<T: RunElement>(
             && options.statistics
             && !context.parallel
         {
-            let tap = activate(&context, node, activation, *input, output)?;
+            let left = plan.left_by(graph, position).is_some();
+            let tap = activate(&context, node, activation, *input, output, left)?;
             taps.push(tap);
             continue;
         }
         T::kernel(&*node.op)
             .forward(&context, &inputs, &mut outputs)
             .map_err(|source| RunError::node(node, source))?;
-        taps.push(if options.statistics {
+        taps.push(if options.statistics && !plan.leaves_statistics(node) {
             tap(
                 &context,
                 node.op.activation(),
@@ -126,11 +126,16 @@ fn activate<T: RunElement>(
     activation: &dyn Activation,
     input: View<'_, T>,
     output: &mut ViewMut<'_, T>,
+    with_input: bool,
 ) -> Result<ForwardTap, RunError> {
     let bounds = saturation_bounds(activation);
     let mut total = Statistics::default();
+    let mut of_input = with_input.then(Statistics::default);
     let pieces = input.data.chunks(PIECE);
     for (x, y) in pieces.zip(output.data.chunks_mut(PIECE)) {
+        if let Some(total) = &mut of_input {
+            total.merge(&Statistics::of(x, 0, None));
+        }
         let shape = [x.len()];
         let (x, mut y) = (
             View {
@@ -150,6 +155,7 @@ fn activate<T: RunElement>(
     Ok(ForwardTap {
         statistics: Some(total),
         alive: alive(activation, input),
+        of_input,
     })
 }
 
@@ -174,6 +180,7 @@ fn tap<T: RunElement>(
             context.parallel,
         )),
         alive,
+        of_input: None,
     }
 }
 

@@ -53,6 +53,10 @@ pub(super) struct Plan {
     pub uses: Vec<usize>,
     /// By slot: how many different nodes those are.
     pub readers: Vec<usize>,
+    /// By slot: the activation that takes its statistics while it reads it chunk by chunk, and
+    /// those of its cotangent while it writes that, where the node that writes the slot sees the
+    /// whole batch at once and would read all of it from memory again.
+    pub left_to: Vec<Option<usize>>,
     /// The batch's chunks, in rows.
     pub chunks: Vec<Range<usize>>,
     /// Rows of the batch.
@@ -77,6 +81,7 @@ impl Plan {
             needs: vec![false; values.len()],
             uses: vec![0; values.len()],
             readers: vec![0; values.len()],
+            left_to: vec![None; values.len()],
             chunks: Vec::new(),
             rows,
             chunk_shapes: [Vec::new(), Vec::new()],
@@ -97,7 +102,52 @@ impl Plan {
         }
         plan.cut_into_stages(graph, mode);
         plan.cut_the_batch(graph);
+        if plan.chunks.len() > 1 {
+            plan.leave_statistics(graph, mode);
+        }
         plan
+    }
+
+    fn leave_statistics(&mut self, graph: &Graph, mode: Mode) {
+        let objective = self.slots[graph.objective().value().index()];
+        for stage in self.stages.iter().filter(|stage| stage.chunked) {
+            for position in stage.nodes.clone() {
+                let node = &graph.nodes()[position];
+                let ([input], Some(_)) = (&node.inputs[..], node.op.activation()) else {
+                    continue;
+                };
+                let slot = self.slots[input.index()];
+                let Source::Stage(writer, _) = self.sources[slot] else {
+                    continue;
+                };
+                let ValueKind::Output(_, output) = graph.values()[slot].kind else {
+                    continue;
+                };
+                let sampled = self.sampled[slot] && self.sampled[input.index()];
+                let whole = !self.stages[writer].chunked && output == 0 && sampled;
+                let only = self.readers[slot] == 1 && slot != objective && node.outputs.len() == 1;
+                if whole && only && !node.op.is_view(mode) {
+                    self.left_to[slot] = Some(position);
+                }
+            }
+        }
+    }
+
+    /// Are the statistics of what this node writes left to the activation that reads it?
+    pub fn leaves_statistics(&self, node: &Node) -> bool {
+        self.left_to[node.outputs[0].index()].is_some()
+    }
+
+    /// The node that leaves the statistics of its output to this one.
+    pub fn left_by(&self, graph: &Graph, position: usize) -> Option<usize> {
+        let input = graph.nodes()[position].inputs.first()?;
+        let slot = self.slots[input.index()];
+        match graph.values()[slot].kind {
+            ValueKind::Output(writer, _) if self.left_to[slot] == Some(position) => {
+                Some(writer.index())
+            }
+            _ => None,
+        }
     }
 
     fn cut_into_stages(&mut self, graph: &Graph, mode: Mode) {

@@ -46,3 +46,12 @@ pub struct Trace {
     /// The gradients with respect to the graph's inputs, where they were asked for.
     pub inputs: Vec<Option<Statistics>>,
 }
+
+/// Adds what a part of a signal gave.
+pub(super) fn merge(total: &mut Option<Statistics>, part: Option<Statistics>) {
+    match (total, part) {
+        (Some(total), Some(part)) => total.merge(&part),
+        (total @ None, part) => *total = part,
+        (Some(_), None) => {}
+    }
+}
