@@ -18,15 +18,19 @@ pub enum FailOn {
 }
 
 impl FailOn {
+    /// Does a finding of this severity make the exit status 1?
+    pub fn includes(self, severity: Severity) -> bool {
+        match self {
+            Self::Info => severity >= Severity::Info,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Error => severity >= Severity::Error,
+            Self::Never => false,
+        }
+    }
+
     /// The exit status of a command with these findings.
     pub fn status(self, findings: impl IntoIterator<Item = Severity>) -> ExitCode {
-        let least = match self {
-            Self::Info => Severity::Info,
-            Self::Warning => Severity::Warning,
-            Self::Error => Severity::Error,
-            Self::Never => return ExitCode::SUCCESS,
-        };
-        let fails = findings.into_iter().any(|severity| severity >= least);
+        let fails = findings.into_iter().any(|severity| self.includes(severity));
         ExitCode::from(u8::from(fails))
     }
 }

@@ -54,58 +54,58 @@ impl OutputArguments {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Failure> {
         match &self.output {
-            Some(path) => self.write_file(path, write),
+            Some(path) => write_file(path, write),
             None => write_stdout(write),
         }
     }
+}
 
-    fn write_file(
-        &self,
-        path: &Path,
-        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(), Failure> {
-        let failed = |error: &io::Error| {
-            Failure::Input(format!(
-                "cannot write `{}`: {}",
-                shown(path),
-                in_words(error)
-            ))
-        };
-        if path.is_dir() {
-            return Err(Failure::Input(format!(
-                "cannot write `{}`: it is a directory",
-                shown(path)
-            )));
-        }
-        // A device such as /dev/stdout or /dev/full cannot be replaced by a renamed file.
-        if path.exists() && !path.is_file() {
-            let file = std::fs::OpenOptions::new().write(true).open(path);
-            let mut out = BufWriter::new(file.map_err(|error| failed(&error))?);
-            return write(&mut out)
-                .and_then(|()| out.flush())
-                .map_err(|error| failed(&error));
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".gradprobe-");
-        // A temporary file is private; the result is to be as open as any new file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder
-            .tempfile_in(folder)
-            .map_err(|error| failed(&error))?;
-        let mut out = BufWriter::new(file);
-        write(&mut out)
-            .and_then(|()| out.flush())
-            .map_err(|error| failed(&error))?;
-        let file = out.into_inner().map_err(|error| failed(error.error()))?;
-        file.as_file().sync_all().map_err(|error| failed(&error))?;
-        file.persist(path).map_err(|error| failed(&error.error))?;
-        Ok(())
+/// Writes a file, which is there whole or not at all.
+pub fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let failed = |error: &io::Error| {
+        Failure::Input(format!(
+            "cannot write `{}`: {}",
+            shown(path),
+            in_words(error)
+        ))
+    };
+    if path.is_dir() {
+        return Err(Failure::Input(format!(
+            "cannot write `{}`: it is a directory",
+            shown(path)
+        )));
     }
+    // A device such as /dev/stdout or /dev/full cannot be replaced by a renamed file.
+    if path.exists() && !path.is_file() {
+        let file = std::fs::OpenOptions::new().write(true).open(path);
+        let mut out = BufWriter::new(file.map_err(|error| failed(&error))?);
+        return write(&mut out)
+            .and_then(|()| out.flush())
+            .map_err(|error| failed(&error));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".gradprobe-");
+    // A temporary file is private; the result is to be as open as any new file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder
+        .tempfile_in(folder)
+        .map_err(|error| failed(&error))?;
+    let mut out = BufWriter::new(file);
+    write(&mut out)
+        .and_then(|()| out.flush())
+        .map_err(|error| failed(&error))?;
+    let file = out.into_inner().map_err(|error| failed(error.error()))?;
+    file.as_file().sync_all().map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
 }
 
 /// Writes to stdout. A reader that went away (`| head`) has what it wanted: nothing is wrong.

@@ -53,6 +53,7 @@ fn tolerance(dtype: Dtype) -> f64 {
         Dtype::F32 => 3e-5,
         Dtype::Bf16 => 0.05,
         Dtype::F16 => 0.01,
+        Dtype::E5m2 | Dtype::E4m3 => unreachable!("PyTorch does not compute in 8 bits"),
     }
 }
 
@@ -65,6 +66,7 @@ fn agrees(got: f64, torch: f64, dtype: Dtype, amplification: f64) -> bool {
         Dtype::F32 => (1e-5, f64::from(f32::EPSILON)),
         Dtype::Bf16 => (0.02, 0.007_812_5),
         Dtype::F16 => (0.005, 0.000_976_562_5),
+        Dtype::E5m2 | Dtype::E4m3 => unreachable!("PyTorch does not compute in 8 bits"),
     };
     let difference = (got - torch).abs();
     let relative = tolerance(dtype) + 2.0 * epsilon * amplification;

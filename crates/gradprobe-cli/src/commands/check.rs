@@ -1,5 +1,6 @@
 //! `gradprobe check`: runs a network with every signal measured and judges what was measured.
 
+use super::baseline_arguments::BaselineArguments;
 use super::network_arguments::NetworkArguments;
 use super::onnx_arguments::OnnxArguments;
 use super::rule_arguments::RuleSelectionArguments;
@@ -8,9 +9,14 @@ use crate::failure::Failure;
 use crate::output::OutputArguments;
 use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
-use gradprobe::check::{Check, Resources};
-use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text, write_check_theory};
+use gradprobe::check::{Check, Resources, check_by};
+use gradprobe::measure::precision::PrecisionOptions;
+use gradprobe::report::{
+    CheckTextOptions, FindingSource, JudgedFinding, write_check_json, write_check_text,
+    write_check_theory, write_junit, write_sarif,
+};
 use gradprobe::run::Checkpoint;
+use gradprobe::run::emulated::Precision;
 use std::process::ExitCode;
 
 /// Run a network forward and backward and find where its gradients vanish or explode
@@ -33,6 +39,16 @@ pub struct CheckArguments {
     /// The least severity of a finding that makes the exit status 1
     #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     fail_on: FailOn,
+    #[command(flatten)]
+    baseline: BaselineArguments,
+    /// Also run the network as a framework would in these types, and say what becomes of the
+    /// gradient: f64, f32, bf16, f16, e5m2, e4m3, autocast-bf16, autocast-f16 (docs/PRECISION.md)
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    precision: Vec<Precision>,
+    /// What the loss is multiplied by in these types (default: 1; autocast-f16: where PyTorch's
+    /// dynamic scaler is after its first steps)
+    #[arg(long, value_name = "FACTOR", value_parser = loss_scale, requires = "precision")]
+    loss_scale: Option<f64>,
     /// Threads to use; the result does not depend on it (default: one a core)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -70,22 +86,31 @@ enum Format {
     Text,
     /// Everything, by a documented and versioned schema (docs/CHECK_JSON.md)
     Json,
+    /// The findings in SARIF 2.1.0, for code scanning (docs/CI.md)
+    Sarif,
+    /// The findings as JUnit XML, for CI servers
+    Junit,
 }
 
 impl CheckArguments {
     /// Runs the command.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let mut times = Times::new(self.verbose);
+        let baseline = self.baseline.read()?;
         let network = self.network.read(&self.onnx)?;
         let rules = self.rules.rules(self.network.file(), &*network)?;
         let seeds = network.seeds().to_vec();
         times.step(format_args!("read and planned"));
         let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
+        let precision = PrecisionOptions {
+            precisions: self.precision,
+            loss_scale: self.loss_scale,
+        };
         let resources = Resources {
             threads: self.threads.map_or(0, usize::from),
             checkpoint: self.checkpoint.unwrap_or_default(),
         };
-        let checked = gradprobe::check::check_by(&rules, &*network, resources, &mut |done| {
+        let checked = check_by(&rules, &*network, resources, &precision, &mut |done| {
             progress.show(done);
             times.step(format_args!("built and ran seed {}", seeds[done - 1]));
         });
@@ -101,17 +126,52 @@ impl CheckArguments {
             width: self.output.width(),
             all_layers: self.all_layers,
         };
+        let findings = &diagnosis.findings;
+        let known = baseline.known(&measurement.network, findings);
+        let judged: Vec<JudgedFinding<'_>> = findings
+            .iter()
+            .enumerate()
+            .map(|(index, finding)| {
+                let known = known.as_ref().map(|known| known[index]);
+                let fails = known != Some(true) && self.fail_on.includes(finding.severity);
+                JudgedFinding {
+                    finding,
+                    known,
+                    fails,
+                }
+            })
+            .collect();
+        let source = match self.format {
+            Format::Sarif | Format::Junit => self.network.finding_source(&*network)?,
+            Format::Text | Format::Json => FindingSource::default(),
+        };
+        baseline.write(&measurement.network, findings)?;
         self.output.write(|out| match self.format {
             Format::Text => {
                 write_check_text(out, &measurement, &diagnosis, &options)?;
-                write_check_theory(out, &theory, options.width)
+                write_check_theory(out, &theory, options.width)?;
+                self.baseline
+                    .sentence(&judged)
+                    .map_or(Ok(()), |text| writeln!(out, "{text}"))
             }
             Format::Json => write_check_json(out, &measurement, &diagnosis, &theory),
+            Format::Sarif => write_sarif(out, &judged, &source),
+            Format::Junit => write_junit(out, &judged, &source),
         })?;
         times.step(format_args!("written"));
         times.end();
-        let severities = diagnosis.findings.iter().map(|finding| finding.severity);
-        Ok(self.fail_on.status(severities))
+        let fails = judged.iter().any(|one| one.fails);
+        Ok(ExitCode::from(u8::from(fails)))
+    }
+}
+
+/// A loss scale: a positive number that f32 holds.
+fn loss_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale >= f64::from(f32::MIN_POSITIVE) && scale <= f64::from(f32::MAX) => {
+            Ok(scale)
+        }
+        _ => Err("expected a number from 1.2e-38 to 3.4e38".into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod baseline_arguments;
 mod chain;
 mod check;
 mod init;

@@ -8,7 +8,7 @@ use gradprobe::import::Subject;
 use gradprobe::import::onnx::OnnxNetwork;
 use gradprobe::import::spec::{Dtype, Network, Specification};
 use gradprobe::ops::Mode;
-use gradprobe::report::escape;
+use gradprobe::report::{FindingSource, escape};
 use std::path::{Path, PathBuf};
 
 /// The arguments of every command that runs a network. Those of ONNX models are an
@@ -72,6 +72,22 @@ impl NetworkArguments {
                 escape(&error.to_string())
             )),
         }
+    }
+
+    /// Where findings about the network are placed.
+    pub fn finding_source(&self, network: &dyn Subject) -> Result<FindingSource, Failure> {
+        let seed = network.seeds().first().copied().unwrap_or_default();
+        let graph = network.build(seed);
+        let graph = graph.map_err(|error| self.failure(&CheckError::from(error)))?;
+        let layers = graph.layers().iter();
+        Ok(FindingSource {
+            network: network.title(),
+            path: self.network.to_string_lossy().into_owned(),
+            text: std::fs::read_to_string(&self.network).ok(),
+            layers: layers
+                .map(|layer| (layer.name.clone(), layer.origin.clone()))
+                .collect(),
+        })
     }
 
     /// The network, with what the command line says about it.

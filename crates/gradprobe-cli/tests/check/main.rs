@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod documents;
+mod gate;
 mod jacobian;
 mod onnx;
 mod output;

@@ -339,3 +339,39 @@ fn a_terminal_gets_colours_and_a_count_that_goes_away() {
     let quiet = on_terminal(&format!("check '{network}' --seeds 3 --quiet")).unwrap();
     assert!(!quiet.contains("seed 1 of 3"), "{quiet:?}");
 }
+
+#[test]
+fn text_of_a_check_with_precisions() {
+    let file = example("digits_sigmoid_12.toml");
+    let precisions = "f32,bf16,f16,e4m3,autocast-f16";
+    let text = printed(
+        &["check", &file, "--seed", "0", "--precision", precisions],
+        1,
+    );
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let section = text.find("precision (seed 0)").unwrap();
+    insta::assert_snapshot!(&text[section..]);
+}
+
+#[test]
+fn a_precision_that_does_not_exist_is_refused_with_those_that_do() {
+    let folder = Folder::with(HEALTHY);
+    let output = run(&["check", &folder.network(), "--precision", "f32,half"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("half") && said.contains("autocast-f16"),
+        "{said}"
+    );
+    for scale in ["0", "-1", "1e99", "nan"] {
+        let arguments = ["check", &folder.network(), "--precision", "f16"];
+        let mut command = gradprobe(&arguments);
+        let output = command
+            .args([&format!("--loss-scale={scale}")])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{scale}");
+    }
+}

@@ -44,6 +44,9 @@ impl Found {
                 (_, "law") => self.object("A law", value),
                 (_, "gains") => self.object("Gains", value),
                 (_, "forward" | "backward" | "pre_activation") => self.object("A signal", value),
+                ("A precision", "layers") => self.objects("A layer in a precision", value),
+                ("A precision", "window") => self.object("A loss-scale window", value),
+                (_, "precision") if value.is_array() => self.objects("A precision", value),
                 (_, "theory") => self.object("Theory", value),
                 (_, "stretches") => self.objects("A stretch", value),
                 (_, "deviating") => self.objects("A deviating layer", value),
@@ -110,7 +113,9 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
         example("seed_chain.toml"),
         example("digits_sigmoid_12.toml"),
     ] {
-        let output = run(&["check", &network, "--format", "json", "--seeds", "2"]);
+        let mut arguments = vec!["check", &network, "--format", "json", "--seeds", "2"];
+        arguments.extend(["--precision", "f16"]);
+        let output = run(&arguments);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["schema"], gradprobe::report::CHECK_SCHEMA);
         found.object("The report", &report);

@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
+use crate::measure::precision::{PrecisionOptions, RunSettings, examine_precision};
 use crate::measure::{
     BesideTheory, JacobianError, Measurement, Optimiser, Probe, RunMeasurement, aggregate,
     beside_theory, measure,
@@ -87,10 +88,17 @@ pub fn check(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
     let rules = RuleSet::new(network.rules())?;
-    check_by(&rules, network, resources, progress)
+    check_by(
+        &rules,
+        network,
+        resources,
+        &PrecisionOptions::default(),
+        progress,
+    )
 }
 
-/// Builds, runs and measures a network once for each of its seeds, and judges it by these rules.
+/// Builds, runs and measures a network once for each of its seeds, judges it by these rules, and
+/// examines what other types make of the gradient of the first seed.
 ///
 /// `progress` is told after every seed how many are done.
 ///
@@ -100,6 +108,7 @@ pub fn check_by(
     rules: &RuleSet,
     network: &dyn Subject,
     resources: impl Into<Resources>,
+    precision: &PrecisionOptions,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
     let Resources {
@@ -110,6 +119,7 @@ pub fn check_by(
     let optimiser = network.optimiser().map(optimiser);
     let mut runs = Vec::with_capacity(network.seeds().len());
     let mut trainable = 0;
+    let mut precision_reports = Vec::new();
     let mut built = None;
     for (done, &seed) in network.seeds().iter().enumerate() {
         // One network at a time in memory.
@@ -128,6 +138,15 @@ pub fn check_by(
             Dtype::F32 => run::<f32>(&graph, &batch, options, optimiser)?,
             Dtype::F64 => run::<f64>(&graph, &batch, options, optimiser)?,
         });
+        if done == 0 && !precision.precisions.is_empty() {
+            let settings = RunSettings {
+                mode: options.mode,
+                threads,
+                seed,
+                optimiser,
+            };
+            precision_reports = examine_precision(&graph, &batch, precision, &settings)?;
+        }
         progress(done + 1);
         built = Some(graph);
     }
@@ -150,6 +169,7 @@ pub fn check_by(
         loss,
         layers,
         runs,
+        precision: precision_reports,
     };
     let diagnosis = diagnose_by(rules, &measurement);
     Ok(Check {

@@ -90,18 +90,25 @@ pub struct Finding {
     /// What was found, in a sentence or two, with its figures.
     pub message: String,
     /// The figure that was compared with the threshold.
+    #[serde(default)]
     pub measured: Option<f64>,
     /// The unit of both; empty for a plain number.
+    #[serde(default)]
     pub unit: String,
     /// The threshold it was compared with.
+    #[serde(default)]
     pub threshold: Option<f64>,
     /// The setting that moves the threshold, e.g. `GP001.decades`.
+    #[serde(default)]
     pub setting: Option<String>,
     /// What supports it, in sentences with their figures.
+    #[serde(default)]
     pub evidence: Vec<String>,
     /// How many of the seeds see it, where it was counted.
+    #[serde(default)]
     pub seeds: Option<Agreement>,
     /// The figure's median and range over the seeds.
+    #[serde(default)]
     pub spread: Option<Spread>,
 }
 

@@ -1,5 +1,6 @@
 //! The judgement: how the signals change with depth, and what the rules find in a measurement.
 
+pub mod baseline;
 mod causes;
 pub mod chain;
 pub mod experiment;

@@ -114,7 +114,7 @@ fn set_decades(layers: &mut [LayerRun]) {
 }
 
 /// By layer: the parameters that its nodes are the first to read.
-fn parameters_by_layer(graph: &Graph) -> HashMap<usize, Vec<usize>> {
+pub(super) fn parameters_by_layer(graph: &Graph) -> HashMap<usize, Vec<usize>> {
     let mut by_layer: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut seen = HashSet::new();
     for (index, layer) in graph.layers().iter().enumerate() {

@@ -9,6 +9,7 @@ mod jacobian;
 mod layers;
 mod origins;
 mod paths;
+pub mod precision;
 mod probe;
 mod schema;
 mod spectrum;

@@ -1,5 +1,6 @@
 //! The schema of a measurement, whoever measured.
 
+use super::precision::PrecisionReport;
 use crate::ops::{Mode, Role};
 use serde::{Deserialize, Serialize};
 
@@ -374,6 +375,9 @@ pub struct Measurement {
     pub layers: Vec<LayerMeasurement>,
     /// Every run.
     pub runs: Vec<RunMeasurement>,
+    /// What other types make of the gradient (of the first seed), where that was asked for.
+    #[serde(default)]
+    pub precision: Vec<PrecisionReport>,
 }
 
 impl Measurement {

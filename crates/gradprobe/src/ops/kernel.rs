@@ -4,7 +4,7 @@ use super::activation::ActivationElement;
 use crate::num::linalg::SpectralElement;
 use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
-use crate::num::{Element, Shape, View, ViewMut};
+use crate::num::{Element, Shape, View, ViewMut, scaled};
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -160,6 +160,35 @@ pub trait Kernel<T: Element>: Debug + Send + Sync {
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError>;
 
+    /// [`forward`](Self::forward) by the formula of PyTorch: only to *show* what that loses.
+    fn framework_forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError> {
+        self.forward(context, inputs, outputs)
+    }
+
+    /// [`vjp`](Self::vjp) by the formula of PyTorch's backward pass, 1 − y² for tanh: only to
+    /// *show* what that loses. `saved.outputs` are what is pulled back through, rounded or not.
+    /// The gradients have no exponent: what the type cannot hold is lost.
+    fn framework_vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<(), OpError> {
+        let exponent = self.vjp(context, saved, cotangents, gradients)?;
+        if exponent != 0 {
+            for gradient in gradients.iter_mut().flatten() {
+                scaled::scale(gradient.data, exponent);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the given rows (of axis 0) of the gradient of one input, where an op can compute
     /// them alone: a large weight's gradient that is only to be reduced then never leaves the
     /// cache. Returns the exponent as [`vjp`](Self::vjp) does, or `None` if the op cannot; it
@@ -253,6 +282,12 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
     /// statistics.)
     fn differentiable(&self, _input: usize) -> bool {
         true
+    }
+
+    /// Is the formula of [`Kernel::framework_vjp`] another one, that can round to 0 where the
+    /// derivative is not?
+    fn framework_vjp_cancels(&self) -> bool {
+        false
     }
 
     /// Does the pull-back read this input's value? An input it does not read may be freed.

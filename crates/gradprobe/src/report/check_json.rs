@@ -2,6 +2,7 @@
 
 use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
+use crate::measure::precision::PrecisionReport;
 use crate::measure::{
     BesideTheory, Gains, InputRun, LayerMeasurement, Measurement, NonFiniteOrigin, Optimiser,
     OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
@@ -39,6 +40,7 @@ struct Document<'a> {
     gains: Gains,
     layers: Vec<Layer<'a>>,
     findings: &'a [Finding],
+    precision: &'a [PrecisionReport],
     theory: &'a BesideTheory,
     runs: Vec<Run<'a>>,
 }
@@ -127,6 +129,7 @@ pub fn write_check_json(
         gains: diagnosis.gains,
         layers: measurement.layers.iter().map(layer).collect(),
         findings: &diagnosis.findings,
+        precision: &measurement.precision,
         theory,
         runs: measurement.runs.iter().map(run).collect(),
     };

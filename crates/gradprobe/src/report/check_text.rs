@@ -2,6 +2,7 @@
 
 use super::escape::escape;
 use super::layout::{plural, wrapped};
+use super::precision_text;
 use crate::diagnose::{Diagnosis, Law, Severity, Verdict, factor_in_words};
 use crate::measure::{Gains, LayerMeasurement, Measurement, Optimiser, Spread};
 use crate::ops::{Mode, Role};
@@ -51,7 +52,8 @@ pub fn write_check_text(
 ) -> io::Result<()> {
     heading(out, measurement, options.width)?;
     table(out, measurement, options)?;
-    verdict(out, measurement, diagnosis, options)
+    verdict(out, measurement, diagnosis, options)?;
+    precision_text::write(out, &measurement.precision, options)
 }
 
 fn heading(out: &mut dyn Write, measurement: &Measurement, width: usize) -> io::Result<()> {

@@ -8,11 +8,15 @@ mod chart;
 mod check_json;
 mod check_text;
 mod escape;
+mod findings;
 mod jacobian_json;
 mod jacobian_text;
+mod junit;
 mod layout;
 mod ops;
+mod precision_text;
 mod rules;
+mod sarif;
 mod theory_check;
 mod theory_json;
 mod theory_phase;
@@ -25,13 +29,16 @@ pub use chain_text::{ChainTextOptions, Language, write_chain_text};
 pub use check_json::{CHECK_SCHEMA, write_check_json};
 pub use check_text::{CheckTextOptions, write_check_text};
 pub use escape::escape;
+pub use findings::{FindingSource, JudgedFinding, Region};
 pub use jacobian_json::{JACOBIAN_SCHEMA, write_jacobian_json};
 pub use jacobian_text::write_jacobian_text;
+pub use junit::write_junit;
 pub use ops::{write_ops_markdown, write_ops_text};
 pub use rules::{
     rule_page_file, write_rule_markdown, write_rule_text, write_rules_json, write_rules_markdown,
     write_rules_text,
 };
+pub use sarif::write_sarif;
 pub use theory_check::write_check_theory;
 pub use theory_json::{THEORY_SCHEMA, write_theory_json};
 pub use theory_phase::write_phase_diagram;

@@ -183,10 +183,15 @@ impl<'a, T: RunElement> Environment<'a, T> {
         Context {
             mode: self.options.mode,
             parallel: chunk.is_none() && self.options.threads != 1,
-            random_key: self.options.seed ^ (node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            random_key: random_key(self.options.seed, node),
             first_row: chunk.map_or(0, |chunk| self.plan.chunks[chunk].start),
         }
     }
+}
+
+/// The key of a node's random stream.
+pub(super) fn random_key(seed: u64, node: usize) -> u64 {
+    seed ^ (node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// A gradient by parameter, where one was kept.

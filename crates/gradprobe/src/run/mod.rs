@@ -16,6 +16,7 @@
 mod backward;
 mod buffer;
 mod cotangent;
+pub mod emulated;
 mod executor;
 mod forward;
 mod lifetimes;

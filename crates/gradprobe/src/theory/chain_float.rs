@@ -3,7 +3,7 @@
 //! Reverse mode, in PyTorch's order: forward u = w·h + b and y = φ(u); backward from 1, through
 //! the derivative as the framework's formula has it (1 − y² for tanh), then to w and to h. Every
 //! tensor operation rounds to the type. f32 and f64 round inside the activation's formula too; the
-//! 16-bit types compute an activation in f32 and round its result, as PyTorch does.
+//! 16-bit types (and the 8-bit ones) compute an activation in f32 and round its result, as PyTorch does.
 
 use super::chain::Chain;
 use crate::num::{Dtype, Plain, Real};
@@ -26,7 +26,9 @@ impl FloatChain {
     pub fn new(chain: &Chain, dtype: Dtype) -> Self {
         match dtype {
             Dtype::F64 => run::<f64>(chain, dtype),
-            Dtype::F32 | Dtype::Bf16 | Dtype::F16 => run::<f32>(chain, dtype),
+            Dtype::F32 | Dtype::Bf16 | Dtype::F16 | Dtype::E5m2 | Dtype::E4m3 => {
+                run::<f32>(chain, dtype)
+            }
         }
     }
 

@@ -77,6 +77,16 @@ pub trait ActivationKernel<T>: Debug + Send + Sync {
     fn apply(&self, x: &[T], y: &mut [T]);
     /// gradient = cotangent·φ′(x), element by element.
     fn vjp(&self, x: &[T], cotangent: &[T], gradient: &mut [T]);
+    /// y = φ(x) as PyTorch computes it, element by element. The default is the stable one.
+    fn framework_apply(&self, x: &[T], y: &mut [T]) {
+        self.apply(x, y);
+    }
+    /// gradient = cotangent·φ′ as PyTorch's backward pass computes it from x and y = φ(x), element
+    /// by element. Where a piecewise linear φ is flat it is 0 whatever the cotangent: a mask. The
+    /// default is the stable one.
+    fn framework_vjp(&self, x: &[T], _y: &[T], cotangent: &[T], gradient: &mut [T]) {
+        self.vjp(x, cotangent, gradient);
+    }
     /// y = φ(x) and derivative = φ′(x), element by element.
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]);
     /// y = φ(weight·x) and derivative = φ′(weight·x), element by element.
@@ -314,6 +324,26 @@ impl<T: Element, F: Formula> ActivationKernel<T> for F {
         for_each_beyond::<T, F>(x, |i| {
             gradient[i] = cotangent[i] * Formula::derivative(self, x[i]);
         });
+    }
+
+    fn framework_apply(&self, x: &[T], y: &mut [T]) {
+        assert_eq!(x.len(), y.len(), "an input needs an output");
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = Formula::framework_value(self, x);
+        }
+    }
+
+    fn framework_vjp(&self, x: &[T], y: &[T], cotangent: &[T], gradient: &mut [T]) {
+        assert_eq!(x.len(), y.len(), "an input needs an output");
+        assert_eq!(x.len(), cotangent.len(), "an input needs a cotangent");
+        assert_eq!(x.len(), gradient.len(), "an input needs a gradient");
+        let masks = !Formula::underflows(self);
+        let operands = x.iter().zip(y).zip(cotangent);
+        for (gradient, ((&x, &y), &cotangent)) in gradient.iter_mut().zip(operands) {
+            let derivative = Formula::framework_derivative(self, x, y);
+            let masked = masks & (derivative == T::zero());
+            *gradient = T::select(masked, T::zero(), cotangent * derivative);
+        }
     }
 
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]) {

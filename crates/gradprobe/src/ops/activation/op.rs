@@ -44,6 +44,9 @@ impl Op for ActivationOp {
     fn reads_outputs(&self) -> bool {
         false
     }
+    fn framework_vjp_cancels(&self) -> bool {
+        self.activation.underflows()
+    }
     fn activation(&self) -> Option<&dyn Activation> {
         Some(&*self.activation)
     }
@@ -114,6 +117,39 @@ impl<T: ActivationElement> Kernel<T> for ActivationOp {
             cotangent.data,
             gradient.data,
         ))
+    }
+
+    fn framework_forward(
+        &self,
+        context: &Context,
+        inputs: &[View<'_, T>],
+        outputs: &mut [ViewMut<'_, T>],
+    ) -> Result<(), OpError> {
+        let kernel = T::activation(&*self.activation);
+        let (input, output) = (inputs[0], &mut outputs[0]);
+        for_rows(context.parallel, output.data, 1, |range, output| {
+            kernel.framework_apply(&input.data[range], output);
+        });
+        Ok(())
+    }
+
+    fn framework_vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<(), OpError> {
+        let (Some(cotangent), Some(gradient)) = (cotangents[0], &mut gradients[0]) else {
+            return Ok(());
+        };
+        let kernel = T::activation(&*self.activation);
+        let (input, output) = (saved.inputs[0].data, saved.outputs[0].data);
+        for_rows(context.parallel, gradient.data, 1, |range, gradient| {
+            let (input, output) = (&input[range.clone()], &output[range.clone()]);
+            kernel.framework_vjp(input, output, &cotangent.data[range], gradient);
+        });
+        Ok(())
     }
 }
 

@@ -115,7 +115,38 @@ impl<T: OpElement> Kernel<T> for CrossEntropy {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError> {
-        let Some(g) = cotangents[0] else { return Ok(0) };
+        let stable = |p: &[T], class: usize, _: T| -(sum(&p[..class]) + sum(&p[class + 1..]));
+        self.pull_back(context, saved, cotangents, gradients, stable);
+        Ok(0)
+    }
+
+    /// softmax(x) − 1 at the target, which is 0 once the class has won by the type's digits.
+    fn framework_vjp(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<(), OpError> {
+        // Both p and the 1 are over the common denominator, so its rounding is in the first.
+        let naive = |p: &[T], class: usize, total: T| (p[class] / total - T::one()) * total;
+        self.pull_back(context, saved, cotangents, gradients, naive);
+        Ok(())
+    }
+}
+
+impl CrossEntropy {
+    /// `at_target` gives the entry of the target class, times the lane's total, from the lane's
+    /// exponentials, the class and that total.
+    fn pull_back<T: OpElement>(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+        at_target: impl Fn(&[T], usize, T) -> T + Sync,
+    ) {
+        let Some(g) = cotangents[0] else { return };
         let (x, target) = (saved.inputs[0], saved.inputs[1]);
         let around = Around::axis(x.shape, 1);
         let Around { extent, inner, .. } = around;
@@ -124,7 +155,7 @@ impl<T: OpElement> Kernel<T> for CrossEntropy {
             gradient.data.fill(T::zero());
         }
         let Some(gradient) = &mut gradients[0] else {
-            return Ok(0);
+            return;
         };
         let block_len = extent * inner;
         for_rows(
@@ -142,8 +173,7 @@ impl<T: OpElement> Kernel<T> for CrossEntropy {
                             let rest = exponentials(logits, star, peak, p);
                             let scale = factor / (T::one() + rest);
                             let class = class(target.data[row * inner + lane]);
-                            let others = sum(&p[..class]) + sum(&p[class + 1..]);
-                            p[class] = -others;
+                            p[class] = at_target(p, class, T::one() + rest);
                             for (to, &p) in gradient[lane..].iter_mut().step_by(inner).zip(&*p) {
                                 *to = p * scale;
                             }
@@ -152,7 +182,6 @@ impl<T: OpElement> Kernel<T> for CrossEntropy {
                 });
             },
         );
-        Ok(0)
     }
 }
 
@@ -186,6 +215,10 @@ impl Op for CrossEntropy {
 
     fn differentiable(&self, input: usize) -> bool {
         input == 0
+    }
+
+    fn framework_vjp_cancels(&self) -> bool {
+        true
     }
 
     fn reads_outputs(&self) -> bool {

@@ -56,8 +56,12 @@ pub(super) fn float(value: f64, dtype: Dtype) -> String {
     match (dtype, scientific) {
         (Dtype::F64 | Dtype::F32, false) => format!("{value:?}"),
         (Dtype::F64 | Dtype::F32, true) => format!("{value:e}"),
-        (Dtype::Bf16 | Dtype::F16, false) => format!("{:?}", value as f32),
-        (Dtype::Bf16 | Dtype::F16, true) => format!("{:e}", value as f32),
+        (Dtype::Bf16 | Dtype::F16 | Dtype::E5m2 | Dtype::E4m3, false) => {
+            format!("{:?}", value as f32)
+        }
+        (Dtype::Bf16 | Dtype::F16 | Dtype::E5m2 | Dtype::E4m3, true) => {
+            format!("{:e}", value as f32)
+        }
     }
 }
 

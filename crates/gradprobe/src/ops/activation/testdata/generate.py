@@ -6,6 +6,9 @@ exact f64, written as the shortest decimal that reads back. `ln_abs` is the natu
 
 framework.csv: PyTorch's value and gradient at kinks and other special points, in f64.
 
+zero_causes.csv: why PyTorch's gradient is 0 in a type, where it is: its own result, and the exact
+derivative beside the type's smallest number.
+
 Usage: python generate.py   (needs mpmath and torch)
 """
 import csv
@@ -81,10 +84,10 @@ def values():
                 out.writerow([name, repr(x), mp.nstr(v, 25), mp.nstr(d, 25), ln])
 
 
-def framework():
+def pytorch():
     import torch
     import torch.nn.functional as F
-    table = {
+    return torch, {
         "identity": lambda x: x * 1, "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid,
         "leaky-relu": lambda x: F.leaky_relu(x, 0.01), "leaky-relu=0.2": lambda x: F.leaky_relu(x, 0.2),
         "prelu": lambda x: F.prelu(x, torch.tensor([0.25], dtype=x.dtype)),
@@ -95,6 +98,10 @@ def framework():
         "tanhshrink": F.tanhshrink, "softshrink": F.softshrink, "hardshrink": F.hardshrink, "sin": torch.sin,
         "arctan": torch.atan, "gaussian": lambda x: torch.exp(-x * x), "exp": torch.exp,
     }
+
+
+def framework():
+    torch, table = pytorch()
     points = [-50.0, -21.0, -18.0, -9.5, -6.0, -3.0, -1.0, -0.5, -0.25, -1e-5, 0.0, 1e-5, 0.25, 0.5, 1.0, 3.0, 6.0, 9.5, 18.0, 21.0, 50.0]
     with open(os.path.join(HERE, "framework.csv"), "w", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
@@ -107,5 +114,34 @@ def framework():
                 out.writerow([name, repr(point), repr(y.item()), repr(x.grad.item())])
 
 
+def zero_causes():
+    torch, table = pytorch()
+    # PyTorch writes these as several ops, which round one by one; here an activation is one op,
+    # whose inner steps are f32's.
+    composite = {"softsign", "tanhshrink", "gaussian"}
+    smallest = {"f64": -1074, "f32": -149, "f16": -24, "bf16": -133}
+    types = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+    with open(os.path.join(HERE, "zero_causes.csv"), "w", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["activation", "x", "dtype", "cause"])
+        for name, function in table.items():
+            for point in [100.0, 20.0, 10.0, 5.0, -5.0, -20.0]:
+                exact = abs(mpf(TABLE[name][1](mpf(point))))
+                for dtype, kind in types.items():
+                    inner = torch.float32 if name in composite and kind.itemsize == 2 else kind
+                    x = torch.tensor([point], dtype=inner, requires_grad=True)
+                    function(x).backward(torch.ones(1, dtype=inner))
+                    if x.grad.to(kind).item() != 0:
+                        cause = "none"
+                    elif exact == 0:
+                        cause = "true_zero"
+                    elif exact <= mpf(2) ** (smallest[dtype] - 1):
+                        cause = "underflow"
+                    else:
+                        cause = "cancellation"
+                    out.writerow([name, repr(point), dtype, cause])
+
+
 values()
 framework()
+zero_causes()

@@ -1,0 +1,220 @@
+//! The gate for CI: SARIF, JUnit, baselines, and what docs/CI.md says to run.
+
+use super::*;
+use serde_json::Value;
+
+const HEALTHY: &str = "\
+name = \"healthy\"
+input = 8
+layers = [
+  { repeat = 3, linear = 8, activation = \"relu\", init = \"he-normal\" },
+  { linear = 4 },
+]
+";
+
+fn vanishing() -> Folder {
+    Folder::with(
+        "name = \"a <b> & \\\"c\\\"\"\ninput = 8\nlayers = [\n  \
+         { linear = 8, activation = \"sigmoid\", name = \"ä1\" },\n  \
+         { repeat = 11, linear = 8, activation = \"sigmoid\" },\n  \
+         { linear = 4, name = \"last\" },\n]\n",
+    )
+}
+
+fn sarif(arguments: &[&str]) -> Value {
+    serde_json::from_slice(&run(arguments).stdout).unwrap()
+}
+
+#[test]
+fn sarif_names_the_rules_and_the_line_of_the_layer() {
+    let folder = vanishing();
+    let log = sarif(&["check", &folder.network(), "--format", "sarif"]);
+    assert_eq!(log["version"], "2.1.0");
+    let driver = &log["runs"][0]["tool"]["driver"];
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert!(!results.is_empty());
+    let text = std::fs::read_to_string(folder.network()).unwrap();
+    for result in results {
+        let rule = &driver["rules"][result["ruleIndex"].as_u64().unwrap() as usize];
+        assert_eq!(rule["id"], result["ruleId"]);
+        assert!(!rule["help"]["text"].as_str().unwrap().is_empty());
+        assert!(["error", "warning", "note"].contains(&result["level"].as_str().unwrap()));
+        let location = &result["locations"][0];
+        let place = &location["physicalLocation"];
+        assert!(
+            place["artifactLocation"]["uri"]
+                .as_str()
+                .unwrap()
+                .ends_with("network.toml")
+        );
+        if result["locations"][0]["logicalLocations"].is_array() {
+            let line = place["region"]["startLine"].as_u64().unwrap() as usize;
+            let line = text.lines().nth(line - 1).unwrap();
+            assert!(line.contains("linear"), "{line}");
+        }
+        assert!(result.get("baselineState").is_none());
+    }
+}
+
+#[test]
+fn a_finding_of_a_model_has_its_file_and_its_layer() {
+    let file = example("seed_chain.toml");
+    let log = sarif(&["check", &file, "--format", "sarif"]);
+    let location = &log["runs"][0]["results"][0]["locations"][0];
+    let logical = &location["logicalLocations"][0];
+    assert!(
+        logical["fullyQualifiedName"]
+            .as_str()
+            .unwrap()
+            .contains('/')
+    );
+}
+
+#[test]
+fn junit_counts_what_fails() {
+    let folder = vanishing();
+    let output = run(&["check", &folder.network(), "--format", "junit"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("a &lt;b&gt; &amp; &quot;c&quot;"), "{text}");
+    let count = |what: &str| text.matches(what).count();
+    assert!(count("<failure ") > 0);
+    assert!(text.contains(&format!("failures=\"{}\"", count("<failure "))));
+    assert!(text.contains(&format!("tests=\"{}\"", count("<testcase "))));
+    let passing = run(&[
+        "check",
+        &folder.network(),
+        "--format",
+        "junit",
+        "--fail-on",
+        "never",
+    ]);
+    let text = String::from_utf8(passing.stdout).unwrap();
+    assert!(!text.contains("<failure ") && text.contains("<system-out>"));
+}
+
+#[test]
+fn only_what_is_new_fails() {
+    let folder = vanishing();
+    let network = folder.network();
+    let file = folder.path("known.json").to_str().unwrap().to_owned();
+    let status = |arguments: &[&str]| run(arguments).status.code();
+    assert_eq!(status(&["check", &network]), Some(1));
+    assert_eq!(
+        status(&["check", &network, "--write-baseline", &file]),
+        Some(0)
+    );
+    assert_eq!(status(&["check", &network, "--baseline", &file]), Some(0));
+    let log = sarif(&["check", &network, "--baseline", &file, "--format", "sarif"]);
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert!(
+        results
+            .iter()
+            .all(|result| result["baselineState"] == "unchanged")
+    );
+    let said = String::from_utf8(run(&["check", &network, "--baseline", &file]).stdout).unwrap();
+    assert!(
+        said.contains("baseline: ") && said.contains("0 new"),
+        "{said}"
+    );
+    // Another network in the same file leaves this one's entries, and its findings are new.
+    let healthy = folder.file("healthy.toml", HEALTHY);
+    assert_eq!(
+        status(&["check", &healthy, "--write-baseline", &file]),
+        Some(0)
+    );
+    assert_eq!(status(&["check", &network, "--baseline", &file]), Some(0));
+    folder.file(
+        "other.json",
+        "{\"schema\": \"gradprobe.baseline/1\", \"findings\": []}",
+    );
+    let other = folder.path("other.json").to_str().unwrap().to_owned();
+    assert_eq!(status(&["check", &network, "--baseline", &other]), Some(1));
+}
+
+#[test]
+fn what_is_no_baseline_is_said() {
+    let folder = Folder::with(HEALTHY);
+    let file = folder.file("known.json", "[1]");
+    for option in ["--baseline", "--write-baseline"] {
+        let output = run(&["check", &folder.network(), option, &file]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("known.json") && said.contains("baseline"),
+            "{said}"
+        );
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "[1]");
+    }
+    let output = run(&["check", &folder.network(), "--baseline", "no-such.json"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A shell with this build's program on its path.
+fn shell(folder: &Folder, script: &str, arguments: &[&str]) -> std::process::Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_gradprobe")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    Command::new("sh")
+        .args(["-e", "-c", script, "--"])
+        .args(arguments)
+        .env("PATH", format!("{}:{path}", program.display()))
+        .current_dir(folder.0.path())
+        .output()
+        .unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn the_steps_of_the_documents_run() {
+    let text = std::fs::read_to_string(root().join("docs/CI.md")).unwrap();
+    let folder = vanishing();
+    let mut scripts: Vec<String> = Vec::new();
+    for block in text.split("```").skip(1).step_by(2) {
+        if let Some(script) = block.strip_prefix("sh\n") {
+            scripts.push(script.to_owned());
+        }
+        let steps = block
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- run: "));
+        scripts.extend(
+            steps
+                .filter(|step| step.starts_with("gradprobe"))
+                .map(Into::into),
+        );
+    }
+    assert!(scripts.len() >= 3);
+    for script in &scripts {
+        let output = shell(&folder, script, &[]);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{script}: {errors}");
+    }
+    for file in [
+        "gradprobe.sarif",
+        "gradprobe.xml",
+        "gradprobe-baseline.json",
+    ] {
+        assert!(folder.path(file).metadata().unwrap().len() > 0, "{file}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_hook_fails_where_one_of_its_files_does() {
+    let hooks = std::fs::read_to_string(root().join(".pre-commit-hooks.yaml")).unwrap();
+    let entry = hooks
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("entry: "));
+    let entry = entry.unwrap();
+    let documented = std::fs::read_to_string(root().join("docs/CI.md")).unwrap();
+    assert!(documented.contains(entry));
+    let folder = vanishing();
+    let healthy = folder.file("healthy.toml", HEALTHY);
+    let script = format!("{entry} \"$@\"");
+    assert!(shell(&folder, &script, &[&healthy]).status.success());
+    let both = shell(&folder, &script, &[&folder.network(), &healthy]);
+    assert_eq!(both.status.code(), Some(1));
+}
