@@ -88,7 +88,7 @@ fn judged<T: RunElement>(gain: f64, scale: f64) -> Diagnosis {
         loss,
         layers,
         runs,
-        precision: Vec::new(),
+        ..Measurement::default()
     })
 }
 

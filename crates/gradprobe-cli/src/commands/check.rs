@@ -3,12 +3,13 @@
 use super::baseline_arguments::BaselineArguments;
 use super::network_arguments::NetworkArguments;
 use super::onnx_arguments::OnnxArguments;
+use super::rule_arguments::RuleSelectionArguments;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::output::OutputArguments;
 use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
-use gradprobe::check::{Check, Resources, check_with_precision};
+use gradprobe::check::{Check, Resources, check_by};
 use gradprobe::measure::precision::PrecisionOptions;
 use gradprobe::report::{
     CheckTextOptions, FindingSource, JudgedFinding, write_check_json, write_check_text,
@@ -71,6 +72,8 @@ pub struct CheckArguments {
     /// Say nothing but the result and mistakes: no progress
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    rules: RuleSelectionArguments,
     // Last, for its heading goes on to the end.
     #[command(flatten)]
     onnx: OnnxArguments,
@@ -95,6 +98,7 @@ impl CheckArguments {
         let mut times = Times::new(self.verbose);
         let baseline = self.baseline.read()?;
         let network = self.network.read(&self.onnx)?;
+        let rules = self.rules.rules(self.network.file(), &*network)?;
         let seeds = network.seeds().to_vec();
         times.step(format_args!("read and planned"));
         let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
@@ -106,7 +110,7 @@ impl CheckArguments {
             threads: self.threads.map_or(0, usize::from),
             checkpoint: self.checkpoint.unwrap_or_default(),
         };
-        let checked = check_with_precision(&*network, resources, &precision, &mut |done| {
+        let checked = check_by(&rules, &*network, resources, &precision, &mut |done| {
             progress.show(done);
             times.step(format_args!("built and ran seed {}", seeds[done - 1]));
         });

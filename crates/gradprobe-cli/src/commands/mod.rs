@@ -8,6 +8,8 @@ mod jacobian;
 mod network_arguments;
 mod onnx_arguments;
 mod ops;
+mod rule;
+mod rule_arguments;
 mod theory;
 
 use crate::Failure;
@@ -18,10 +20,11 @@ use std::process::ExitCode;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Chain(chain::ChainArguments),
-    Check(check::CheckArguments),
+    Check(Box<check::CheckArguments>),
     Init(init::InitArguments),
     Jacobian(jacobian::JacobianArguments),
     Ops(ops::OpsArguments),
+    Rule(rule::RuleArguments),
     Theory(theory::TheoryArguments),
 }
 
@@ -34,6 +37,7 @@ impl Command {
             Self::Init(arguments) => arguments.run(),
             Self::Jacobian(arguments) => arguments.run(),
             Self::Ops(arguments) => arguments.run(),
+            Self::Rule(arguments) => arguments.run(),
             Self::Theory(arguments) => arguments.run(),
         }
     }

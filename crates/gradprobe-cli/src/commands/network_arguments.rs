@@ -9,7 +9,7 @@ use gradprobe::import::onnx::OnnxNetwork;
 use gradprobe::import::spec::{Dtype, Network, Specification};
 use gradprobe::ops::Mode;
 use gradprobe::report::{FindingSource, escape};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The arguments of every command that runs a network. Those of ONNX models are an
 /// [`OnnxArguments`] of the command's, for their heading must come last.
@@ -57,6 +57,11 @@ enum ModeArgument {
 }
 
 impl NetworkArguments {
+    /// The network's file.
+    pub fn file(&self) -> &Path {
+        &self.network
+    }
+
     /// A mistake that came up when the network was built or run, as it is shown.
     pub fn failure(&self, error: &CheckError) -> Failure {
         match error {

@@ -7,6 +7,7 @@ mod gate;
 mod jacobian;
 mod onnx;
 mod output;
+mod rules;
 mod schema;
 
 use std::path::{Path, PathBuf};

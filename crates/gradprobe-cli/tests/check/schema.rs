@@ -52,6 +52,14 @@ impl Found {
                 (_, "deviating") => self.objects("A deviating layer", value),
                 ("A stretch", "layers") => self.objects("A layer of a stretch", value),
                 (_, "layers") => self.objects("A layer", value),
+                ("A finding", "seeds") => self.object("An agreement", value),
+                ("A finding", "spread") => self.object("A spread", value),
+                (_, "paths") => self.objects("A path", value),
+                (_, "input") => self.object("An input", value),
+                (_, "output") => self.object("An output", value),
+                (_, "zero_origin") => self.object("A zero", value),
+                (_, "non_finite_origin") => self.object("A non-finite node", value),
+                (_, "inputs") => self.objects("An input of it", value),
                 (_, "findings") => self.objects("A finding", value),
                 (_, "runs") => self.objects("A run", value),
                 (_, "parameters") => {
@@ -80,6 +88,16 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
          { residual = [{ linear = 8, activation = \"tanh\" }] },\n  { dropout = 0.1 },\n  \
          { linear = 4 },\n]\n[optimiser]\nname = \"adamw\"\nlearning_rate = 0.1\n",
     );
+    // A hard tanh that is saturated as a whole, and an overflow.
+    let zero = Folder::with(
+        "input = 4\nloss = \"cross-entropy\"\nlayers = [\n  { linear = 8, activation = \"hard-tanh\", init = \
+         { name = \"constant\", value = 9 }, bias = { name = \"constant\", value = 1e6 } },\n  \
+         { linear = 4 },\n]\n",
+    );
+    let overflow = Folder::with(
+        "input = 4\nlayers = [\n  { linear = 8, init = { name = \"constant\", value = 1e38 } },\n  \
+         { linear = 4, init = { name = \"constant\", value = 1e38 } },\n]\n",
+    );
     let deviating = Folder::with(
         "input = 64\nloss = \"random-cotangent\"\nlayers = [\n  \
          { repeat = 4, linear = 64, activation = \"tanh\" },\n  \
@@ -89,6 +107,8 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
     let mut found = Found::default();
     for network in [
         adam.network(),
+        zero.network(),
+        overflow.network(),
         deviating.network(),
         example("seed_chain.toml"),
         example("digits_sigmoid_12.toml"),

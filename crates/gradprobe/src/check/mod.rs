@@ -5,15 +5,15 @@ mod jacobian;
 
 pub use jacobian::{JacobianRequest, jacobians};
 
-use crate::diagnose::{Diagnosis, diagnose};
+use crate::diagnose::{Diagnosis, RuleSet, diagnose_by};
 use crate::graph::Graph;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
 use crate::measure::precision::{PrecisionOptions, RunSettings, examine_precision};
 use crate::measure::{
-    BesideTheory, JacobianError, Measurement, Optimiser, RunMeasurement, aggregate, beside_theory,
-    measure,
+    BesideTheory, JacobianError, Measurement, Optimiser, Probe, RunMeasurement, aggregate,
+    beside_theory, measure,
 };
 use crate::num::{Tensor, Threads};
 use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
@@ -74,25 +74,38 @@ impl From<usize> for Resources {
     }
 }
 
-/// Builds, runs and measures a network once for each of its seeds, and judges it.
+/// Builds, runs and measures a network once for each of its seeds, and judges it by the rules that
+/// it chooses itself, else by gradprobe's own.
 ///
 /// `progress` is told after every seed how many are done.
 ///
 /// # Errors
-/// If the network does not fit its memory, its data do not fit it, or an op cannot compute.
+/// If the network does not fit its memory, its data do not fit it, an op cannot compute, or it
+/// names a rule that there is not.
 pub fn check(
     network: &dyn Subject,
     resources: impl Into<Resources>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Check, CheckError> {
-    check_with_precision(network, resources, &PrecisionOptions::default(), progress)
+    let rules = RuleSet::new(network.rules())?;
+    check_by(
+        &rules,
+        network,
+        resources,
+        &PrecisionOptions::default(),
+        progress,
+    )
 }
 
-/// [`check`], and what other types make of the gradient of the first seed.
+/// Builds, runs and measures a network once for each of its seeds, judges it by these rules, and
+/// examines what other types make of the gradient of the first seed.
+///
+/// `progress` is told after every seed how many are done.
 ///
 /// # Errors
-/// As those of [`check`].
-pub fn check_with_precision(
+/// If the network does not fit its memory, its data do not fit it, or an op cannot compute.
+pub fn check_by(
+    rules: &RuleSet,
     network: &dyn Subject,
     resources: impl Into<Resources>,
     precision: &PrecisionOptions,
@@ -150,13 +163,15 @@ pub fn check_with_precision(
         trainable,
         objective: network.objective(),
         notes: network.notes().to_vec(),
+        draws_weights: network.is_freshly_drawn(),
+        given_targets: network.has_given_targets(),
         optimiser,
         loss,
         layers,
         runs,
         precision: precision_reports,
     };
-    let diagnosis = diagnose(&measurement);
+    let diagnosis = diagnose_by(rules, &measurement);
     Ok(Check {
         measurement,
         diagnosis,
@@ -171,8 +186,12 @@ fn run<T: RunElement>(
     optimiser: Option<Optimiser>,
 ) -> Result<RunMeasurement, RunError> {
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
-    let output = Executor::<T>::new(graph, options)?.run(&inputs)?;
-    Ok(measure(graph, &output.trace, optimiser, options.seed))
+    let mut executor = Executor::<T>::new(graph, options)?;
+    let mut probe = Probe::new(graph, options.mode);
+    let output = executor.run_observed(&inputs, &mut probe)?;
+    let mut run = measure(graph, &output.trace, optimiser, options.seed);
+    probe.add_to(&mut run, &inputs);
+    Ok(run)
 }
 
 fn optimiser(given: &spec::Optimiser) -> Optimiser {

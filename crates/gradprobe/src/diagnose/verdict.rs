@@ -1,6 +1,8 @@
 //! The verdict on a measurement as a whole.
 
 use super::finding::{Finding, Severity};
+use super::rule::{Examination, RuleSubject};
+use super::rule_set::{RuleSet, find_rule};
 use super::rules;
 use super::trend::{Direction, Trend, trend};
 use crate::measure::{Gains, LayerMeasurement, Measurement};
@@ -61,17 +63,22 @@ pub(super) fn onset<'a>(
     layers.iter().take_while(changed).last().copied()
 }
 
-/// Judges a measurement by every rule.
+/// Judges a measurement by gradprobe's own rules with their defaults.
 pub fn diagnose(measurement: &Measurement) -> Diagnosis {
+    diagnose_by(&RuleSet::default(), measurement)
+}
+
+/// Judges a measurement.
+pub fn diagnose_by(rules: &RuleSet, measurement: &Measurement) -> Diagnosis {
     let layers = judged_layers(measurement);
     let decades = |get: fn(&LayerMeasurement) -> Option<f64>| -> Option<Vec<f64>> {
         layers.iter().map(|layer| get(layer)).collect()
     };
     let backward = decades(|layer| layer.median.decades_at_weights);
     let forward = decades(|layer| layer.median.forward_decades);
-    let mut findings: Vec<Finding> = rules::registry()
-        .iter()
-        .flat_map(|rule| (rule.check)(measurement))
+    let mut findings: Vec<Finding> = rules
+        .active()
+        .flat_map(|rule| (rule.check)(&Examination::new(measurement, rule, rules)))
         .collect();
     findings.sort_by(|a, b| {
         b.severity
@@ -101,7 +108,18 @@ pub fn diagnose(measurement: &Measurement) -> Diagnosis {
 }
 
 fn verdict(findings: &[Finding]) -> Verdict {
-    let found = |code: &str| findings.iter().find(|finding| finding.code == code);
+    let of_network = |finding: &&Finding| {
+        find_rule(&finding.code).is_none_or(|rule| rule.subject == RuleSubject::Network)
+    };
+    let findings: Vec<&Finding> = findings.iter().filter(of_network).collect();
+    // A note that the seeds agree on is no verdict; one that they disagree on leaves it open.
+    let counts = |finding: &Finding| {
+        finding.severity > Severity::Info || finding.seeds.is_none_or(|seeds| !seeds.is_agreed())
+    };
+    let found = |code: &str| {
+        let mut of_rule = findings.iter().filter(|finding| finding.code == code);
+        of_rule.find(|finding| counts(finding))
+    };
     let (vanishing, exploding) = (
         found(rules::vanishing_gradient::CODE),
         found(rules::exploding_gradient::CODE),

@@ -1,7 +1,7 @@
 //! What a check asks of a network, wherever it came from.
 
 use super::onnx::OnnxError;
-use super::spec::{Dtype, Optimiser, SpecError};
+use super::spec::{Dtype, Optimiser, RuleChoices, SpecError};
 use crate::graph::Graph;
 use crate::num::Tensor;
 use crate::ops::Mode;
@@ -36,6 +36,14 @@ pub trait Subject: Sync {
     fn optimiser(&self) -> Option<&Optimiser>;
     /// What was chosen for the user, in sentences.
     fn notes(&self) -> &[String];
+    /// Which rules judge it, where it says so itself.
+    fn rules(&self) -> Option<&RuleChoices> {
+        None
+    }
+    /// Are the targets given with the data, and not made up?
+    fn has_given_targets(&self) -> bool {
+        false
+    }
     /// Are the weights drawn by an initialiser, and not given (and perhaps trained)?
     fn is_freshly_drawn(&self) -> bool {
         true

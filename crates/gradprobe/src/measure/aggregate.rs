@@ -1,7 +1,7 @@
 //! Median and range over seeds.
 
 use super::schema::{
-    Gains, LayerMeasurement, LayerRun, ParameterRun, RunMeasurement, Signal, Spread,
+    Gains, LayerMeasurement, LayerRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread,
 };
 
 /// The layers of several runs of one network as medians with their spread. An exact zero counts
@@ -51,12 +51,37 @@ fn layer(runs: &[&LayerRun]) -> LayerMeasurement {
             decades_at_weights: median(runs, |run| run.decades_at_weights),
             saturated_fraction: median(runs, |run| run.saturated_fraction),
             dead_fraction: median(runs, |run| run.dead_fraction),
+            activation: first.activation.clone(),
+            normalised: first.normalised,
+            saturated_units_fraction: median(runs, |run| run.saturated_units_fraction),
+            flat_units_fraction: median(runs, |run| run.flat_units_fraction),
+            dead_for_ever_fraction: median(runs, |run| run.dead_for_ever_fraction),
+            lost_rows_fraction: median(runs, |run| run.lost_rows_fraction),
+            sample_distance: median(runs, |run| run.sample_distance),
+            twin_units_fraction: median(runs, |run| run.twin_units_fraction),
+            gradient_signal_to_noise: median(runs, |run| run.gradient_signal_to_noise),
+            paths: paths(runs),
             gains,
             parameters: parameters.collect(),
         },
         backward_decades_spread: spread_of(runs, |run| run.backward_decades),
         forward_decades_spread: spread_of(runs, |run| run.forward_decades),
     }
+}
+
+/// The paths of a sum, where every run saw the same ones.
+fn paths(runs: &[&LayerRun]) -> Vec<PathShare> {
+    let first = runs[0];
+    let path = |(index, share): (usize, &PathShare)| {
+        let of = |run: &LayerRun| run.paths.get(index).map(|share| share.decades);
+        PathShare {
+            branch: share.branch.clone(),
+            decades: median(runs, of).unwrap_or(share.decades),
+        }
+    };
+    let same = runs.iter().all(|run| run.paths.len() == first.paths.len());
+    let shares = first.paths.iter().enumerate().filter(|_| same);
+    shares.map(path).collect()
 }
 
 fn parameter(runs: &[&ParameterRun]) -> ParameterRun {
@@ -79,6 +104,8 @@ fn parameter(runs: &[&ParameterRun]) -> ParameterRun {
         grad_log10_rms: median(runs, |run| run.grad_log10_rms),
         reached: runs.iter().any(|run| run.reached),
         log10_update_ratio: median(runs, |run| run.log10_update_ratio),
+        fan_in: first.fan_in,
+        normalised: first.normalised,
     }
 }
 
@@ -118,7 +145,8 @@ fn spread_of<R>(runs: &[&R], get: impl Fn(&R) -> Option<f64>) -> Option<Spread> 
     spread(&runs.iter().map(|run| get(run)).collect::<Vec<_>>())
 }
 
-fn spread(numbers: &[Option<f64>]) -> Option<Spread> {
+/// The median and range of figures; `None` where one is missing, or there are none.
+pub fn spread(numbers: &[Option<f64>]) -> Option<Spread> {
     let mut numbers: Vec<f64> = numbers.iter().copied().collect::<Option<_>>()?;
     let median = middle(&mut numbers);
     Some(Spread {

@@ -2,6 +2,7 @@
 
 use super::schema::{Gains, LayerRun, Optimiser, ParameterRun, RunMeasurement, Signal};
 use super::spine::Chains;
+use super::{origins, paths};
 use crate::graph::{Graph, Layer, Node, NodeId, ValueId, ValueKind};
 use crate::num::{Magnitude, Statistics};
 use crate::ops::Role;
@@ -24,6 +25,7 @@ pub fn measure(
     let on_spine: HashSet<NodeId> = chains.from(graph.output()).map(|step| step.node).collect();
     let parameters = parameters_by_layer(graph);
     let weighted = WeightedNodes::new(graph);
+    let linear_maps = paths::linear_maps(graph);
     let mut layers: Vec<LayerRun> = Vec::new();
     for (index, layer) in graph.layers().iter().enumerate() {
         let Some(mut run) = layer_run(graph, trace, layer) else {
@@ -37,10 +39,21 @@ pub fn measure(
             weighted.any_in(own) || of_branches.is_some_and(|nodes| weighted.any_in(nodes))
         });
         run.gains = gains(graph, trace, layer, &chains);
+        run.paths = paths::of_layer(graph, trace, layer, &chains);
         let own = parameters.get(&index).into_iter().flatten();
         run.parameters = own
             .map(|&id| parameter_run(graph, id, &trace.parameters[id], optimiser))
             .collect();
+        for (parameter, id) in run
+            .parameters
+            .iter_mut()
+            .zip(parameters.get(&index).into_iter().flatten())
+        {
+            if let Some(map) = linear_maps.get(id) {
+                parameter.fan_in = Some(map.fan_in);
+                parameter.normalised = map.normalised;
+            }
+        }
         layers.push(run);
     }
     set_decades(&mut layers);
@@ -48,6 +61,9 @@ pub fn measure(
         seed,
         loss: trace.loss,
         layers,
+        zero_origin: origins::zero(graph, trace, &chains),
+        non_finite_origin: origins::non_finite(graph, trace),
+        ..RunMeasurement::default()
     }
 }
 
@@ -146,21 +162,18 @@ fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
                 units.dead as f64 / units.units as f64
             }
         });
+    let normalises = |node: &NodeId| graph.node(*node).role == Role::Normalisation;
     Some(LayerRun {
         name: layer.name.clone(),
         kind: layer.kind.clone(),
-        on_spine: false,
-        weighted: false,
+        activation: activation.and_then(|node| Some(graph.node(*node).op.activation()?.label())),
+        normalised: layer.nodes.iter().any(normalises),
         forward: seen.forward.as_ref().map(signal).unwrap_or_default(),
         backward: seen.backward.as_ref().map(signal).unwrap_or_default(),
         pre_activation,
-        forward_decades: None,
-        backward_decades: None,
-        decades_at_weights: None,
         saturated_fraction: bounded,
         dead_fraction: dead,
-        gains: Gains::default(),
-        parameters: Vec::new(),
+        ..LayerRun::default()
     })
 }
 
@@ -191,7 +204,7 @@ fn gains(graph: &Graph, trace: &Trace, layer: &Layer, chains: &Chains) -> Gains 
 }
 
 /// The cotangent at a value: where it was tapped, looking through views.
-fn cotangent_at(graph: &Graph, trace: &Trace, value: ValueId) -> Option<Statistics> {
+pub(super) fn cotangent_at(graph: &Graph, trace: &Trace, value: ValueId) -> Option<Statistics> {
     let mut at = value;
     loop {
         match graph.value(at).kind {
@@ -216,7 +229,7 @@ fn signal(statistics: &Statistics) -> Signal {
     }
 }
 
-fn finite_log10(size: Magnitude) -> Option<f64> {
+pub(super) fn finite_log10(size: Magnitude) -> Option<f64> {
     (size.is_finite() && !size.is_zero()).then(|| size.log10())
 }
 
@@ -246,6 +259,8 @@ fn parameter_run(
         grad_log10_rms: finite_log10(gradient.rms()),
         reached: trace.gradient.is_some(),
         log10_update_ratio: update,
+        fan_in: None,
+        normalised: false,
     }
 }
 

@@ -7,19 +7,24 @@ mod aggregate;
 mod beside_theory;
 mod jacobian;
 mod layers;
+mod origins;
+mod paths;
 pub mod precision;
+mod probe;
 mod schema;
 mod spectrum;
 mod spine;
+mod twins;
 
-pub use aggregate::aggregate;
+pub use aggregate::{aggregate, spread};
 pub use beside_theory::{BesideTheory, Deviation, TheoryLayer, TheoryStretch, beside_theory};
 pub use jacobian::{
     JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
 };
 pub use layers::measure;
+pub use probe::Probe;
 pub use schema::{
-    Gains, LayerMeasurement, LayerRun, Measurement, Optimiser, ParameterRun, RunMeasurement,
-    Signal, Spread,
+    Gains, InputRun, LayerMeasurement, LayerRun, Measurement, NonFiniteInput, NonFiniteOrigin,
+    Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };
 pub use spectrum::Spectrum;

@@ -79,7 +79,7 @@ pub struct Signal {
 }
 
 /// What one run saw of a parameter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParameterRun {
     /// The parameter's name.
     pub name: String,
@@ -105,10 +105,27 @@ pub struct ParameterRun {
     pub reached: bool,
     /// log10(rms of the first update / rms of the values) for the given optimiser.
     pub log10_update_ratio: Option<f64>,
+    /// How many inputs each output is a weighted sum of, where the parameter is the weight of a
+    /// linear map.
+    #[serde(default)]
+    pub fan_in: Option<usize>,
+    /// Is what it is multiplied with normalised right after? Then its own size is of no
+    /// consequence.
+    #[serde(default)]
+    pub normalised: bool,
+}
+
+/// A part of the cotangent that a skip connection's sum hands back to the fork before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathShare {
+    /// The first layer of the branch; `None` for a skip that hands on what arrives.
+    pub branch: Option<String>,
+    /// log10(‖what it hands to the fork‖ / ‖what arrived at the sum‖), in decades.
+    pub decades: f64,
 }
 
 /// What one run saw of a layer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerRun {
     /// The layer's name.
     pub name: String,
@@ -139,6 +156,45 @@ pub struct LayerRun {
     /// The share of units that pass no gradient on this batch; `None` without an activation that
     /// has flat parts.
     pub dead_fraction: Option<f64>,
+    /// The activation it ends in, e.g. `leaky-relu=0.2`.
+    #[serde(default)]
+    pub activation: Option<String>,
+    /// Does it normalise?
+    #[serde(default)]
+    pub normalised: bool,
+    /// The share of units whose outputs are all next to a bound, for every row of the batch;
+    /// `None` without an activation that is bounded on both sides.
+    #[serde(default)]
+    pub saturated_units_fraction: Option<f64>,
+    /// The share of units whose pre-activations all lie where SageMaker Debugger calls tanh (beyond
+    /// ±9.4999) and the sigmoid (outside −23 to 16.99999) saturated; `None` for other activations.
+    #[serde(default)]
+    pub flat_units_fraction: Option<f64>,
+    /// The share of units that pass no gradient for any input that the layer before can give, by
+    /// bound; `None` where no bound is known.
+    #[serde(default)]
+    pub dead_for_ever_fraction: Option<f64>,
+    /// The share of the batch's rows for which no unit passes a gradient; `None` without an
+    /// activation that has flat parts.
+    #[serde(default)]
+    pub lost_rows_fraction: Option<f64>,
+    /// How far samples (of a sequence: its tokens) differ at the layer's output: the root mean
+    /// square of their distance from their mean, over that of their length. 0 where all are the
+    /// same, 1 where they have nothing in common.
+    #[serde(default)]
+    pub sample_distance: Option<f64>,
+    /// The share of units that have a twin with the same weights in and out, so that both receive
+    /// the same gradient for ever.
+    #[serde(default)]
+    pub twin_units_fraction: Option<f64>,
+    /// The weight gradient's signal-to-noise ratio over samples: the squared norm of its
+    /// expectation over the variance of a batch's mean about it, both estimated from this batch;
+    /// 0 where no signal stands out. `None` where samples' gradients do not part.
+    #[serde(default)]
+    pub gradient_signal_to_noise: Option<f64>,
+    /// Of a skip connection's sum: what each path hands back.
+    #[serde(default)]
+    pub paths: Vec<PathShare>,
     /// What the layer adds to the backward decades of the layer before it.
     pub gains: Gains,
     /// Its parameters.
@@ -152,8 +208,75 @@ impl LayerRun {
     }
 }
 
-/// What one run saw.
+/// What one run saw of the network's first input.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputRun {
+    /// The mean of its elements.
+    pub mean: f64,
+    /// Their root mean square.
+    pub rms: f64,
+    /// The largest magnitude.
+    pub max_abs: f64,
+    /// The largest root mean square of a feature over the median of all that are not zero; `None`
+    /// for images and sequences.
+    pub feature_ratio: Option<f64>,
+    /// Does it go straight into weights, with nothing before that would scale it?
+    pub unscaled: bool,
+}
+
+/// What one run saw of the logits that go into a cross-entropy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputRun {
+    /// Classes; 2 for a binary cross-entropy.
+    pub classes: usize,
+    /// The cross-entropy in nats that these logits have on labels drawn at random, above
+    /// ln(classes): 0 for a network that prefers no class.
+    pub excess_nats: f64,
+}
+
+/// Where on the way back from the objective a gradient became exactly zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZeroOrigin {
+    /// The node.
+    pub node: String,
+    /// Its op.
+    pub op: String,
+    /// What it is about, in words.
+    pub reason: String,
+    /// Is it a weight of zeros that itself receives a gradient, so that the zero lasts one step?
+    pub for_one_step: bool,
+}
+
+/// The first node that made an infinite or NaN number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NonFiniteOrigin {
+    /// The node.
+    pub node: String,
+    /// Its op.
+    pub op: String,
+    /// Its layer.
+    pub layer: Option<String>,
+    /// On the way back?
+    pub in_backward: bool,
+    /// How many such elements.
+    pub count: u64,
+    /// Its inputs; on the way back, what arrived at its output.
+    pub inputs: Vec<NonFiniteInput>,
+}
+
+/// An input of a node that made an infinite or NaN number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NonFiniteInput {
+    /// Its name.
+    pub name: String,
+    /// log10 of its largest magnitude; `None` for zeros.
+    pub log10_max_abs: Option<f64>,
+    /// How many of its own elements are infinite or NaN.
+    pub non_finite: u64,
+}
+
+/// What one run saw.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunMeasurement {
     /// The seed that drew the weights, and the batch.
     pub seed: u64,
@@ -161,6 +284,18 @@ pub struct RunMeasurement {
     pub loss: Option<f64>,
     /// The layers, first to last.
     pub layers: Vec<LayerRun>,
+    /// The network's first input, where it holds numbers (and not token ids).
+    #[serde(default)]
+    pub input: Option<InputRun>,
+    /// The logits, where the objective is a cross-entropy.
+    #[serde(default)]
+    pub output: Option<OutputRun>,
+    /// Where a gradient became exactly zero for everything before.
+    #[serde(default)]
+    pub zero_origin: Option<ZeroOrigin>,
+    /// The first node that made an infinite or NaN number.
+    #[serde(default)]
+    pub non_finite_origin: Option<NonFiniteOrigin>,
 }
 
 /// An optimiser, for the size of its first update.
@@ -208,7 +343,7 @@ pub struct LayerMeasurement {
 }
 
 /// What was measured over all seeds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// The network's name, for titles.
     pub network: String,
@@ -225,6 +360,13 @@ pub struct Measurement {
     /// What was chosen for the user and may be chosen otherwise, in sentences.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Were the weights drawn anew for every seed? Of given ones nobody knows whether they are
+    /// trained.
+    #[serde(default)]
+    pub draws_weights: bool,
+    /// Are the targets given with the data, and not made up?
+    #[serde(default)]
+    pub given_targets: bool,
     /// The optimiser of the update ratios.
     pub optimiser: Option<Optimiser>,
     /// The spread of the loss.
@@ -261,8 +403,20 @@ impl Measurement {
         gains
     }
 
+    /// A figure of the layer of this name, by run.
+    pub fn figures_of<'a>(
+        &'a self,
+        layer: &'a str,
+        get: impl Fn(&LayerRun) -> Option<f64> + 'a,
+    ) -> impl Iterator<Item = Option<f64>> + 'a {
+        self.runs.iter().map(move |run| {
+            let found = run.layers.iter().find(|found| found.name == layer);
+            found.and_then(&get)
+        })
+    }
+
     /// The run whose decades at the first layer's weights are the median (the lower of two).
-    fn median_run(&self) -> Option<&RunMeasurement> {
+    pub fn median_run(&self) -> Option<&RunMeasurement> {
         let total = |run: &&RunMeasurement| {
             let first = run.layers.iter().find(|layer| layer.is_judged());
             first

@@ -4,8 +4,8 @@ use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
-    BesideTheory, Gains, LayerMeasurement, Measurement, Optimiser, ParameterRun, RunMeasurement,
-    Signal, Spread,
+    BesideTheory, Gains, InputRun, LayerMeasurement, Measurement, NonFiniteOrigin, Optimiser,
+    OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;
@@ -26,6 +26,8 @@ struct Document<'a> {
     trainable: usize,
     objective: &'a str,
     notes: &'a [String],
+    draws_weights: bool,
+    given_targets: bool,
     optimiser: Option<Optimiser>,
     seeds: Vec<u64>,
     loss: Option<f64>,
@@ -40,7 +42,7 @@ struct Document<'a> {
     findings: &'a [Finding],
     precision: &'a [PrecisionReport],
     theory: &'a BesideTheory,
-    runs: Vec<Run>,
+    runs: Vec<Run<'a>>,
 }
 
 #[derive(Serialize)]
@@ -53,8 +55,18 @@ struct Layer<'a> {
     backward_decades: Option<f64>,
     backward_decades_spread: Option<Spread>,
     decades_at_weights: Option<f64>,
+    activation: Option<&'a str>,
+    normalised: bool,
     saturated_fraction: Option<f64>,
+    saturated_units_fraction: Option<f64>,
     dead_fraction: Option<f64>,
+    flat_units_fraction: Option<f64>,
+    dead_for_ever_fraction: Option<f64>,
+    lost_rows_fraction: Option<f64>,
+    sample_distance: Option<f64>,
+    twin_units_fraction: Option<f64>,
+    gradient_signal_to_noise: Option<f64>,
+    paths: &'a [PathShare],
     gains: Gains,
     forward: Signal,
     backward: Signal,
@@ -65,11 +77,15 @@ struct Layer<'a> {
 
 /// One seed's figures, without the parameters.
 #[derive(Serialize)]
-struct Run {
+struct Run<'a> {
     seed: u64,
     loss: Option<f64>,
     backward_decades: Vec<Option<f64>>,
     forward_decades: Vec<Option<f64>>,
+    input: Option<InputRun>,
+    output: Option<OutputRun>,
+    zero_origin: Option<&'a ZeroOrigin>,
+    non_finite_origin: Option<&'a NonFiniteOrigin>,
 }
 
 fn by_name<S: Serializer>(parameters: &[ParameterRun], serializer: S) -> Result<S::Ok, S::Error> {
@@ -99,6 +115,8 @@ pub fn write_check_json(
         trainable: measurement.trainable,
         objective: &measurement.objective,
         notes: &measurement.notes,
+        draws_weights: measurement.draws_weights,
+        given_targets: measurement.given_targets,
         optimiser: measurement.optimiser,
         seeds: measurement.runs.iter().map(|run| run.seed).collect(),
         loss: measurement.loss.map(|loss| loss.median),
@@ -130,8 +148,18 @@ fn layer(layer: &LayerMeasurement) -> Layer<'_> {
         backward_decades: median.backward_decades,
         backward_decades_spread: layer.backward_decades_spread,
         decades_at_weights: median.decades_at_weights,
+        activation: median.activation.as_deref(),
+        normalised: median.normalised,
         saturated_fraction: median.saturated_fraction,
+        saturated_units_fraction: median.saturated_units_fraction,
         dead_fraction: median.dead_fraction,
+        flat_units_fraction: median.flat_units_fraction,
+        dead_for_ever_fraction: median.dead_for_ever_fraction,
+        lost_rows_fraction: median.lost_rows_fraction,
+        sample_distance: median.sample_distance,
+        twin_units_fraction: median.twin_units_fraction,
+        gradient_signal_to_noise: median.gradient_signal_to_noise,
+        paths: &median.paths,
         gains: median.gains,
         forward: median.forward,
         backward: median.backward,
@@ -140,7 +168,7 @@ fn layer(layer: &LayerMeasurement) -> Layer<'_> {
     }
 }
 
-fn run(run: &RunMeasurement) -> Run {
+fn run(run: &RunMeasurement) -> Run<'_> {
     Run {
         seed: run.seed,
         loss: run.loss,
@@ -154,5 +182,9 @@ fn run(run: &RunMeasurement) -> Run {
             .iter()
             .map(|layer| layer.forward_decades)
             .collect(),
+        input: run.input,
+        output: run.output,
+        zero_origin: run.zero_origin.as_ref(),
+        non_finite_origin: run.non_finite_origin.as_ref(),
     }
 }

@@ -357,6 +357,11 @@ fn verdict(
         let head = format!("{} {} {}: ", finding.severity, finding.code, finding.name);
         let text = format!("{head}{}", escape(&finding.message));
         headed(out, &head, &text, tone, options)?;
+        for sentence in &finding.evidence {
+            for line in wrapped(&escape(sentence), options.width, 2, 4) {
+                writeln!(out, "{line}")?;
+            }
+        }
     }
     match measurement.optimiser {
         Some(optimiser) => update_ratios(out, measurement, optimiser, options.width),

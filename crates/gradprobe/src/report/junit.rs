@@ -16,8 +16,11 @@ pub fn write_junit(
     source: &FindingSource,
 ) -> io::Result<()> {
     let silent = || {
-        let registry = rules::registry().iter();
-        registry.filter(|rule| findings.iter().all(|one| one.finding.code != rule.code))
+        // The rules of compatibility sets are no tests unless they find something.
+        let own = rules::registry()
+            .iter()
+            .filter(|rule| rule.code.starts_with("GP"));
+        own.filter(|rule| findings.iter().all(|one| one.finding.code != rule.code))
     };
     let tests = findings.len() + silent().count();
     let failures = findings.iter().filter(|one| one.fails).count();

@@ -15,6 +15,7 @@ mod junit;
 mod layout;
 mod ops;
 mod precision_text;
+mod rules;
 mod sarif;
 mod theory_check;
 mod theory_json;
@@ -33,6 +34,10 @@ pub use jacobian_json::{JACOBIAN_SCHEMA, write_jacobian_json};
 pub use jacobian_text::write_jacobian_text;
 pub use junit::write_junit;
 pub use ops::{write_ops_markdown, write_ops_text};
+pub use rules::{
+    rule_page_file, write_rule_markdown, write_rule_text, write_rules_json, write_rules_markdown,
+    write_rules_text,
+};
 pub use sarif::write_sarif;
 pub use theory_check::write_check_theory;
 pub use theory_json::{THEORY_SCHEMA, write_theory_json};

@@ -2,7 +2,8 @@
 
 use super::escape::{SafeJson, escape};
 use super::findings::{FindingSource, JudgedFinding, level};
-use crate::diagnose::rules;
+use super::rules::write_rule_markdown;
+use crate::diagnose::{Rule, rules};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -138,16 +139,19 @@ pub fn write_sarif(
     writeln!(out)
 }
 
-fn sarif_rule(rule: &'static rules::Rule) -> SarifRule {
+fn sarif_rule(rule: &&'static Rule) -> SarifRule {
+    let mut page = Vec::new();
+    // Writing to memory does not fail.
+    let _ = write_rule_markdown(&mut page, rule);
     SarifRule {
         id: rule.code,
         name: rule.name,
         short_description: Text {
-            text: rule.about.into(),
+            text: rule.summary.into(),
         },
         help: Help {
-            text: rule.about.into(),
-            markdown: format!("**{} {}**: {}", rule.code, rule.name, rule.about),
+            text: rule.summary.into(),
+            markdown: String::from_utf8_lossy(&page).into_owned(),
         },
     }
 }

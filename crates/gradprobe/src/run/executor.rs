@@ -6,6 +6,7 @@ use super::cotangent::{self, Cotangent, Scratch};
 use super::forward::{self, ForwardTap};
 use super::lifetimes::{Checkpoint, Lifetimes};
 use super::linearisation::Linearisation;
+use super::observer::{Nobody, Observer, Signals};
 use super::plan::{Plan, Source};
 use super::shared;
 use super::trace::{ParameterTrace, Trace};
@@ -260,9 +261,21 @@ impl<'g, T: RunElement> Executor<'g, T> {
     /// # Errors
     /// If the inputs do not fit the graph, or a node cannot compute (a class index out of range).
     pub fn run(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+        self.run_observed(inputs, &mut Nobody)
+    }
+
+    /// The same, with somebody who looks at the signals while they are there.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_observed(
+        &mut self,
+        inputs: &[Tensor<T>],
+        observer: &mut (dyn Observer<T> + Send),
+    ) -> Result<RunOutput<T>, RunError> {
         self.check_inputs(inputs)?;
         let threads = self.threads.clone();
-        threads.install(|| self.run_here(inputs))
+        threads.install(|| self.run_here(inputs, observer))
     }
 
     /// Runs forward and stays there, to pull back or push forward whatever is asked.
@@ -324,7 +337,11 @@ impl<'g, T: RunElement> Executor<'g, T> {
         Ok(())
     }
 
-    fn run_here(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
+    fn run_here(
+        &mut self,
+        inputs: &[Tensor<T>],
+        observer: &mut (dyn Observer<T> + Send),
+    ) -> Result<RunOutput<T>, RunError> {
         let parameters = self.parameter_traces();
         let mut trace = Trace {
             nodes: vec![Default::default(); self.graph.nodes().len()],
@@ -334,7 +351,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
         };
         for segment in 0..self.lifetimes.segments.len() {
             for stage in self.lifetimes.segments[segment].clone() {
-                self.forward_stage(stage, inputs, Some(&mut trace))?;
+                self.forward_stage(stage, inputs, Some((&mut trace, &mut *observer)))?;
             }
             give_values(
                 &self.lifetimes.given_up[segment],
@@ -354,7 +371,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
             for stage in self.lifetimes.recomputed_before(stage).unwrap_or(0..0) {
                 self.forward_stage(stage, inputs, None)?;
             }
-            self.backward_stage(stage, inputs, &mut trace, &mut gradients)?;
+            self.backward_stage(stage, inputs, &mut trace, &mut gradients, observer)?;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let environment = self.environment(&self.options, inputs);
@@ -407,9 +424,9 @@ impl<'g, T: RunElement> Executor<'g, T> {
         &mut self,
         stage: usize,
         inputs: &[Tensor<T>],
-        trace: Option<&mut Trace>,
+        watched: Option<(&mut Trace, &mut (dyn Observer<T> + Send))>,
     ) -> Result<(), RunError> {
-        let computed = self.compute_stage(stage, inputs, trace);
+        let computed = self.compute_stage(stage, inputs, watched);
         give_values(
             &self.lifetimes.after_forward[stage],
             &mut self.values,
@@ -422,7 +439,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
         &mut self,
         stage: usize,
         inputs: &[Tensor<T>],
-        trace: Option<&mut Trace>,
+        watched: Option<(&mut Trace, &mut (dyn Observer<T> + Send))>,
     ) -> Result<(), RunError> {
         let locals = self.plan.stages[stage].locals.clone();
         let mut buffers: Vec<Buffer<T>> = Vec::with_capacity(locals.len());
@@ -436,7 +453,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
             });
         }
         let options = Options {
-            statistics: self.options.statistics && trace.is_some(),
+            statistics: self.options.statistics && watched.is_some(),
             ..self.options
         };
         let environment = self.environment(&options, inputs);
@@ -450,8 +467,13 @@ impl<'g, T: RunElement> Executor<'g, T> {
         for (slot, buffer) in locals.into_iter().zip(buffers) {
             self.values[slot] = buffer;
         }
+        let watched = watched.map(|(trace, observer)| {
+            let signals = Signals::new(self.environment(&self.options, inputs), &[]);
+            observer.forward(&signals, self.plan.stages[stage].nodes.clone());
+            trace
+        });
         let mut chunks = taps?.into_iter();
-        let Some(trace) = trace else { return Ok(()) };
+        let Some(trace) = watched else { return Ok(()) };
         let mut total = chunks.next().unwrap_or_default();
         for chunk in chunks {
             total
@@ -503,6 +525,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
         inputs: &[Tensor<T>],
         trace: &mut Trace,
         gradients: &mut Gradients<T>,
+        observer: &mut (dyn Observer<T> + Send),
     ) -> Result<(), RunError> {
         let mut cotangents = std::mem::take(&mut self.cotangents);
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -518,6 +541,8 @@ impl<'g, T: RunElement> Executor<'g, T> {
                 gradients,
             )
         });
+        let signals = Signals::new(self.environment(&self.options, inputs), &cotangents);
+        observer.backward(&signals, self.plan.stages[stage].nodes.clone());
         for &slot in &self.plan.stages[stage].locals {
             scratch
                 .signals

@@ -185,7 +185,7 @@ fn tap<T: RunElement>(
 }
 
 /// The bounds beyond which a signal bounded on both sides is saturated.
-fn saturation_bounds(activation: &dyn Activation) -> Option<Bounds> {
+pub fn saturation_bounds(activation: &dyn Activation) -> Option<Bounds> {
     let (low, high) = activation.range();
     (low.is_finite() && high.is_finite()).then(|| {
         let margin = SATURATION_MARGIN * (high - low);

@@ -21,11 +21,14 @@ mod executor;
 mod forward;
 mod lifetimes;
 mod linearisation;
+mod observer;
 mod plan;
 mod shared;
 mod trace;
 
 pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};
+pub use forward::saturation_bounds;
 pub use lifetimes::Checkpoint;
 pub use linearisation::{Linearisation, Stretch};
+pub use observer::{Observer, Signals};
 pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};

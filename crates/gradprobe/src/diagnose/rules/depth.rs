@@ -1,83 +1,93 @@
 //! What the vanishing and the exploding gradient have in common: decades between the first and
 //! the last layer, over several seeds.
 
+use super::super::causes;
 use super::super::finding::{Finding, Severity};
+use super::super::rule::{Examination, Setting};
 use super::super::trend::{Direction, Law, factor_in_words, trend};
 use super::super::verdict::{judged_layers, onset};
-use super::Rule;
-use crate::measure::{Gains, LayerMeasurement, Measurement};
-use crate::ops::Role;
+use crate::measure::{LayerMeasurement, Measurement};
 
-/// From this many decades between the first and the last parametrised layer on, no one learning
-/// rate serves both: plain SGD moves one of them a thousand times less, relative to its gradient's
-/// due, than the other.
-pub(super) const DECADES: f64 = 3.0;
-/// The share of seeds that must agree for a finding; between this and its complement the verdict
-/// is inconclusive.
-const AGREEMENT: f64 = 0.75;
-
-/// Looks for `DECADES` lost (`sign` −1) or gained (+1) on the way back.
-pub(super) fn check(rule: &Rule, measurement: &Measurement, sign: f64) -> Vec<Finding> {
+/// Looks for a setting's decades lost (`sign` −1) or gained (+1) on the way back.
+pub(super) fn check(examined: &Examination<'_>, decades: &Setting, sign: f64) -> Vec<Finding> {
+    let measurement = examined.measurement;
+    let least = examined.setting(decades);
     let layers = judged_layers(measurement);
     let (Some(first), Some(last)) = (layers.first(), layers.last()) else {
         return Vec::new();
     };
-    let beyond = |decades: Option<f64>| decades.is_some_and(|decades| sign * decades >= DECADES);
-    let of_first = measurement.runs.iter().filter_map(|run| {
-        run.layers
-            .iter()
-            .find(|layer| layer.name == first.median.name)
-    });
-    let seeds: Vec<bool> = of_first
-        .map(|layer| beyond(layer.decades_at_weights))
+    let of_first: Vec<Option<f64>> = measurement
+        .figures_of(&first.median.name, |layer| layer.decades_at_weights)
         .collect();
-    let agreeing = seeds.iter().filter(|&&beyond| beyond).count();
-    let share = agreeing as f64 / seeds.len().max(1) as f64;
-    if share <= 1.0 - AGREEMENT {
-        return Vec::new();
-    }
+    let mut seeds = examined.agreement(|_| false);
+    seeds.agreeing = of_first
+        .iter()
+        .filter(|figure| figure.is_some_and(|figure| sign * figure >= least))
+        .count();
     let Some(total) = first.median.decades_at_weights else {
         return Vec::new();
     };
-    let (severity, lead) = if share >= AGREEMENT {
-        (Severity::Error, String::new())
+    if seeds.is_refuted() {
+        return Vec::new();
+    }
+    let (verb, past) = if sign < 0.0 {
+        ("loses", "lost")
     } else {
-        (
-            Severity::Info,
-            format!(
-                "the seeds disagree ({agreeing} of {} see it): ",
-                seeds.len()
-            ),
-        )
+        ("gains", "gained")
     };
-    let verb = if sign < 0.0 { "loses" } else { "gains" };
     let mut message = format!(
-        "{lead}the backward signal {verb} {:.1} decades from `{}` back to the weights of `{}`",
+        "{}the backward signal {verb} {:.1} decades from `{}` back to the weights of `{}`{}",
+        seeds.lead(),
         total.abs(),
         last.median.name,
         first.median.name,
+        law_in_words(&layers),
     );
-    message.push_str(&law_in_words(&layers));
     let start = onset(&layers, sign);
     if let Some(layer) = start {
         message.push_str(&format!(
-            "; the first decade is {} by `{}`",
-            past(sign),
+            "; the first decade is {past} by `{}`",
             layer.median.name
         ));
     }
-    message.push_str(&causes_in_words(measurement, sign));
-    vec![Finding {
-        code: rule.code.into(),
-        name: rule.name.into(),
-        severity,
-        layer: start.or(Some(first)).map(|layer| layer.median.name.clone()),
-        message,
-    }]
+    let severity = if is_trained_step(measurement, &layers) {
+        Severity::Info
+    } else {
+        seeds.severity(Severity::Error)
+    };
+    let mut finding = examined
+        .finding_by(decades, severity, sign * total, message)
+        .at(&start.unwrap_or(first).median.name)
+        .seen_by(seeds)
+        .over(
+            &of_first
+                .iter()
+                .map(|figure| Some(sign * (*figure)?))
+                .collect::<Vec<_>>(),
+        );
+    for sentence in causes::of_depth(measurement, sign) {
+        finding = finding.because(sentence);
+    }
+    vec![finding]
 }
 
-fn past(sign: f64) -> &'static str {
-    if sign < 0.0 { "lost" } else { "gained" }
+/// Is it one step, or none of the laws of depth, in given weights, without saturation behind it?
+/// Training moves the scales of single layers about, and nothing follows from that: it is a note.
+fn is_trained_step(measurement: &Measurement, layers: &[&LayerMeasurement]) -> bool {
+    let decades: Option<Vec<f64>> = layers
+        .iter()
+        .map(|layer| layer.median.decades_at_weights)
+        .collect();
+    let law = decades.and_then(|decades| trend(&decades, Direction::Backward));
+    let of_depth = match law.map(|trend| trend.law) {
+        Some(Law::Step { at, .. }) => {
+            let layer = layers.get(at).map(|layer| layer.median.saturated_fraction);
+            layer.flatten().is_some_and(|share| share >= 0.5)
+        }
+        Some(Law::Irregular) => false,
+        _ => true,
+    };
+    !measurement.draws_weights && !of_depth
 }
 
 fn law_in_words(layers: &[&LayerMeasurement]) -> String {
@@ -93,8 +103,9 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
             decades_per_layer,
             factor_per_layer,
         }) => format!(
-            ", exponentially: ×{} a layer ({decades_per_layer:+.3} decades)",
-            factor_in_words(factor_per_layer)
+            ", exponentially: ×{} a layer, a decade in {}",
+            factor_in_words(factor_per_layer),
+            layers_in_words(1.0 / decades_per_layer.abs()),
         ),
         Some(Law::PowerLaw {
             exponent,
@@ -122,33 +133,10 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
     }
 }
 
-/// Which causes changed the signal in this direction, by how much.
-fn causes_in_words(measurement: &Measurement, sign: f64) -> String {
-    let gains = measurement.chain_gains();
-    let mut causes: Vec<(Role, f64)> = Gains::ROLES
-        .iter()
-        .map(|&role| (role, gains.of(role)))
-        .filter(|(_, g)| g.abs() >= 0.05)
-        .collect();
-    causes.sort_by(|a, b| (sign * b.1).total_cmp(&(sign * a.1)));
-    if causes.is_empty() {
-        return String::new();
-    }
-    let words = causes
-        .iter()
-        .map(|(role, gain)| format!("{} {gain:+.1}", role_in_words(*role)));
-    format!(
-        ". By cause, in decades: {}",
-        words.collect::<Vec<_>>().join(", ")
-    )
-}
-
-fn role_in_words(role: Role) -> &'static str {
-    match role {
-        Role::Weight => "weights",
-        Role::Activation => "activations",
-        Role::Normalisation => "normalisation",
-        Role::Residual => "skip connections",
-        Role::Other => "other ops",
+fn layers_in_words(layers: f64) -> String {
+    match layers {
+        layers if layers < 1.05 => "each".into(),
+        layers if layers < 9.95 => format!("{layers:.1} layers"),
+        layers => format!("{layers:.0} layers"),
     }
 }

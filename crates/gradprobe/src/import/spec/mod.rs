@@ -30,6 +30,7 @@ mod operators;
 mod parse;
 mod plan;
 mod reader;
+mod rule_choices;
 mod sequence;
 mod specification;
 mod subject;
@@ -37,9 +38,13 @@ mod subject;
 mod tests;
 
 pub(super) use memory::{default_limit, shown as shown_bytes};
+pub(crate) use reader::nearest;
 
 pub use error::{Mistake, SpecError, SpecErrorKind};
 pub use network::Network;
+pub use rule_choices::{
+    CONFIGURATION_FILE, Choice, RuleChoices, SettingChoice, find_configuration,
+};
 pub use sequence::{Embedding, RecurrentCell, RecurrentLayers, SelfAttention};
 pub use specification::{
     Common, Conv, ConvTranspose, Dtype, FileValues, Input, Interpolation, Layer, LayerKind, Linear,

@@ -37,7 +37,7 @@ pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The name nearest to what was written, if it is near enough to be a slip.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     written: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -51,7 +51,7 @@ pub(super) fn nearest<'a>(
         .into_iter()
         .map(|name| {
             (
-                strsim::normalized_damerau_levenshtein(&written, &normalised(name)),
+                strsim::normalized_damerau_levenshtein(&written, &normalised(name).to_lowercase()),
                 name,
             )
         })

@@ -1,5 +1,6 @@
 //! What a specification says, parsed: every name resolved, every default filled in.
 
+use super::rule_choices::RuleChoices;
 use super::sequence::{Embedding, RecurrentLayers, SelfAttention};
 use crate::data::{Column, Header, Standardise, Synthetic};
 use crate::graph::Origin;
@@ -37,6 +38,9 @@ pub struct Specification {
     pub dtype: Dtype,
     /// The most bytes that parameters and signals may take; `None`: half of the machine's memory.
     pub max_memory: Option<u64>,
+    /// Which rules judge it, where it says so.
+    #[serde(skip)]
+    pub rules: RuleChoices,
     /// The text it was read from.
     #[serde(skip)]
     pub source: Source,

@@ -1,6 +1,6 @@
 //! A specification as a network to be checked.
 
-use super::{Dtype, LossKind, Network, Optimiser};
+use super::{Dtype, LossKind, Network, Optimiser, RuleChoices, Targets, Values};
 use crate::graph::Graph;
 use crate::import::{ImportError, Subject};
 use crate::num::Tensor;
@@ -53,6 +53,18 @@ impl Subject for Network {
 
     fn notes(&self) -> &[String] {
         &[]
+    }
+
+    fn rules(&self) -> Option<&RuleChoices> {
+        Some(&self.specification().rules)
+    }
+
+    fn has_given_targets(&self) -> bool {
+        let specification = self.specification();
+        let loss = &specification.loss;
+        matches!(specification.input.values, Values::File(_))
+            && loss.kind.takes_target()
+            && loss.targets == Targets::Auto
     }
 
     fn build(&self, seed: u64) -> Result<Graph, ImportError> {

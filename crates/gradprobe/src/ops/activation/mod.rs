@@ -13,6 +13,7 @@
 //! tests (central differences, the golden tables of `testdata/`) then demand its values.
 
 mod erased;
+mod exponential;
 mod expression;
 mod formula;
 mod gated;
@@ -29,6 +30,7 @@ mod waves;
 pub use erased::{
     Activation, ActivationElement, ActivationFormula, ActivationKernel, LogDerivative,
 };
+pub use exponential::Exponential;
 pub use expression::{Expression, ExpressionError};
 pub use formula::{About, Formula, Parameter};
 pub use gated::{Gelu, GeluTanh, Mish, Silu};

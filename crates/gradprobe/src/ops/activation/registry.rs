@@ -3,9 +3,9 @@
 use super::expression::{self, Expression, ExpressionError};
 use super::formula::{About, Formula};
 use super::{
-    Activation, Arctan, Celu, Elu, Erf, Gaussian, Gelu, GeluTanh, HardShrink, HardSigmoid,
-    HardSwish, HardTanh, Identity, LeakyRelu, LogSigmoid, Mish, ParametricRelu, Relu, Relu6, Selu,
-    Sigmoid, Silu, Sine, SoftShrink, Softplus, Softsign, Tanh, TanhShrink,
+    Activation, Arctan, Celu, Elu, Erf, Exponential, Gaussian, Gelu, GeluTanh, HardShrink,
+    HardSigmoid, HardSwish, HardTanh, Identity, LeakyRelu, LogSigmoid, Mish, ParametricRelu, Relu,
+    Relu6, Selu, Sigmoid, Silu, Sine, SoftShrink, Softplus, Softsign, Tanh, TanhShrink,
 };
 use std::sync::Arc;
 
@@ -79,6 +79,7 @@ pub fn registry() -> &'static [ActivationEntry] {
         row::<Sine>(|_| Arc::new(Sine)),
         row::<Arctan>(|_| Arc::new(Arctan)),
         row::<Gaussian>(|_| Arc::new(Gaussian)),
+        row::<Exponential>(|_| Arc::new(Exponential)),
     ];
     ROWS
 }

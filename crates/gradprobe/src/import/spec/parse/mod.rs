@@ -14,6 +14,7 @@ use super::blocks;
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory::parse_bytes;
 use super::reader::{Field, Fields, Result};
+use super::rule_choices::read_rules;
 use super::specification::{Dtype, Source, Specification};
 use crate::graph::Origin;
 use crate::ops::Mode;
@@ -22,6 +23,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The longest specification that is read.
@@ -48,40 +50,13 @@ const TOP_KEYS: &[&str] = &[
     "mode",
     "dtype",
     "max_memory",
+    "rules",
 ];
 
 impl Specification {
     /// Reads and parses a file.
     pub fn read(path: &Path) -> std::result::Result<Self, SpecError> {
-        let with_path = |mut error: SpecError| {
-            error.path = Some(path.to_path_buf());
-            error
-        };
-        let unreadable = |reason: String| {
-            with_path(SpecError::new(
-                Kind::Unreadable,
-                format!("cannot read the file: {reason}"),
-            ))
-        };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(LONGEST_TEXT + 1).read_to_end(&mut bytes))
-            .map_err(|error| unreadable(crate::data::reason(&error)))?;
-        if bytes.len() as u64 > LONGEST_TEXT {
-            return Err(unreadable(format!(
-                "it is longer than {LONGEST_TEXT} bytes"
-            )));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            let before = &error.as_bytes()[..valid];
-            let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-            unreadable(format!("line {line} is not UTF-8 text"))
-        })?;
-        Self::parse_from(Source {
-            path: Some(path.to_path_buf()),
-            text: text.into(),
-        })
+        Self::parse_from(read_source(path)?)
     }
 
     /// Parses a text. Data files are sought from the current folder on.
@@ -96,13 +71,49 @@ impl Specification {
         let text = Arc::clone(&source.text);
         let parsed = parse_text(&text);
         match parsed {
-            Ok(specification) => Ok(Self {
-                source,
-                ..specification
-            }),
+            Ok(mut specification) => {
+                specification.rules.source = source.clone();
+                Ok(Self {
+                    source,
+                    ..specification
+                })
+            }
             Err(error) => Err(source.blame(error)),
         }
     }
+}
+
+/// Reads the text of a file.
+pub(super) fn read_source(path: &Path) -> Result<Source> {
+    let with_path = |mut error: SpecError| {
+        error.path = Some(path.to_path_buf());
+        error
+    };
+    let unreadable = |reason: String| {
+        with_path(SpecError::new(
+            Kind::Unreadable,
+            format!("cannot read the file: {reason}"),
+        ))
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LONGEST_TEXT + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(crate::data::reason(&error)))?;
+    if bytes.len() as u64 > LONGEST_TEXT {
+        return Err(unreadable(format!(
+            "it is longer than {LONGEST_TEXT} bytes"
+        )));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..valid];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        unreadable(format!("line {line} is not UTF-8 text"))
+    })?;
+    Ok(Source {
+        path: Some(path.to_path_buf()),
+        text: text.into(),
+    })
 }
 
 impl Source {
@@ -122,15 +133,20 @@ fn origin(place: impl Into<String>, span: Range<usize>) -> Origin {
     }
 }
 
-fn parse_text(text: &str) -> Result<Specification> {
-    let root = DeTable::parse(text).map_err(|error| {
+/// The table that a text is.
+pub(super) fn root_of(text: &str) -> Result<Spanned<DeTable<'_>>> {
+    DeTable::parse(text).map_err(|error| {
         let message = error.message().lines().collect::<Vec<_>>().join(", ");
         let syntax = SpecError::new(Kind::Syntax, message);
         match error.span() {
             Some(span) => syntax.at(span),
             None => syntax,
         }
-    })?;
+    })
+}
+
+fn parse_text(text: &str) -> Result<Specification> {
+    let root = root_of(text)?;
     // An error about the whole file points to its beginning.
     let mut top = Fields::new("the file", 0..0, root.get_ref())?;
     let name = top
@@ -165,6 +181,7 @@ fn parse_text(text: &str) -> Result<Specification> {
         .map(|field| field.word(DTYPES))
         .transpose()?;
     let max_memory = top.get("max_memory").map(parse_bytes).transpose()?;
+    let rules = read_rules(top.get("rules"))?;
     top.finish_with(hint_for_top)?;
     Ok(Specification {
         name: name.map(str::to_owned),
@@ -178,6 +195,7 @@ fn parse_text(text: &str) -> Result<Specification> {
         mode: mode.unwrap_or_default(),
         dtype: dtype.unwrap_or_default(),
         max_memory,
+        rules,
         source: Source::default(),
     })
 }
@@ -198,6 +216,7 @@ fn hint_for_top(key: &str) -> Option<String> {
         "activation" | "init" | "bias" | "norm" => "[defaults]",
         "learning-rate" | "lr" | "momentum" | "weight-decay" => "[optimiser]",
         "classes" | "targets" => "[loss]",
+        "select" | "ignore" | "profile" => "[rules]",
         _ => return None,
     };
     Some(format!("it belongs under {table}"))

@@ -66,6 +66,7 @@ TABLE = {
     "sin": (sin, cos),
     "arctan": (atan, lambda x: 1 / (1 + x * x)),
     "gaussian": (lambda x: exp(-x * x), lambda x: -2 * x * exp(-x * x)),
+    "exp": (exp, exp),
 }
 POINTS = [1e-300, 1e-20, 1e-8, 1e-3, 0.1, 0.3, 0.49, 0.7, 0.99, 1.25, 1.5, 2.0, 2.75, 3.5, 5.0, 5.99,
           7.5, 10.0, 18.0, 20.5, 26.0, 30.0, 37.0, 38.4, 50.0, 100.0, 300.0, 700.0, 745.0, 1000.0, 12345.678]
@@ -95,7 +96,7 @@ def pytorch():
         "mish": F.mish, "softplus": F.softplus, "softsign": F.softsign, "erf": torch.erf, "hard-tanh": F.hardtanh,
         "hard-sigmoid": F.hardsigmoid, "hard-swish": F.hardswish, "relu6": F.relu6, "log-sigmoid": F.logsigmoid,
         "tanhshrink": F.tanhshrink, "softshrink": F.softshrink, "hardshrink": F.hardshrink, "sin": torch.sin,
-        "arctan": torch.atan, "gaussian": lambda x: torch.exp(-x * x),
+        "arctan": torch.atan, "gaussian": lambda x: torch.exp(-x * x), "exp": torch.exp,
     }
 
 

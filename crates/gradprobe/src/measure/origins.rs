@@ -1,0 +1,154 @@
+//! Where something began: an exact zero on the way back, an infinite or NaN number.
+
+use super::layers::finite_log10;
+use super::schema::{NonFiniteInput, NonFiniteOrigin, ZeroOrigin};
+use super::spine::Chains;
+use crate::graph::{Graph, Node, NodeId, ValueId, ValueKind};
+use crate::num::Statistics;
+use crate::run::Trace;
+
+/// The node in which the cotangent became exactly zero on the chain back from the objective;
+/// `None` where it reaches the first input or never was anything but zero.
+pub(super) fn zero(graph: &Graph, trace: &Trace, chains: &Chains) -> Option<ZeroOrigin> {
+    let is_zero = |seen: &Statistics| seen.l2().is_zero() && seen.non_finite_count == 0;
+    let mut before: Option<NodeId> = None;
+    for step in chains.from(graph.objective().value()) {
+        let seen = trace.nodes[step.node.index()].backward;
+        match (seen, before) {
+            (Some(seen), Some(blocking)) if is_zero(&seen) => {
+                return Some(described(graph, trace, blocking));
+            }
+            (Some(seen), None) if is_zero(&seen) => return None,
+            (Some(_), _) => before = Some(step.node),
+            // A view, or a node that nothing arrives at because the one before it is not
+            // differentiable.
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+fn described(graph: &Graph, trace: &Trace, blocking: NodeId) -> ZeroOrigin {
+    let node = graph.node(blocking);
+    let zeros = zero_weight(graph, trace, node);
+    let for_one_step = zeros.is_some() && receives_gradient(graph, trace, node);
+    let reason = match (node.op.name(), zeros) {
+        ("SoftmaxCrossEntropyLoss" | "Softmax" | "LogSoftmax", _)
+            if classes(graph, node) == Some(1) =>
+        {
+            "a softmax over one class is 1 whatever goes in".into()
+        }
+        ("Sign" | "Round" | "Floor" | "Ceil", _) => {
+            "its derivative is zero wherever it has one".into()
+        }
+        (_, Some(zeros)) => format!("its weight `{zeros}` is all zeros"),
+        _ if node.op.activation().is_some() => {
+            "every unit is on a flat part of the activation".into()
+        }
+        _ => "what it hands back is zero".into(),
+    };
+    ZeroOrigin {
+        node: node.name.clone(),
+        op: node.op.name().into(),
+        reason,
+        for_one_step,
+    }
+}
+
+fn classes(graph: &Graph, node: &Node) -> Option<usize> {
+    let shape = &graph.value(*node.inputs.first()?).shape;
+    shape.get(1).or(shape.last()).copied()
+}
+
+fn parameters<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = usize> + 'a {
+    node.inputs.iter().filter_map(|&input| {
+        let ValueKind::Parameter(id) = graph.value(input).kind else {
+            return None;
+        };
+        Some(id.index())
+    })
+}
+
+/// A parameter of the node that is all zeros and not its bias.
+fn zero_weight(graph: &Graph, trace: &Trace, node: &Node) -> Option<String> {
+    let mut weights = parameters(graph, node).take(1);
+    let zero = weights.find(|&id| trace.parameters[id].value.l2().is_zero())?;
+    Some(graph.parameters()[zero].name.clone())
+}
+
+fn receives_gradient(graph: &Graph, trace: &Trace, node: &Node) -> bool {
+    parameters(graph, node).take(1).any(|id| {
+        let gradient = trace.parameters[id].gradient;
+        gradient.is_some_and(|gradient| !gradient.l2().is_zero())
+    })
+}
+
+/// The first node that made an infinite or NaN number: going forward, else going back.
+pub(super) fn non_finite(graph: &Graph, trace: &Trace) -> Option<NonFiniteOrigin> {
+    let bad = |seen: &Option<Statistics>| seen.is_some_and(|seen| seen.non_finite_count > 0);
+    let forward = trace.nodes.iter().position(|node| bad(&node.forward));
+    if let Some(position) = forward {
+        let node = &graph.nodes()[position];
+        let inputs = node.inputs.iter();
+        let seen = inputs.filter_map(|&value| input(graph, trace, value));
+        return Some(NonFiniteOrigin {
+            inputs: seen.collect(),
+            ..origin(graph, node, false, count(&trace.nodes[position].forward))
+        });
+    }
+    // A node's own bad gradient shows at the outputs of what it reads.
+    let position = trace.nodes.iter().rposition(|node| bad(&node.backward))?;
+    let at = NodeId(position as u32);
+    let outputs = &graph.nodes()[position].outputs;
+    let reader = graph
+        .nodes()
+        .iter()
+        .rposition(|node| node.inputs.iter().any(|input| outputs.contains(input)));
+    let node = &graph.nodes()[reader.unwrap_or(at.index())];
+    let arrived = reader.and_then(|reader| trace.nodes[reader].backward);
+    let arrived = arrived.map(|seen| NonFiniteInput {
+        name: "the cotangent that arrived".into(),
+        log10_max_abs: finite_log10(seen.max_abs()),
+        non_finite: seen.non_finite_count,
+    });
+    Some(NonFiniteOrigin {
+        inputs: arrived.into_iter().collect(),
+        ..origin(graph, node, true, count(&trace.nodes[position].backward))
+    })
+}
+
+fn count(seen: &Option<Statistics>) -> u64 {
+    seen.map_or(0, |seen| seen.non_finite_count)
+}
+
+fn origin(graph: &Graph, node: &Node, backward: bool, count: u64) -> NonFiniteOrigin {
+    NonFiniteOrigin {
+        node: node.name.clone(),
+        op: node.op.name().into(),
+        layer: node.layer.map(|layer| graph.layer(layer).name.clone()),
+        in_backward: backward,
+        count,
+        inputs: Vec::new(),
+    }
+}
+
+/// What was seen of a node's input, looking through views.
+fn input(graph: &Graph, trace: &Trace, value: ValueId) -> Option<NonFiniteInput> {
+    let name = graph.value(value).name.clone();
+    let mut at = value;
+    let seen = loop {
+        match graph.value(at).kind {
+            ValueKind::Parameter(id) => break trace.parameters[id.index()].value,
+            ValueKind::Input(_) => return None,
+            ValueKind::Output(node, _) => match trace.nodes[node.index()].forward {
+                Some(seen) => break seen,
+                None => at = *graph.node(node).inputs.first()?,
+            },
+        }
+    };
+    Some(NonFiniteInput {
+        name,
+        log10_max_abs: finite_log10(seen.max_abs()),
+        non_finite: seen.non_finite_count,
+    })
+}

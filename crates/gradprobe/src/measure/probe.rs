@@ -1,0 +1,518 @@
+//! What statistics of single signals do not show: samples beside each other, units over a batch,
+//! weights beside each other. Read while a run has the signals, a bounded number of them
+//! a layer, so that it costs little beside the run.
+
+use super::schema::{InputRun, LayerRun, OutputRun, RunMeasurement};
+use super::twins::{self, Numbers};
+use crate::graph::{Graph, Layer, Node, ValueId, ValueKind};
+use crate::num::{Bounds, Magnitude, Tensor};
+use crate::ops::activation::Activation;
+use crate::ops::{Mode, Role};
+use crate::run::{Observer, RunElement, Signals, saturation_bounds};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Samples (or tokens) that are compared with each other.
+const COMPARED_ROWS: usize = 16;
+/// Elements of each that are compared.
+const COMPARED_ELEMENTS: usize = 4096;
+/// Rows of logits and of inputs that are looked at.
+const MOST_ROWS: usize = 64;
+/// The losses whose logits are looked at.
+const LOSSES: [&str; 2] = ["SoftmaxCrossEntropyLoss", "BinaryCrossEntropyWithLogits"];
+/// Fewer samples say nothing of the noise in a gradient.
+const FEWEST_SAMPLES: usize = 8;
+
+/// Looks at the signals of a run, and adds to its measurement what only they show.
+#[derive(Debug)]
+pub struct Probe<'g> {
+    graph: &'g Graph,
+    mode: Mode,
+    /// By node: the layers of which it is the last that computes.
+    last: HashMap<usize, usize>,
+    /// By node: the layer whose activation, and whose linear map on vectors, it is.
+    activations: HashMap<usize, usize>,
+    linear: HashMap<usize, usize>,
+    layers: Vec<Seen>,
+    output: Option<OutputRun>,
+}
+
+/// What was seen of a layer.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    distance: Option<f64>,
+    saturated_units: Option<f64>,
+    flat_units: Option<f64>,
+    lost_rows: Option<f64>,
+    /// Of a linear map on vectors: the squared norm of each row that goes in, the norm of each row
+    /// of the cotangent at its output.
+    input_squares: Vec<f64>,
+    cotangents: Option<Vec<Magnitude>>,
+}
+
+impl<'g> Probe<'g> {
+    /// Of a graph that is to be run in this mode.
+    pub fn new(graph: &'g Graph, mode: Mode) -> Self {
+        let mut probe = Self {
+            graph,
+            mode,
+            last: HashMap::new(),
+            activations: HashMap::new(),
+            linear: HashMap::new(),
+            layers: vec![Seen::default(); graph.layers().len()],
+            output: None,
+        };
+        let rows = graph.inputs().first().and_then(|&input| {
+            let shape = &graph.value(input).shape;
+            shape.first().copied()
+        });
+        let mixes = graph
+            .nodes()
+            .iter()
+            .any(|node| mode == Mode::Train && node.op.name() == "BatchNormalization");
+        for (index, layer) in graph.layers().iter().enumerate() {
+            let nodes = || layer.nodes.iter().map(|&id| (id.index(), graph.node(id)));
+            let computed = nodes().rfind(|(_, node)| !node.op.is_view(mode));
+            probe.last.extend(computed.map(|(node, _)| (node, index)));
+            let activation = nodes().rfind(|(_, node)| node.op.activation().is_some());
+            probe
+                .activations
+                .extend(activation.map(|(node, _)| (node, index)));
+            let linear = nodes().find(|(_, node)| node.op.name() == "Linear");
+            let on_samples = linear.filter(|(_, node)| {
+                let shape = &graph.value(node.inputs[0]).shape;
+                let enough = rows >= Some(FEWEST_SAMPLES);
+                !mixes && enough && shape.len() == 2 && shape.first().copied() == rows
+            });
+            probe
+                .linear
+                .extend(on_samples.map(|(node, _)| (node, index)));
+        }
+        probe
+    }
+
+    /// Adds what was seen to the run's measurement. `inputs` are those of the run.
+    pub fn add_to<T: RunElement>(self, run: &mut RunMeasurement, inputs: &[Tensor<T>]) {
+        run.input = self.input(inputs);
+        run.output = self.output;
+        let twins = twins::fractions(self.graph);
+        let mut by_name: HashMap<&str, usize> = HashMap::new();
+        for (index, layer) in self.graph.layers().iter().enumerate() {
+            by_name.insert(&layer.name, index);
+        }
+        for layer in &mut run.layers {
+            let Some(&index) = by_name.get(layer.name.as_str()) else {
+                continue;
+            };
+            let (of_graph, seen) = (&self.graph.layers()[index], &self.layers[index]);
+            layer.sample_distance = seen.distance;
+            layer.saturated_units_fraction = seen.saturated_units;
+            layer.flat_units_fraction = seen.flat_units;
+            layer.lost_rows_fraction = seen.lost_rows;
+            let own = of_graph.nodes.iter().filter_map(|node| twins.get(node));
+            layer.twin_units_fraction = own.copied().reduce(f64::max);
+            layer.gradient_signal_to_noise = self.signal_to_noise(of_graph, layer, seen);
+            if layer.dead_fraction.is_some_and(|dead| dead > 0.0) {
+                layer.dead_for_ever_fraction = self.dead_units_for_ever(of_graph);
+            }
+        }
+    }
+
+    fn dead_units_for_ever(&self, layer: &Layer) -> Option<f64> {
+        let activations = layer.nodes.iter().rev().map(|&node| self.graph.node(node));
+        let mut activations = activations.filter_map(|node| Some((node, node.op.activation()?)));
+        let (node, activation) = activations.next()?;
+        self.dead_for_ever(node.inputs[0], &activation.flat_regions())
+    }
+
+    /// How far samples differ; of a sequence, the tokens of its first sample.
+    fn distance<T: RunElement>(&self, signals: &Signals<'_, T>, value: ValueId) -> Option<f64> {
+        let shape = &self.graph.value(value).shape;
+        let data = signals.value(value);
+        let (rows, len) = match shape[..] {
+            [_, tokens, features] => (tokens, features),
+            [rows, ..] => (rows, data.len() / rows.max(1)),
+            [] => return None,
+        };
+        spread(data, rows, len)
+    }
+
+    /// The share of units (features, channels) of a value that lie beyond the bounds in every row.
+    fn saturated_units<T: RunElement>(
+        &self,
+        signals: &Signals<'_, T>,
+        value: ValueId,
+        bounds: Bounds,
+    ) -> Option<f64> {
+        let shape = &self.graph.value(value).shape;
+        let data = signals.value(value);
+        let axis = unit_axis(shape);
+        let units = *shape.get(axis)?;
+        let inner: usize = shape.iter().skip(axis + 1).product();
+        if units == 0 || inner == 0 {
+            return None;
+        }
+        let (low, high) = (T::from_f64(bounds.low), T::from_f64(bounds.high));
+        let inside = |x: &T| !((*x < low) | (*x > high));
+        let mut left: Vec<usize> = (0..units).collect();
+        for row in data.chunks_exact(units * inner) {
+            left.retain(|unit| !row[unit * inner..(unit + 1) * inner].iter().any(inside));
+            if left.is_empty() {
+                break;
+            }
+        }
+        Some(left.len() as f64 / units as f64)
+    }
+
+    /// The share of rows that leave the flat regions nowhere.
+    fn lost_rows<T: RunElement>(
+        &self,
+        signals: &Signals<'_, T>,
+        pre_activation: ValueId,
+        flat: &[(f64, f64)],
+    ) -> Option<f64> {
+        let shape = &self.graph.value(pre_activation).shape;
+        let data = signals.value(pre_activation);
+        let (&rows, false) = (shape.first()?, data.is_empty()) else {
+            return None;
+        };
+        let flat: Vec<(T, T)> = flat
+            .iter()
+            .map(|&(low, high)| (T::from_f64(low), T::from_f64(high)))
+            .collect();
+        let leaves = |x: &T| {
+            flat.iter()
+                .all(|&(low, high)| !((*x >= low) & (*x <= high)))
+        };
+        let lost = data
+            .chunks_exact((data.len() / rows.max(1)).max(1))
+            .filter(|row| !row.iter().any(leaves));
+        Some(lost.count() as f64 / rows.max(1) as f64)
+    }
+
+    /// The share of units whose pre-activation lies in a flat region whatever the layer before
+    /// gives, as far as the range of its activation says.
+    fn dead_for_ever(&self, pre_activation: ValueId, flat: &[(f64, f64)]) -> Option<f64> {
+        let ValueKind::Output(node, _) = self.graph.value(pre_activation).kind else {
+            return None;
+        };
+        let node = self.graph.node(node);
+        if node.op.name() != "Linear" {
+            return None;
+        }
+        let (low, high) = self.range_of(node.inputs[0])?;
+        let weight = Numbers::of(self.graph, node.inputs[1])?;
+        let bias = node
+            .inputs
+            .get(2)
+            .and_then(|&bias| Numbers::of(self.graph, bias));
+        let fan_in = *self.graph.value(node.inputs[1]).shape.get(1)?;
+        let units = *self.graph.value(node.inputs[1]).shape.first()?;
+        let is_dead = |unit: &usize| {
+            let bias = bias.map_or(0.0, |bias| bias.at(*unit));
+            let (mut least, mut most) = (bias, bias);
+            for input in 0..fan_in {
+                let weight = weight.at(unit * fan_in + input);
+                if weight != 0.0 {
+                    let ends = (weight * low, weight * high);
+                    least += ends.0.min(ends.1);
+                    most += ends.0.max(ends.1);
+                }
+            }
+            flat.iter().any(|&(low, high)| least >= low && most <= high)
+        };
+        let dead = (0..units).filter(is_dead).count();
+        Some(dead as f64 / units.max(1) as f64)
+    }
+
+    /// The range of the activation that gives a value, looking through views and pooling.
+    fn range_of(&self, mut value: ValueId) -> Option<(f64, f64)> {
+        loop {
+            let ValueKind::Output(node, _) = self.graph.value(value).kind else {
+                return None;
+            };
+            let node = self.graph.node(node);
+            if let Some(activation) = node.op.activation() {
+                return Some(Activation::range(activation));
+            }
+            if !node.op.is_view(self.mode) && node.op.name() != "MaxPool" {
+                return None;
+            }
+            value = *node.inputs.first()?;
+        }
+    }
+
+    /// The signal-to-noise ratio of the gradient of a layer's weight. Sample i contributes δᵢhᵢᵀ,
+    /// whose norm is ‖δᵢ‖‖hᵢ‖ (Goodfellow 2015), so the contributions' variance takes only the
+    /// norms of rows.
+    fn signal_to_noise(&self, layer: &Layer, run: &LayerRun, seen: &Seen) -> Option<f64> {
+        let cotangents = seen.cotangents.as_ref()?;
+        let mut nodes = layer.nodes.iter().map(|&node| self.graph.node(node));
+        let node = nodes.find(|node| node.op.name() == "Linear")?;
+        let ValueKind::Parameter(id) = self.graph.value(node.inputs[1]).kind else {
+            return None;
+        };
+        let name = &self.graph.parameter(id).name;
+        let mut parameters = run.parameters.iter();
+        let parameter = parameters.find(|parameter| parameter.name == *name)?;
+        let total = parameter.grad_log10_l2?;
+        let pairs = seen.input_squares.iter().zip(cotangents);
+        let contributions =
+            pairs.map(|(square, cotangent)| log10(*cotangent) + 0.5 * square.log10() - total);
+        let squares: f64 = contributions
+            .map(|relative| 10f64.powf(2.0 * relative))
+            .sum();
+        let rows = cotangents.len() as f64;
+        // In units of the batch gradient's square: the variance of the batch's gradient, and what
+        // of the square is left to the expectation.
+        let noise = rows / (rows - 1.0) * (squares - 1.0 / rows);
+        let ratio = (1.0 - noise).max(0.0) / noise;
+        ratio.is_finite().then_some(ratio)
+    }
+
+    fn input<T: RunElement>(&self, inputs: &[Tensor<T>]) -> Option<InputRun> {
+        let (&value, tensor) = (self.graph.inputs().first()?, inputs.first()?);
+        let readers = self.readers_through_views(value);
+        let reads_numbers = |node: &&Node| {
+            node.op.differentiable(
+                node.inputs
+                    .iter()
+                    .position(|&input| input == value)
+                    .unwrap_or(0),
+            )
+        };
+        if readers.is_empty() || !readers.iter().all(reads_numbers) {
+            return None;
+        }
+        let shape = tensor.shape();
+        let rows = shape.first().copied().unwrap_or(1).min(MOST_ROWS);
+        let data = &tensor.data()[..rows * shape.row_len()];
+        if data.is_empty() {
+            return None;
+        }
+        let count = data.len() as f64;
+        let numbers = || data.iter().map(|x| x.to_f64());
+        let feature_ratio = match shape[..] {
+            [_, features] if features > 1 => feature_ratio(data, features),
+            _ => None,
+        };
+        Some(InputRun {
+            mean: numbers().sum::<f64>() / count,
+            rms: (numbers().map(|x| x * x).sum::<f64>() / count).sqrt(),
+            max_abs: numbers().fold(0.0, |most, x| x.abs().max(most)),
+            feature_ratio,
+            unscaled: readers.iter().all(|node| node.role == Role::Weight),
+        })
+    }
+
+    fn readers_through_views(&self, value: ValueId) -> Vec<&'g Node> {
+        let mut readers = Vec::new();
+        let mut values = vec![value];
+        while let Some(value) = values.pop() {
+            for node in self
+                .graph
+                .nodes()
+                .iter()
+                .filter(|node| node.inputs.contains(&value))
+            {
+                if node.op.is_view(self.mode) {
+                    values.push(node.outputs[0]);
+                } else {
+                    readers.push(node);
+                }
+            }
+        }
+        readers
+    }
+
+    /// What the logits that go into a loss are worth.
+    fn logits<T: RunElement>(&self, loss: &Node, signals: &Signals<'_, T>) -> Option<OutputRun> {
+        let logits = *loss.inputs.first()?;
+        let data = signals.value(logits);
+        if loss.op.name() != LOSSES[0] {
+            let sample = data.iter().take(MOST_ROWS * MOST_ROWS).map(|z| z.to_f64());
+            let losses: Vec<f64> = sample.map(|z| softplus(z) - 0.5 * z).collect();
+            return Some(OutputRun {
+                classes: 2,
+                excess_nats: mean(&losses)? - std::f64::consts::LN_2,
+            });
+        }
+        let [rows, classes] = self.graph.value(logits).shape[..] else {
+            return None;
+        };
+        let rows = evenly(rows, MOST_ROWS);
+        let excess: Vec<f64> = rows
+            .filter_map(|row| data.get(row * classes..(row + 1) * classes))
+            .map(|row| {
+                let numbers = || row.iter().map(|z| z.to_f64());
+                let most = numbers().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = numbers().map(|z| (z - most).exp()).sum();
+                let mean = numbers().sum::<f64>() / classes.max(1) as f64;
+                most + sum.ln() - mean - (classes as f64).ln()
+            })
+            .collect();
+        Some(OutputRun {
+            classes,
+            excess_nats: mean(&excess)?,
+        })
+    }
+}
+
+impl<T: RunElement> Observer<T> for Probe<'_> {
+    fn forward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
+        for position in nodes {
+            let node = &self.graph.nodes()[position];
+            if let Some(&layer) = self.activations.get(&position)
+                && let Some(activation) = node.op.activation()
+            {
+                let (before, after) = (node.inputs[0], node.outputs[0]);
+                let units = |value, bounds| self.saturated_units(signals, value, bounds);
+                let saturated = saturation_bounds(activation).map(|bounds| units(after, bounds));
+                let flat = debugger_bounds(activation).map(|bounds| units(before, bounds));
+                let regions = activation.flat_regions();
+                let lost = match regions.is_empty() {
+                    true => None,
+                    false => self.lost_rows(signals, before, &regions),
+                };
+                let seen = &mut self.layers[layer];
+                (seen.saturated_units, seen.flat_units) = (saturated.flatten(), flat.flatten());
+                seen.lost_rows = lost;
+            }
+            if let Some(&layer) = self.last.get(&position) {
+                self.layers[layer].distance = self.distance(signals, node.outputs[0]);
+            }
+            if let Some(&layer) = self.linear.get(&position) {
+                let features = self.graph.value(node.inputs[0]).shape.row_len();
+                let rows = signals.value(node.inputs[0]).chunks_exact(features.max(1));
+                let square = |row: &[T]| row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
+                self.layers[layer].input_squares = rows.map(square).collect();
+            }
+            if LOSSES.contains(&node.op.name()) {
+                self.output = self.logits(node, signals);
+            }
+        }
+    }
+
+    fn backward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
+        for position in nodes {
+            if let Some(&layer) = self.linear.get(&position) {
+                let output = self.graph.nodes()[position].outputs[0];
+                self.layers[layer].cotangents = signals.cotangent_row_norms(output);
+            }
+        }
+    }
+}
+
+/// The pre-activations beyond which SageMaker Debugger calls an activation saturated.
+fn debugger_bounds(activation: &dyn Activation) -> Option<Bounds> {
+    match activation.name() {
+        "tanh" => Some(Bounds {
+            low: -9.4999,
+            high: 9.4999,
+        }),
+        "sigmoid" => Some(Bounds {
+            low: -23.0,
+            high: 16.99999,
+        }),
+        _ => None,
+    }
+}
+
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+fn mean(numbers: &[f64]) -> Option<f64> {
+    let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+    mean.is_finite().then_some(mean)
+}
+
+fn log10(size: Magnitude) -> f64 {
+    if size.is_zero() {
+        f64::NEG_INFINITY
+    } else {
+        size.log10()
+    }
+}
+
+/// The axis of units: features of a vector or a token, channels of an image.
+fn unit_axis(shape: &[usize]) -> usize {
+    match shape.len() {
+        3 => 2,
+        axes => 1.min(axes.saturating_sub(1)),
+    }
+}
+
+/// At most `most` of `count` positions, evenly spread.
+fn evenly(count: usize, most: usize) -> impl Iterator<Item = usize> {
+    let taken = count.min(most);
+    (0..taken).map(move |index| index * count / taken.max(1))
+}
+
+/// √(Σ‖hᵢ − h̄‖² / Σ‖hᵢ‖²) over rows that are evenly spread.
+fn spread<T: RunElement>(data: &[T], rows: usize, len: usize) -> Option<f64> {
+    let taken = len.min(COMPARED_ELEMENTS);
+    let chosen: Vec<&[T]> = evenly(rows, COMPARED_ROWS)
+        .filter_map(|row| data.get(row * len..row * len + taken))
+        .collect();
+    if chosen.len() < 2 || taken == 0 {
+        return None;
+    }
+    let count = chosen.len() as f64;
+    let (mut total, mut deviation) = (0.0, 0.0);
+    let mut means = vec![0.0f64; taken];
+    for row in &chosen {
+        for (mean, x) in means.iter_mut().zip(*row) {
+            *mean += x.to_f64() / count;
+        }
+    }
+    for row in &chosen {
+        for (mean, x) in means.iter().zip(*row) {
+            let x = x.to_f64();
+            total += x * x;
+            deviation += (x - mean) * (x - mean);
+        }
+    }
+    let spread = (deviation / total).sqrt();
+    spread.is_finite().then_some(spread)
+}
+
+/// The largest root mean square of a feature over the median of those that are not zero.
+fn feature_ratio<T: RunElement>(data: &[T], features: usize) -> Option<f64> {
+    let mut squares = vec![0.0; features];
+    for row in data.chunks_exact(features) {
+        for (square, x) in squares.iter_mut().zip(row) {
+            *square += x.to_f64() * x.to_f64();
+        }
+    }
+    squares.retain(|&square| square > 0.0);
+    squares.sort_by(f64::total_cmp);
+    let median = *squares.get(squares.len() / 2)?;
+    let ratio = (squares.last()? / median).sqrt();
+    ratio.is_finite().then_some(ratio)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_that_are_the_same_have_no_spread() {
+        assert_eq!(spread(&[1.0, 2.0, 1.0, 2.0], 2, 2), Some(0.0));
+        let opposite = spread(&[1.0, -1.0], 2, 1);
+        assert_eq!(opposite, Some(1.0));
+        assert_eq!(spread(&[1.0, 2.0], 1, 2), None);
+    }
+
+    #[test]
+    fn a_feature_of_another_scale_shows() {
+        let ratio = feature_ratio(&[1.0, 1000.0, 2.0, 1.0, 1000.0, 2.0], 3);
+        assert!((ratio.expect("a ratio") - 500.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn rows_are_spread_evenly() {
+        assert_eq!(evenly(10, 5).collect::<Vec<_>>(), [0, 2, 4, 6, 8]);
+        assert_eq!(evenly(3, 5).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}
