@@ -172,8 +172,9 @@ fn the_engine_agrees_with_the_chain_rule() {
                 panic!("{}: {:?}", entry.about.name, examination.autograd);
             };
             let Some(difference) = difference else {
-                // Their derivatives are u² and u near 0, to where their signals fall.
-                assert!(["tanhshrink", "gaussian"].contains(&entry.about.name));
+                // The derivatives of the first two are u² and u near 0, to where their signals fall;
+                // the last one's signal is infinite after two layers.
+                assert!(["tanhshrink", "gaussian", "exp"].contains(&entry.about.name));
                 continue;
             };
             assert!(

@@ -135,7 +135,8 @@ pub trait Activation: Debug + Send + Sync {
     fn framework_value(&self, x: f64) -> f64;
     /// φ′ as PyTorch's backward pass computes it from x and y = φ(x).
     fn framework_derivative(&self, x: f64, y: f64) -> f64;
-    /// φ′(x) as (sign, ln|φ′|), valid where φ′ underflows: at 1000 tanh′ is e^(−1998.6).
+    /// φ′(x) as (sign, ln|φ′|), valid where φ′ under- or overflows: at 1000
+    /// tanh′ is e^(−1998.6).
     fn log_derivative(&self, x: f64) -> LogDerivative;
     /// Is φ′ tiny, but not zero, somewhere on the line? (False for a piecewise linear function.)
     fn underflows(&self) -> bool;
@@ -250,7 +251,8 @@ impl<F: Formula> Activation for F {
     }
     fn log_derivative(&self, x: f64) -> LogDerivative {
         let derivative = Formula::derivative(self, x);
-        if derivative.abs() < SAFE && Formula::underflows(self) {
+        let beyond = derivative.abs() < SAFE || derivative.is_infinite();
+        if beyond && Formula::underflows(self) {
             self.tail(x)
         } else {
             LogDerivative::of(derivative)

@@ -28,7 +28,7 @@ pub static RULE: Rule = Rule {
         importance: "What our own rule does better: `dead-units` (GP008) tells a batch from for ever, by bound; it does not fire for healthy deep layers, half of whose units are off for a whole batch; and it gives the chance that an initialisation dies.",
         evidence: "The first layer concerned, its share of dead units, and how many layers there are.",
         look_alikes: "In deep ReLU networks samples become alike, and about half the units are off for all of them: this rule fires by chance there.",
-        remedies: "See `dead-units`.",
+        remedies: "Those of `dead-units`, our own rule for the same.",
         references: REFERENCES,
     },
     settings: &[LAYER],

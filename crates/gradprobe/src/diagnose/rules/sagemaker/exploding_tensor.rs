@@ -27,7 +27,7 @@ pub static RULE: Rule = Rule {
         importance: "What our own rule does better: `non-finite` (GP004) names the first node that made such a number, with its inputs, and `exploding-gradient` (GP002) finds the growth decades before the type overflows.",
         evidence: "The first layer concerned, how many elements, and how many layers there are.",
         look_alikes: "A mask of −∞ before a softmax is meant so.",
-        remedies: "See `non-finite`.",
+        remedies: "Those of `non-finite` (GP004): begin at the first node that made such a number.",
         references: REFERENCES,
     },
     settings: &[COUNT],

@@ -39,7 +39,7 @@ pub static RULE: Rule = Rule {
         importance: "What our own rule does better: `poor-initialisation` (GP009) compares the weights with what the activation wants by mean-field theory, says what it comes to over the depth and which variance would be right; `symmetric-weights` (GP010) finds what this one is named for.",
         evidence: "The ratio of variances and the layers that make it, or the parameter with the smallest gradient spread.",
         look_alikes: "Widths and inputs of different size give different variances to healthy layers; the second condition depends on the scale of the loss.",
-        remedies: "See `poor-initialisation`.",
+        remedies: "Those of `poor-initialisation`, our own rule for the same.",
         references: REFERENCES,
     },
     settings: &[THRESHOLD, RANGE],

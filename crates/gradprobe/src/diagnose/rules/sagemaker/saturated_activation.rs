@@ -27,7 +27,7 @@ pub static RULE: Rule = Rule {
         importance: "What our own rule does better: `saturated-activation` (GP007) fires while there is still a slope, beyond ±0.97 of the output: tanh′ computed as 1 − t² is already 0 in f32 at 9.011, before this rule sees it at 9.4999 (and at 4.5 in f16).",
         evidence: "The first layer concerned, its share of saturated units, and how many layers there are.",
         look_alikes: "Gates of trained networks may sit at their bounds by right.",
-        remedies: "See `saturated-activation`.",
+        remedies: "Those of `saturated-activation`, our own rule for the same.",
         references: REFERENCES,
     },
     settings: &[LAYER],

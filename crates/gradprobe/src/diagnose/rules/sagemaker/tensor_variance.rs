@@ -38,7 +38,7 @@ pub static RULE: Rule = Rule {
         importance: "What our own rule does better: the right variance depends on the width and the activation. `poor-initialisation` (GP009) compares the two: 1e-5 is right for a layer of 200,000 inputs, and 0.1 is far too much for one of 1,000.",
         evidence: "The first weight concerned, its variance, and how many there are.",
         look_alikes: "A layer that begins at zero on purpose; very wide layers.",
-        remedies: "See `poor-initialisation`.",
+        remedies: "Those of `poor-initialisation`, our own rule for the same.",
         references: REFERENCES,
     },
     settings: &[MOST, LEAST],

@@ -27,7 +27,7 @@ pub static RULE: Rule = Rule {
         importance: "What our own rule does better: `vanishing-gradient` (GP001) compares the first layer with the last, so that the scale of the loss does not matter: multiply a loss by 1e-6 and this one fires for a healthy network; by 1e6 and it is silent for a sick one.",
         evidence: "The first parameter concerned, its gradient, and how many there are.",
         look_alikes: "A small loss, a summed against an averaged one, a loss scale in mixed precision: all move every gradient and no ratio.",
-        remedies: "See `vanishing-gradient`.",
+        remedies: "Those of `vanishing-gradient`, our own rule for the same.",
         references: REFERENCES,
     },
     settings: &[THRESHOLD],

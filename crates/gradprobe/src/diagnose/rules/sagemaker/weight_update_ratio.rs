@@ -38,7 +38,7 @@ pub static RULE: Rule = Rule {
         importance: "What our own rule does better: `update-ratio` (GP017) fires from a third on, where a step already makes another network of a layer, leaves out weights whose size a normalisation makes meaningless, and tells a slow layer from a learning rate that is too small for all.",
         evidence: "The first parameter concerned, its ratio, and how many there are.",
         look_alikes: "Normalised weights may take large steps.",
-        remedies: "See `update-ratio`.",
+        remedies: "Those of `update-ratio`, our own rule for the same.",
         references: REFERENCES,
     },
     settings: &[LARGE, SMALL],
