@@ -95,7 +95,7 @@ const CASES: &[Row] = &[
         case
     }),
     ("GlobalAveragePool", |draw| { let shape = draw.shape(3, 5); Case::new(GlobalAveragePool, vec![draw.tensor(&shape)]) }),
-    ("GlobalMaxPool", |draw| { let shape = draw.shape(3, 5); Case::new(GlobalMaxPool, vec![draw.distinct(&shape)]) }),
+    ("GlobalMaxPool", |draw| { let shape = draw.shape(3, 4); Case::new(GlobalMaxPool, vec![draw.distinct(&shape)]) }),
     ("MatMul", matmul),
     ("MaxPool", max_pool),
     ("PRelu", |draw| {

@@ -51,7 +51,7 @@ impl Draw {
     }
 
     /// In random order, between −1 and 1 with steps that central differences do not cross, for
-    /// maxima.
+    /// maxima (of up to 900 elements).
     pub fn distinct(&mut self, shape: &[usize]) -> Tensor<f64> {
         let count: usize = shape.iter().product();
         let step = 2.0 / count.max(20) as f64;
