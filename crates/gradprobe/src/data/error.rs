@@ -44,7 +44,7 @@ pub enum DataError {
     #[error(
         "`{}`, line {line}, column {column}: expected a number, got {}",
         shown(path),
-        quoted(text)
+        field(text)
     )]
     NotANumber {
         /// The file.
@@ -61,7 +61,7 @@ pub enum DataError {
         "`{}`, line {line}, column {column}: expected a number, got {} (if line {line} holds the \
          columns' names, set header = true)",
         shown(path),
-        quoted(text)
+        field(text)
     )]
     MixedHeader {
         /// The file.
@@ -77,7 +77,7 @@ pub enum DataError {
     #[error(
         "`{}`, line {line}, column {column}: expected a finite number, got {}",
         shown(path),
-        quoted(text)
+        field(text)
     )]
     NotFinite {
         /// The file.
@@ -185,13 +185,19 @@ fn shown(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string()
 }
 
-/// A field in quotes on one line, cut where it is long.
-fn quoted(text: &str) -> String {
+/// A field of a table, as a message repeats it.
+fn field(text: &str) -> String {
     const LONGEST: usize = 40;
-    if text.is_empty() {
-        return "an empty field".into();
+    match text {
+        "" => "an empty field".into(),
+        text => quoted(text, LONGEST),
     }
-    let mut shown: String = text.chars().take(LONGEST).collect();
+}
+
+/// A piece of a user's text in back quotes, on one line, cut where it is longer than so many
+/// characters.
+pub(crate) fn quoted(text: &str, longest: usize) -> String {
+    let mut shown: String = text.chars().take(longest).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

@@ -10,6 +10,7 @@ mod table;
 
 pub use arrays::{Array, read_arrays};
 pub use error::DataError;
+pub(crate) use error::quoted;
 pub use read::{Header, ReadOptions, read_table};
 pub use scale::Standardise;
 pub use synthetic::Synthetic;

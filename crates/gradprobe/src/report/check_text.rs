@@ -1,7 +1,9 @@
 //! The text of a check: a table of the layers in 80 columns, then the verdict.
 
 use super::escape::escape;
-use super::layout::{plural, wrapped};
+use super::layout::{
+    fitted_name, percent, plural, power_of_ten, wrapped, write_paragraph, write_wrapped,
+};
 use super::precision_text;
 use crate::diagnose::{Diagnosis, Law, Severity, Verdict, factor_in_words};
 use crate::measure::{Gains, LayerMeasurement, Measurement, Optimiser, Spread};
@@ -68,7 +70,7 @@ fn heading(out: &mut dyn Write, measurement: &Measurement, width: usize) -> io::
         measurement.batch,
         measurement.dtype,
     );
-    paragraph(out, &text, width)?;
+    write_paragraph(out, &text, width)?;
     let seeds = plural(measurement.runs.len(), "seed");
     let objective = match measurement.loss {
         Some(loss) if measurement.runs.len() > 1 => format!(
@@ -78,9 +80,9 @@ fn heading(out: &mut dyn Write, measurement: &Measurement, width: usize) -> io::
         Some(loss) => format!("{} loss {:.4}", measurement.objective, loss.median),
         None => format!("no loss: {}", measurement.objective),
     };
-    paragraph(out, &format!("{seeds}, {objective}"), width)?;
+    write_paragraph(out, &format!("{seeds}, {objective}"), width)?;
     for note in &measurement.notes {
-        paragraph(out, &escape(note), width)?;
+        write_paragraph(out, &escape(note), width)?;
     }
     writeln!(out)
 }
@@ -138,7 +140,7 @@ fn table(
     if layers.iter().any(|layer| !layer.median.on_spine) {
         let text = "Indented layers are in branches; the signal is followed along the others.";
         writeln!(out)?;
-        paragraph(out, text, options.width)?;
+        write_paragraph(out, text, options.width)?;
     }
     writeln!(out)
 }
@@ -177,12 +179,12 @@ fn columns(measurement: &Measurement, width: usize) -> Vec<Column> {
     columns.push(column("weight", "gradient", 8, weight_gradient));
     if any(&|layer| layer.median.saturated_fraction.is_some()) {
         columns.push(column("satu-", "rated", 5, |layer| {
-            percent(layer.median.saturated_fraction)
+            share(layer.median.saturated_fraction)
         }));
     }
     if any(&|layer| layer.median.dead_fraction.is_some()) {
         columns.push(column("dead", "units", 5, |layer| {
-            percent(layer.median.dead_fraction)
+            share(layer.median.dead_fraction)
         }));
     }
     let zero = |layer: &LayerMeasurement| {
@@ -193,9 +195,7 @@ fn columns(measurement: &Measurement, width: usize) -> Vec<Column> {
             .map(|parameter| parameter.grad_zero_fraction)
     };
     if any(&|layer| zero(layer).is_some_and(|share| share > 0.0)) {
-        columns.push(column("zero", "grad.", 5, move |layer| {
-            percent(zero(layer))
-        }));
+        columns.push(column("zero", "grad.", 5, move |layer| share(zero(layer))));
     }
     let used: usize = columns.iter().map(|column| column.width + 1).sum();
     // Where there is no room for all, the causes that change the signal most.
@@ -241,14 +241,9 @@ fn column(
 }
 
 fn display_name(layer: &LayerMeasurement) -> String {
-    let name = escape(&layer.median.name);
     let indent = if layer.median.on_spine { "" } else { INDENT };
-    let room = NAME_WIDTH - indent.len();
-    if name.chars().count() <= room {
-        return format!("{indent}{name}");
-    }
-    let tail: Vec<char> = name.chars().rev().take(room - 1).collect();
-    format!("{indent}…{}", tail.into_iter().rev().collect::<String>())
+    let name = fitted_name(&layer.median.name, NAME_WIDTH - indent.len());
+    format!("{indent}{name}")
 }
 
 fn decades(decades: Option<f64>) -> String {
@@ -292,27 +287,13 @@ fn weight_gradient(layer: &LayerMeasurement) -> String {
     let Some(parameter) = layer.median.parameters.first() else {
         return String::new();
     };
-    match parameter.grad_log10_rms {
-        None => "0".into(),
-        Some(log10) => {
-            let exponent = log10.floor();
-            let mut digits = format!("{:.1}", 10f64.powf(log10 - exponent));
-            let mut exponent = exponent as i64;
-            if digits == "10.0" {
-                digits = "1.0".into();
-                exponent += 1;
-            }
-            format!("{digits}e{exponent}")
-        }
-    }
+    parameter
+        .grad_log10_rms
+        .map_or_else(|| "0".into(), power_of_ten)
 }
 
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(String::new, |share| match 100.0 * share {
-        0.0 => "0%".into(),
-        percent if percent < 1.0 => format!("{percent:.1}%"),
-        percent => format!("{percent:.0}%"),
-    })
+fn share(share: Option<f64>) -> String {
+    share.map_or_else(String::new, percent)
 }
 
 fn gain(gains: &Gains, role: Role) -> String {
@@ -358,9 +339,7 @@ fn verdict(
         let text = format!("{head}{}", escape(&finding.message));
         headed(out, &head, &text, tone, options)?;
         for sentence in &finding.evidence {
-            for line in wrapped(&escape(sentence), options.width, 2, 4) {
-                writeln!(out, "{line}")?;
-            }
+            write_wrapped(out, &escape(sentence), options.width, (2, 4))?;
         }
     }
     match measurement.optimiser {
@@ -385,11 +364,6 @@ fn headed(
         }
     }
     Ok(())
-}
-
-fn paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Result<()> {
-    let mut lines = wrapped(text, width, 0, 2).into_iter();
-    lines.try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn law(diagnosis: &Diagnosis) -> String {
@@ -440,7 +414,7 @@ fn update_ratios(
             largest.1,
             escape(largest.0)
         );
-        paragraph(out, &text, width)?;
+        write_paragraph(out, &text, width)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The text of Jacobians: a table of the whole and of each layer in 80 columns, then what it says.
 
 use super::escape::escape;
-use super::layout::{grouped, plural, wrapped};
+use super::layout::{fitted_name, grouped, percent, plural, power_of_ten, write_paragraph};
 use crate::measure::{JacobianRun, Jacobians, Spectrum};
 use crate::ops::Mode;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ const COLUMNS: [([&str; 2], usize); 8] = [
     (["", "smallest"], 8),
     (["condi-", "tion"], 6),
     (["eff.", "rank"], 5),
-    (["sur-", "vive"], 4),
+    (["sur-", "vive"], 5),
     (["iso-", "metry"], 5),
 ];
 
@@ -38,16 +38,11 @@ pub fn write_jacobian_text(
         return Ok(());
     };
     heading(out, jacobians, first, width)?;
-    let name = |name: &str| {
-        let name = escape(name);
-        let length = name.chars().count();
-        let tail = name.chars().skip(length.saturating_sub(NAME_WIDTH - 1));
-        match length > NAME_WIDTH {
-            true => format!("…{}", tail.collect::<String>()),
-            false => name.into_owned(),
-        }
-    };
-    let names: Vec<String> = first.layers.iter().map(|layer| name(&layer.name)).collect();
+    let names: Vec<String> = first
+        .layers
+        .iter()
+        .map(|layer| fitted_name(&layer.name, NAME_WIDTH))
+        .collect();
     let whole = "end to end";
     let lengths = names.iter().map(|name| name.chars().count());
     let name_width = lengths.max().unwrap_or(0).max(whole.len());
@@ -92,9 +87,9 @@ fn heading(
         jacobians.batch,
         jacobians.dtype,
     );
-    paragraph(out, &text, width)?;
+    write_paragraph(out, &text, width)?;
     for note in &jacobians.notes {
-        paragraph(out, &escape(note), width)?;
+        write_paragraph(out, &escape(note), width)?;
     }
     let text = format!(
         "Of each layer's output to the layer's before it; end to end: the network's output ({}) to \
@@ -107,7 +102,7 @@ fn heading(
             _ => " Medians.",
         }
     );
-    paragraph(out, &text, width)?;
+    write_paragraph(out, &text, width)?;
     writeln!(out)
 }
 
@@ -167,7 +162,7 @@ fn words(out: &mut dyn Write, jacobians: &Jacobians, width: usize) -> io::Result
         return Ok(());
     };
     let Some(largest) = spectrum.log10_largest() else {
-        return paragraph(
+        return write_paragraph(
             out,
             "No direction passes: every singular value is zero.",
             width,
@@ -184,7 +179,7 @@ fn words(out: &mut dyn Write, jacobians: &Jacobians, width: usize) -> io::Result
             100.0 * error,
             values.join(", ")
         );
-        return paragraph(out, &text, width);
+        return write_paragraph(out, &text, width);
     }
     let count = spectrum.log10_singular_values.len();
     let surviving = (spectrum.surviving_fraction.unwrap_or(0.0) * count as f64).round() as usize;
@@ -213,7 +208,7 @@ fn words(out: &mut dyn Write, jacobians: &Jacobians, width: usize) -> io::Result
         grouped(spectrum.rank.unwrap_or(0)),
         jacobians.dtype,
     );
-    paragraph(out, &text, width)?;
+    write_paragraph(out, &text, width)?;
     histogram(out, spectrum, largest)
 }
 
@@ -242,7 +237,7 @@ fn histogram(out: &mut dyn Write, spectrum: &Spectrum, largest: f64) -> io::Resu
     writeln!(out, "{} {bars} {}", power(smallest), power(largest))
 }
 
-/// 10^log10 with two digits.
+/// 10^log10, written out where that is short.
 fn power(log10: f64) -> String {
     if (-2.0..4.0).contains(&log10) {
         let value = libm::exp10(log10);
@@ -252,33 +247,12 @@ fn power(log10: f64) -> String {
             value => format!("{value:.0}"),
         };
     }
-    let exponent = log10.floor();
-    let mut digits = format!("{:.1}", libm::exp10(log10 - exponent));
-    let mut exponent = exponent as i64;
-    if digits == "10.0" {
-        digits = "1.0".into();
-        exponent += 1;
-    }
-    format!("{digits}e{exponent}")
+    power_of_ten(log10)
 }
 
 /// A factor and the decades it is.
 fn change(log10: f64) -> String {
     format!("×{} ({log10:+.1} decades)", power(log10))
-}
-
-fn percent(share: f64) -> String {
-    match 100.0 * share {
-        share if share > 0.0 && share < 0.5 => "<1%".into(),
-        share => format!("{share:.0}%"),
-    }
-}
-
-fn paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Result<()> {
-    for line in wrapped(text, width, 0, 2) {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -292,13 +266,10 @@ mod tests {
             (-1.5, "0.0316"),
             (3.2, "1585"),
             (-0.00001, "1.000"),
-            (-4000.3, "5.0e-4001"),
             (-9.999_99, "1.0e-10"),
             (7.1, "1.3e7"),
         ] {
             assert_eq!(power(log10), text);
         }
-        assert_eq!(percent(0.001), "<1%");
-        assert_eq!(percent(0.0), "0%");
     }
 }

@@ -1,4 +1,7 @@
-//! What the texts have in common: columns, paragraphs, words for counts.
+//! What the texts have in common: columns, paragraphs, words for counts, shares and sizes.
+
+use super::escape::escape;
+use std::io::{self, Write};
 
 /// The columns that a text takes on a terminal.
 pub fn columns_of(text: &str) -> usize {
@@ -44,6 +47,63 @@ pub fn wrapped(text: &str, width: usize, first: usize, rest: usize) -> Vec<Strin
     lines
 }
 
+/// Writes a text on lines of at most `width` columns, the first indented by `first`, the others by
+/// `rest`.
+///
+/// # Errors
+/// If the writer fails.
+pub fn write_wrapped(
+    out: &mut dyn Write,
+    text: &str,
+    width: usize,
+    (first, rest): (usize, usize),
+) -> io::Result<()> {
+    let mut lines = wrapped(text, width, first, rest).into_iter();
+    lines.try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// Writes a paragraph, whose lines but the first are indented a little.
+///
+/// # Errors
+/// If the writer fails.
+pub fn write_paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Result<()> {
+    write_wrapped(out, text, width, (0, 2))
+}
+
+/// A name as it is shown in at most `room` columns: its end, where it is longer.
+pub fn fitted_name(name: &str, room: usize) -> String {
+    let name = escape(name);
+    let length = name.chars().count();
+    if length <= room {
+        return name.into_owned();
+    }
+    let end: String = name.chars().skip(length + 1 - room).collect();
+    format!("…{end}")
+}
+
+/// A share in percent: at most five columns, and never 0% or 100% of what is not.
+pub fn percent(share: f64) -> String {
+    match 100.0 * share {
+        0.0 => "0%".into(),
+        percent if percent < 0.1 => "<0.1%".into(),
+        percent if percent > 99.0 && percent < 100.0 => format!("{:.1}%", percent.min(99.9)),
+        percent if percent < 1.0 => format!("{percent:.1}%"),
+        percent => format!("{percent:.0}%"),
+    }
+}
+
+/// 10^log10 with two digits, whatever its size: `3.2e-4001`.
+pub fn power_of_ten(log10: f64) -> String {
+    let exponent = log10.floor();
+    let digits = format!("{:.1}", libm::exp10(log10 - exponent));
+    // 9.96 is rounded to two digits before the point.
+    let (digits, exponent) = match digits.as_str() {
+        "10.0" => ("1.0", exponent + 1.0),
+        digits => (digits, exponent),
+    };
+    format!("{digits}e{exponent}")
+}
+
 /// `1 layer`, `2 layers`, `12,345 layers`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 {
@@ -75,6 +135,38 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(plural(12, "layer"), "12 layers");
         assert_eq!(plural(1, "layer"), "1 layer");
+    }
+
+    #[test]
+    fn shares_are_never_rounded_to_nothing_or_all() {
+        for (share, text) in [
+            (0.0, "0%"),
+            (1e-9, "<0.1%"),
+            (0.004, "0.4%"),
+            (0.5, "50%"),
+            (0.9999, "99.9%"),
+            (1.0, "100%"),
+        ] {
+            assert_eq!(percent(share), text);
+        }
+    }
+
+    #[test]
+    fn sizes_have_two_digits() {
+        for (log10, text) in [
+            (-4000.3, "5.0e-4001"),
+            (-9.999_99, "1.0e-10"),
+            (7.1, "1.3e7"),
+        ] {
+            assert_eq!(power_of_ten(log10), text);
+        }
+    }
+
+    #[test]
+    fn of_a_long_name_the_end_is_shown() {
+        assert_eq!(fitted_name("layers.0.fc1", 12), "layers.0.fc1");
+        assert_eq!(fitted_name("layers.10.fc1", 12), "…yers.10.fc1");
+        assert_eq!(fitted_name("a\nb", 9), escape("a\nb"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::check_text::CheckTextOptions;
 use super::escape::escape;
-use super::layout::{plural, wrapped};
+use super::layout::{fitted_name, percent, plural, write_paragraph};
 use crate::measure::precision::{
     DYNAMIC_SCALE_START, LayerPrecision, LossScaleWindow, PrecisionReport,
 };
@@ -60,7 +60,7 @@ pub(super) fn write(
         "precision (seed {seed}): shares of the gradient's entries, by what a type makes of them"
     );
     writeln!(out)?;
-    paragraph(out, &heading, options.width)?;
+    write_paragraph(out, &heading, options.width)?;
     writeln!(out)?;
     for line in 0..2 {
         let first = if line == 0 { "" } else { "setting" };
@@ -76,14 +76,9 @@ pub(super) fn write(
     writeln!(out)?;
     for report in reports {
         let text = format!("{}: {}", report.precision, sentences(report));
-        paragraph(out, &text, options.width)?;
+        write_paragraph(out, &text, options.width)?;
     }
     Ok(())
-}
-
-fn paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Result<()> {
-    let mut lines = wrapped(text, width, 0, 2).into_iter();
-    lines.try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn rows(
@@ -127,7 +122,7 @@ fn rows(
 impl Row {
     fn of(layer: &LayerPrecision) -> Self {
         Self {
-            name: shortened(&layer.name),
+            name: format!("  {}", fitted_name(&layer.name, NAME_WIDTH - 2)),
             true_zero: layer.true_zero,
             cancelled: layer.cancelled,
             underflowed: layer.underflowed,
@@ -154,17 +149,6 @@ impl Row {
             relative_error: report.relative_error,
         }
     }
-}
-
-/// A layer's name, indented; its end where it is long.
-fn shortened(name: &str) -> String {
-    let name = escape(name);
-    let room = NAME_WIDTH - 2;
-    if name.chars().count() <= room {
-        return format!("  {name}");
-    }
-    let tail: Vec<char> = name.chars().rev().take(room - 1).collect();
-    format!("  …{}", tail.into_iter().rev().collect::<String>())
 }
 
 /// What is said before and after the names of the layers that it applies to.
@@ -267,16 +251,6 @@ fn power_of_two(scale: f64) -> String {
     match scale.log2() {
         exponent if exponent.fract() == 0.0 => format!("2^{exponent:.0}"),
         _ => format!("{scale}"),
-    }
-}
-
-fn percent(share: f64) -> String {
-    match 100.0 * share {
-        0.0 => "0%".into(),
-        percent if percent < 0.1 => "<0.1%".into(),
-        percent if percent > 99.0 && percent < 100.0 => format!("{:.1}%", percent.min(99.9)),
-        percent if percent < 1.0 => format!("{percent:.1}%"),
-        percent => format!("{percent:.0}%"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The pages of the rules, and the list of them.
 
-use super::layout::wrapped;
+use super::layout::write_wrapped;
 use crate::diagnose::{Rule, RuleSubject, Setting};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -15,10 +15,6 @@ pub fn rule_page_file(rule: &Rule) -> String {
 /// # Errors
 /// If the writer fails.
 pub fn write_rule_text(out: &mut dyn Write, rule: &Rule, width: usize) -> io::Result<()> {
-    let paragraph = |out: &mut dyn Write, text: &str, first: usize, rest: usize| {
-        let mut lines = wrapped(text, width, first, rest).into_iter();
-        lines.try_for_each(|line| writeln!(out, "{line}"))
-    };
     writeln!(
         out,
         "{} {} ({})",
@@ -26,10 +22,10 @@ pub fn write_rule_text(out: &mut dyn Write, rule: &Rule, width: usize) -> io::Re
         rule.name,
         severity_in_words(rule)
     )?;
-    paragraph(out, &sentence(rule.summary), 0, 0)?;
+    write_wrapped(out, &sentence(rule.summary), width, (0, 0))?;
     for (title, text) in rule.page.sections() {
         writeln!(out, "\n{}", title.to_uppercase())?;
-        paragraph(out, text, 2, 2)?;
+        write_wrapped(out, text, width, (2, 2))?;
     }
     writeln!(out, "\nSETTINGS")?;
     if rule.settings.is_empty() {
@@ -37,8 +33,13 @@ pub fn write_rule_text(out: &mut dyn Write, rule: &Rule, width: usize) -> io::Re
     }
     for setting in rule.settings {
         writeln!(out, "  {}", setting_in_words(rule, setting))?;
-        paragraph(out, setting.reason, 4, 4)?;
-        paragraph(out, &sentence(&format!("source: {}", setting.source)), 4, 4)?;
+        write_wrapped(out, setting.reason, width, (4, 4))?;
+        write_wrapped(
+            out,
+            &sentence(&format!("source: {}", setting.source)),
+            width,
+            (4, 4),
+        )?;
     }
     Ok(())
 }
@@ -57,9 +58,7 @@ pub fn write_rule_markdown(out: &mut dyn Write, rule: &Rule) -> io::Result<()> {
     )?;
     for (title, text) in rule.page.sections() {
         writeln!(out, "\n## {title}\n")?;
-        for line in wrapped(text, 100, 0, 0) {
-            writeln!(out, "{line}")?;
-        }
+        write_wrapped(out, text, 100, (0, 0))?;
     }
     writeln!(out, "\n## Settings\n")?;
     if rule.settings.is_empty() {
@@ -90,9 +89,7 @@ pub fn write_rules_text(out: &mut dyn Write, rules: &[&Rule], width: usize) -> i
     let indent = longest + 7;
     for rule in rules {
         let text = format!("{} {:longest$} {}", rule.code, rule.name, rule.summary);
-        for line in wrapped(&text, width, 0, indent) {
-            writeln!(out, "{line}")?;
-        }
+        write_wrapped(out, &text, width, (0, indent))?;
     }
     writeln!(out)?;
     writeln!(

@@ -1,7 +1,7 @@
 //! Theory beside a check, in a few lines.
 
 use super::escape::escape;
-use super::layout::{plural, wrapped};
+use super::layout::{plural, write_wrapped};
 use crate::diagnose::factor_in_words;
 use crate::measure::{BesideTheory, TheoryStretch};
 use std::io::{self, Write};
@@ -20,10 +20,7 @@ pub fn write_check_theory(
     theory: &BesideTheory,
     width: usize,
 ) -> io::Result<()> {
-    let mut say = |text: &str| {
-        let lines = wrapped(&escape(text), width, 0, 2);
-        lines.iter().try_for_each(|line| writeln!(out, "{line}"))
-    };
+    let mut say = |text: &str| write_wrapped(out, &escape(text), width, (0, 2));
     if let Some(why) = &theory.silent {
         return say(&format!("theory: silent: {why}"));
     }

@@ -1,7 +1,7 @@
 //! What theory says, as text in 80 columns.
 
 use super::escape::escape;
-use super::layout::{columns_of, plural, wrapped};
+use super::layout::{columns_of, plural, write_wrapped};
 use crate::diagnose::experiment::{CaseResult, Comparison};
 use crate::theory::mean_field::Stability;
 use crate::theory::outlook::{Change, GainOutlook, LOST_DECADES, Outlook, PointOutlook};
@@ -20,10 +20,7 @@ pub fn write_theory_text(
     measured: &[Comparison],
     width: usize,
 ) -> io::Result<()> {
-    let mut say = |text: String, rest: usize| {
-        let lines = wrapped(&text, width, 0, rest);
-        lines.iter().try_for_each(|line| writeln!(out, "{line}"))
-    };
+    let mut say = |text: String, rest: usize| write_wrapped(out, &text, width, (0, rest));
     say(
         format!(
             "{}: dense layers, {}, {} of {}",
@@ -182,9 +179,7 @@ fn comparisons(out: &mut dyn Write, measured: &[Comparison], width: usize) -> io
         plural(first.networks, "network"),
         first.setting
     );
-    for line in wrapped(&head, width, 0, 2) {
-        writeln!(out, "{line}")?;
-    }
+    write_wrapped(out, &head, width, (0, 2))?;
     writeln!(
         out,
         "{:NAME_WIDTH$} {:>9} {:>9} {:>18}",
@@ -220,10 +215,7 @@ fn details(
     gain: &GainOutlook,
     width: usize,
 ) -> io::Result<()> {
-    let mut say = |text: String| {
-        let lines = wrapped(&text, width, 0, 2);
-        lines.iter().try_for_each(|line| writeln!(out, "{line}"))
-    };
+    let mut say = |text: String| write_wrapped(out, &text, width, (0, 2));
     let layers = plural(outlook.depth, "layer");
     say(format!(
         "with σ_w = {} (σ_w² = {}):",
@@ -364,9 +356,7 @@ pub fn write_experiments_text(
             result.tolerance_in_words,
             short(result.measured),
         );
-        for line in wrapped(&text, width, 2, 4) {
-            writeln!(out, "{line}")?;
-        }
+        write_wrapped(out, &text, width, (2, 4))?;
     }
     Ok(())
 }

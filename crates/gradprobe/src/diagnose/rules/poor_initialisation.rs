@@ -4,7 +4,8 @@ use super::super::finding::{Finding, Severity};
 use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
 use super::super::verdict::judged_layers;
 use crate::measure::{LayerMeasurement, LayerRun, RunMeasurement};
-use crate::ops::activation::{Activation, parse};
+use crate::ops::activation::parse;
+use crate::theory::mean_field::Moments;
 
 /// How far χ1 may be from 1.
 pub const FACTOR: Setting = Setting {
@@ -56,8 +57,8 @@ pub static RULE: Rule = Rule {
                       their weights do not care about the weights' size; residual branches have an \
                       arithmetic of their own (`residual-growth`). Critical tanh loses signal as a power \
                       law with χ1 a little below 1 at every depth, which is as good as it gets.",
-        remedies: "The gain for the activation at hand: `gradprobe theory` computes it where it is \
-                   available; 2/fan_in for ReLU, 1/fan_in for tanh and SELU, about 2/fan_in with biases \
+        remedies: "The gain for the activation at hand, which `gradprobe theory --activation` computes; \
+                   2/fan_in for ReLU, 1/fan_in for tanh and SELU, about 2/fan_in with biases \
                    for GELU and SiLU. For the sigmoid no usable one exists: use another activation.",
         references: "Poole et al. 2016; Schoenholz et al. 2017; He et al. 2015; Hayou, Doucet and Rousseau \
                      2019.",
@@ -217,7 +218,7 @@ fn predict(run: &RunMeasurement, names: &[&str]) -> Option<Prediction> {
         let activation = parse(before.activation.as_deref()?).ok()?;
         let length = before.pre_activation?.rms.powi(2);
         let variance = weight.value_rms.powi(2) * weight.fan_in? as f64;
-        let slope = mean_square_slope(&*activation, length);
+        let slope = Moments::of(&*activation).derivative_square(length);
         prediction
             .log10_chi
             .push((variance * slope).max(1e-300).log10());
@@ -230,35 +231,4 @@ fn predict(run: &RunMeasurement, names: &[&str]) -> Option<Prediction> {
     prediction.length /= count;
     prediction.slope /= count;
     (prediction.log10_chi.len() >= FEWEST_PAIRS).then_some(prediction)
-}
-
-/// E φ′(√q z)² over a standard normal z, by the trapezium rule on ±8, which is exact to the digits
-/// that are printed for smooth φ and to a thousandth at kinks.
-fn mean_square_slope(activation: &dyn Activation, length: f64) -> f64 {
-    const STEPS: i32 = 800;
-    const REACH: f64 = 8.0;
-    let (scale, step) = (length.sqrt(), 2.0 * REACH / f64::from(STEPS));
-    let density = |z: f64| (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    // Midpoints, so that a kink at zero falls between them.
-    let at = |index: i32| {
-        let z = -REACH + (f64::from(index) + 0.5) * step;
-        density(z) * activation.derivative(scale * z).powi(2)
-    };
-    step * (0..STEPS).map(at).sum::<f64>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_mean_square_slope_is_that_of_the_closed_forms() {
-        let slope = |name: &str, q| mean_square_slope(&*parse(name).expect("a name"), q);
-        assert!((slope("relu", 2.0) - 0.5).abs() < 1e-9);
-        assert!((slope("leaky-relu=0.1", 0.3) - 0.505).abs() < 1e-9);
-        // E sin′² = (1 + e^(−2q))/2.
-        assert!((slope("sine", 0.7) - 0.5 * (1.0 + (-1.4f64).exp())).abs() < 1e-9);
-        // χ1 of tanh at σ_w² = 1.760954639607, σ_b² = 0.05 and its q* is 1.
-        assert!((1.760_954_639_607 * slope("tanh", 0.570_047_881_641) - 1.0).abs() < 1e-9);
-    }
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with an ONNX file, and where in it.
 
+use crate::data;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -86,9 +87,5 @@ impl std::error::Error for OnnxError {}
 /// A name from a file, in back quotes on one line, cut where it is long.
 pub(super) fn quoted(name: &str) -> String {
     const LONGEST: usize = 120;
-    let mut shown: String = name.chars().take(LONGEST).collect();
-    if shown.len() < name.len() {
-        shown.push('…');
-    }
-    format!("`{}`", shown.escape_debug())
+    data::quoted(name, LONGEST)
 }

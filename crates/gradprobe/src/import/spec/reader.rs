@@ -1,6 +1,7 @@
 //! Reading a table of TOML key by key, every mistake with its place and a suggestion.
 
 use super::error::{SpecError, SpecErrorKind as Kind};
+use crate::data;
 use std::num::IntErrorKind;
 use std::ops::Range;
 use toml::Spanned;
@@ -19,11 +20,7 @@ pub(super) fn normalised(text: &str) -> String {
 
 /// A piece of a user's text in backquotes, on one line, cut where it is long.
 pub(super) fn quoted(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST_QUOTE).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    format!("`{}`", shown.escape_debug())
+    data::quoted(text, LONGEST_QUOTE)
 }
 
 /// Names in a row: `` `a`, `b` or `c` ``.
