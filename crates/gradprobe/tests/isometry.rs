@@ -5,13 +5,13 @@
 
 mod support;
 
-use gradprobe::graph::{CotangentKind, GraphBuilder, Objective, Origin, ParameterData};
+use gradprobe::graph::{CotangentKind, Graph, GraphBuilder, Objective, Origin, ParameterData};
 use gradprobe::init::{Initialiser, Target};
-use gradprobe::num::{Shape, Stream, Tensor};
+use gradprobe::measure::{JacobianOptions, jacobian};
+use gradprobe::num::{Stream, Tensor};
+use gradprobe::ops::Linear;
 use gradprobe::ops::activation::{self, ActivationOp};
-use gradprobe::ops::{Linear, Mul};
-use gradprobe::run::{Executor, Options};
-use rayon::prelude::*;
+use gradprobe::run::{Executor, Linearisation, Options};
 use std::sync::Arc;
 use support::mean;
 
@@ -19,100 +19,81 @@ use support::mean;
 const WIDTH: usize = 800;
 const DEPTH: usize = 4;
 
-/// The Jacobian of the network's output with respect to its input at a random point: the point
-/// stands in every row of the batch, and row k's cotangent is the k-th unit vector.
-fn jacobian(activation: &str, initialiser: Initialiser, seed: u64) -> Tensor<f64> {
-    let mut b = GraphBuilder::new();
-    let mut h = b.input("x", [WIDTH, WIDTH].into()).unwrap();
-    for layer in 0..DEPTH {
-        let target = Target::weight(&[WIDTH, WIDTH], 1);
-        let mut weight = Tensor::zeros([WIDTH, WIDTH]);
-        let mut stream = Stream::new(seed, &format!("w{layer}"));
-        initialiser.fill(&target, &mut stream, weight.data_mut());
-        let weight = ParameterData::F64(Arc::new(weight));
-        let weight = b.parameter(format!("w{layer}"), weight, true).unwrap();
-        let linear = Linear { bias: false };
-        let origin = Origin::default;
-        let u = b.node(format!("u{layer}"), linear, &[h, weight], origin());
-        let op = ActivationOp::new(activation::parse(activation).unwrap());
-        h = b
-            .node(format!("h{layer}"), op, &[u.unwrap()], origin())
-            .unwrap();
+/// What `measure` is given: a network and a point.
+struct Network {
+    graph: Graph,
+    point: [Tensor<f64>; 1],
+}
+
+impl Network {
+    fn new(activation: &str, initialiser: Initialiser, seed: u64) -> Self {
+        let mut b = GraphBuilder::new();
+        let mut h = b.input("x", [1, WIDTH].into()).unwrap();
+        for layer in 0..DEPTH {
+            let target = Target::weight(&[WIDTH, WIDTH], 1);
+            let mut weight = Tensor::zeros([WIDTH, WIDTH]);
+            let mut stream = Stream::new(seed, &format!("w{layer}"));
+            initialiser.fill(&target, &mut stream, weight.data_mut());
+            let weight = ParameterData::F64(Arc::new(weight));
+            let weight = b.parameter(format!("w{layer}"), weight, true).unwrap();
+            let linear = Linear { bias: false };
+            let origin = Origin::default;
+            let u = b.node(format!("u{layer}"), linear, &[h, weight], origin());
+            let op = ActivationOp::new(activation::parse(activation).unwrap());
+            h = b
+                .node(format!("h{layer}"), op, &[u.unwrap()], origin())
+                .unwrap();
+        }
+        let objective = Objective::Output(h, CotangentKind::Ones);
+        let mut point = Tensor::zeros([1, WIDTH]);
+        Stream::new(seed, "x").fill_normal(0.0, 1.0, point.data_mut());
+        Self {
+            graph: b.finish(h, objective).unwrap(),
+            point: [point],
+        }
     }
-    let mut identity = Tensor::zeros([WIDTH, WIDTH]);
-    (0..WIDTH).for_each(|k| identity.data_mut()[k * WIDTH + k] = 1.0);
-    let identity = ParameterData::F64(Arc::new(identity));
-    let identity = b.parameter("identity", identity, false).unwrap();
-    let diagonal = b
-        .node("diagonal", Mul, &[h, identity], Origin::default())
-        .unwrap();
-    let objective = Objective::Output(diagonal, CotangentKind::Ones);
-    let graph = b.finish(diagonal, objective).unwrap();
-    let mut point = vec![0.0; WIDTH];
-    Stream::new(seed, "x").fill_normal(0.0, 1.0, &mut point);
-    let options = Options {
-        input_gradients: true,
-        ..Options::default()
-    };
-    let run = Executor::<f64>::new(&graph, options)
-        .unwrap()
-        .run(&[Tensor::new(
-            Shape::from([WIDTH, WIDTH]),
-            point.repeat(WIDTH),
-        )])
-        .unwrap();
-    let gradient = run.input_gradients[0].as_ref().unwrap();
-    let scale = f64::exp2(gradient.exponent as f64);
-    let data = gradient.tensor.data().iter().map(|x| x * scale);
-    Tensor::new([WIDTH, WIDTH], data.collect())
-}
 
-fn times(matrix: &Tensor<f64>, vector: &[f64]) -> Vec<f64> {
-    let rows = matrix.data().par_chunks_exact(WIDTH);
-    rows.map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum())
-        .collect()
-}
-
-fn transposed(matrix: &Tensor<f64>) -> Tensor<f64> {
-    let at = |k: usize| matrix.data()[k % WIDTH * WIDTH + k / WIDTH];
-    Tensor::new([WIDTH, WIDTH], (0..WIDTH * WIDTH).map(at).collect())
-}
-
-/// By power iteration; neighbours of the largest value do not matter to its size.
-fn largest_singular_value(jacobian: &Tensor<f64>) -> f64 {
-    let back = transposed(jacobian);
-    let mut vector = vec![0.0; WIDTH];
-    Stream::new(0, "start").fill_normal(0.0, 1.0, &mut vector);
-    let mut size = 0.0f64;
-    for _ in 0..100 {
-        vector = times(&back, &times(jacobian, &vector));
-        size = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-        vector.iter_mut().for_each(|x| *x /= size);
+    fn at<R>(&self, look: impl FnOnce(&Linearisation<'_, f64>) -> R) -> R {
+        let mut executor = Executor::<f64>::new(&self.graph, Options::default()).unwrap();
+        look(&executor.linearise(&self.point).unwrap())
     }
-    size.sqrt()
-}
 
-/// Mean and variance of the squared singular values.
-fn moments(jacobian: &Tensor<f64>) -> (f64, f64) {
-    let n = WIDTH as f64;
-    let first = jacobian.data().iter().map(|x| x * x).sum::<f64>() / n;
-    let second: f64 = (0..WIDTH)
-        .map(|row| {
-            let row = &jacobian.data()[row * WIDTH..][..WIDTH];
-            times(jacobian, row).iter().map(|x| x * x).sum::<f64>()
+    /// The largest singular value, and mean and variance of the squares.
+    fn spectrum(&self) -> [f64; 3] {
+        let options = JacobianOptions {
+            largest: 1,
+            layers: false,
+            sample: 0,
+            seed: 0,
+        };
+        let found = self.at(|at| jacobian(&self.graph, at, &options).unwrap().end_to_end);
+        let values = found.log10_singular_values.iter().flatten();
+        let squares: Vec<f64> = values.map(|log10| 10f64.powf(2.0 * log10)).collect();
+        assert_eq!(squares.len(), WIDTH);
+        let first = mean(squares.iter().copied());
+        let second = mean(squares.iter().map(|square| square * square));
+        let isometry = found.isometry.unwrap();
+        assert!((isometry - first * first / second).abs() < 1e-9);
+        [squares[0].sqrt(), first, second - first * first]
+    }
+
+    /// The Jacobian itself: unit vectors pulled back.
+    fn jacobian(&self) -> Vec<f64> {
+        let mut identity = vec![0.0; WIDTH * WIDTH];
+        (0..WIDTH).for_each(|k| identity[k * WIDTH + k] = 1.0);
+        self.at(|at| {
+            let stretch = at.stretch(self.graph.inputs()[0], self.graph.output());
+            let pulled = at.pull_back(&stretch.unwrap(), 0, &identity).unwrap();
+            let scale = f64::exp2(pulled.exponent as f64);
+            pulled.tensor.data().iter().map(|x| x * scale).collect()
         })
-        .sum();
-    (first, second / n - first * first)
+    }
 }
 
 /// The mean over networks of the largest singular value, and of the moments.
 fn spectrum(activation: &str, initialiser: Initialiser) -> [f64; 3] {
     let of_each: Vec<[f64; 3]> = (0..6)
-        .map(|seed| {
-            let jacobian = jacobian(activation, initialiser, seed);
-            let (first, variance) = moments(&jacobian);
-            [largest_singular_value(&jacobian), first, variance]
-        })
+        .map(|seed| Network::new(activation, initialiser, seed).spectrum())
         .collect();
     [0, 1, 2].map(|index| mean(of_each.iter().map(|numbers| numbers[index])))
 }
@@ -146,12 +127,14 @@ fn the_largest_singular_value_is_that_of_free_probability() {
 
 #[test]
 fn every_singular_value_of_orthogonal_linear_layers_is_one() {
-    let jacobian = jacobian("identity", Initialiser::Orthogonal { gain: 1.0 }, 1);
-    for row in 0..WIDTH {
-        let products = times(&jacobian, &jacobian.data()[row * WIDTH..][..WIDTH]);
-        for (column, product) in products.into_iter().enumerate() {
-            let expected = f64::from(u8::from(row == column));
-            assert!((product - expected).abs() < 1e-12, "{row}, {column}");
+    let network = Network::new("identity", Initialiser::Orthogonal { gain: 1.0 }, 1);
+    let jacobian = network.jacobian();
+    let row = |row: usize| &jacobian[row * WIDTH..][..WIDTH];
+    for one in 0..WIDTH {
+        for other in 0..WIDTH {
+            let product: f64 = row(one).iter().zip(row(other)).map(|(a, b)| a * b).sum();
+            let expected = f64::from(u8::from(one == other));
+            assert!((product - expected).abs() < 1e-12, "{one}, {other}");
         }
     }
 }

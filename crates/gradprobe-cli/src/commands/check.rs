@@ -10,6 +10,7 @@ use crate::output::OutputArguments;
 use crate::talk::{Progress, Times};
 use clap::{Args, ValueEnum};
 use gradprobe::check::{Check, Resources, check_by};
+use gradprobe::diagnose::Rule;
 use gradprobe::measure::precision::PrecisionOptions;
 use gradprobe::report::{
     CheckTextOptions, FindingSource, JudgedFinding, write_check_json, write_check_text,
@@ -156,7 +157,10 @@ impl CheckArguments {
             }
             Format::Json => write_check_json(out, &measurement, &diagnosis, &theory),
             Format::Sarif => write_sarif(out, &judged, &source),
-            Format::Junit => write_junit(out, &judged, &source),
+            Format::Junit => {
+                let active: Vec<&Rule> = rules.active().collect();
+                write_junit(out, &judged, &active, &source)
+            }
         })?;
         times.step(format_args!("written"));
         times.end();

@@ -91,6 +91,18 @@ fn junit_counts_what_fails() {
     ]);
     let text = String::from_utf8(passing.stdout).unwrap();
     assert!(!text.contains("<failure ") && text.contains("<system-out>"));
+    // A rule that did not look has not passed.
+    assert!(text.contains("GP005") && !text.contains("SM001"), "{text}");
+    let ignoring = [
+        "check",
+        &folder.network(),
+        "--format",
+        "junit",
+        "--ignore",
+        "GP005",
+    ];
+    let text = String::from_utf8(run(&ignoring).stdout).unwrap();
+    assert!(!text.contains("GP005") && text.contains("GP006"), "{text}");
 }
 
 #[test]
