@@ -2,7 +2,8 @@
 
 use super::buffer::Buffer;
 use super::cotangent::{Cotangent, Scratch, align};
-use super::executor::{Environment, RunElement, RunError, split};
+use super::environment::{Environment, RunElement, RunError};
+use super::executor::split;
 use super::plan::{is_at_once, is_shared};
 use super::trace::{Trace, merge};
 use crate::graph::Node;

@@ -1,6 +1,6 @@
 //! Buffers that are used again: a fresh one costs more in page faults than what fills it.
 
-use super::executor::RunElement;
+use super::environment::RunElement;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 

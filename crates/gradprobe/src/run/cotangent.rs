@@ -1,7 +1,7 @@
 //! Cotangents, their exponents, and gradients that are not complete yet.
 
 use super::buffer::{Buffer, Pool};
-use super::executor::RunElement;
+use super::environment::RunElement;
 use super::plan::Plan;
 use crate::num::scaled;
 use std::collections::BTreeMap;

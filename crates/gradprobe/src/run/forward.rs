@@ -1,6 +1,6 @@
 //! The forward pass.
 
-use super::executor::{Environment, RunElement, RunError};
+use super::environment::{Environment, RunElement, RunError};
 use super::trace::{NodeTrace, UnitCounts, merge};
 use crate::graph::Node;
 use crate::num::statistics::PIECE;

@@ -6,7 +6,7 @@
 //! samples mix (a BatchNorm in training), the whole batch is one point and each vector has a call
 //! of its own.
 
-use super::executor::{Environment, RunElement, RunError};
+use super::environment::{Environment, RunElement, RunError};
 use super::plan::rows_per_call;
 use crate::graph::{Node, ValueId, ValueKind};
 use crate::num::{Scaled, Shape, Tensor, Threads, View, ViewMut, scaled};

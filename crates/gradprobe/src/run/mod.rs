@@ -17,6 +17,7 @@ mod backward;
 mod buffer;
 mod cotangent;
 pub mod emulated;
+mod environment;
 mod executor;
 mod forward;
 mod lifetimes;
@@ -26,7 +27,8 @@ mod plan;
 mod shared;
 mod trace;
 
-pub use executor::{Executor, Gradients, Options, RunElement, RunError, RunOutput};
+pub use environment::{Options, RunElement, RunError};
+pub use executor::{Executor, Gradients, RunOutput};
 pub use forward::saturation_bounds;
 pub use lifetimes::Checkpoint;
 pub use linearisation::{Linearisation, Stretch};

@@ -2,7 +2,7 @@
 //! for others.
 
 use super::cotangent::Cotangent;
-use super::executor::{Environment, RunElement};
+use super::environment::{Environment, RunElement};
 use crate::graph::ValueId;
 use crate::num::{Magnitude, Statistics};
 use std::ops::Range;

@@ -2,7 +2,8 @@
 
 use super::buffer::Buffer;
 use super::cotangent::{Cotangent, Scratch, align};
-use super::executor::{Environment, Gradients, Options, RunElement, RunError};
+use super::environment::{Environment, Options, RunElement, RunError};
+use super::executor::Gradients;
 use super::plan::{Source, is_at_once, is_shared};
 use super::trace::Trace;
 use crate::graph::{Node, ValueId};

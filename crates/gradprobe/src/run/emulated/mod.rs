@@ -18,7 +18,7 @@ mod precision;
 
 pub use precision::{Precision, UnknownPrecision};
 
-use super::executor::{RunElement, RunError, random_key};
+use super::environment::{RunElement, RunError, random_key};
 use crate::graph::{Graph, Objective, ParameterId, ValueId, ValueKind};
 use crate::num::{Dtype, Rounded, Rounding, Tensor, Threads, View, ViewMut};
 use crate::ops::{Context, Mode};
