@@ -54,29 +54,44 @@ impl OutputArguments {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Failure> {
         match &self.output {
-            Some(path) => write_file(path, write),
+            Some(path) => write_file(path, Existing::Replace, write),
             None => write_stdout(write),
         }
     }
 }
 
+/// What becomes of a file that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// The new one takes its place.
+    Replace,
+    /// It stays, and nothing is written.
+    Keep,
+}
+
 /// Writes a file, which is there whole or not at all.
 pub fn write_file(
     path: &Path,
+    existing: Existing,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let failed = |error: &io::Error| {
-        Failure::Input(format!(
-            "cannot write `{}`: {}",
-            shown(path),
-            in_words(error)
-        ))
+        let name = shown(path);
+        Failure::Input(match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                format!("`{name}` exists already; --force replaces it")
+            }
+            _ => format!("cannot write `{name}`: {}", in_words(error)),
+        })
     };
     if path.is_dir() {
         return Err(Failure::Input(format!(
             "cannot write `{}`: it is a directory",
             shown(path)
         )));
+    }
+    if existing == Existing::Keep && path.exists() {
+        return Err(failed(&io::ErrorKind::AlreadyExists.into()));
     }
     // A device such as /dev/stdout or /dev/full cannot be replaced by a renamed file.
     if path.exists() && !path.is_file() {
@@ -104,8 +119,11 @@ pub fn write_file(
         .map_err(|error| failed(&error))?;
     let file = out.into_inner().map_err(|error| failed(error.error()))?;
     file.as_file().sync_all().map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error.error))?;
-    Ok(())
+    let placed = match existing {
+        Existing::Replace => file.persist(path),
+        Existing::Keep => file.persist_noclobber(path),
+    };
+    placed.map(drop).map_err(|error| failed(&error.error))
 }
 
 /// Writes to stdout. A reader that went away (`| head`) has what it wanted: nothing is wrong.

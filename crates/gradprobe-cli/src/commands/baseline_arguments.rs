@@ -1,7 +1,7 @@
 //! Which findings are known, and so do not fail.
 
 use crate::failure::{Failure, in_words};
-use crate::output::{shown, write_file};
+use crate::output::{Existing, shown, write_file};
 use clap::Args;
 use gradprobe::diagnose::Finding;
 use gradprobe::diagnose::baseline::Baseline;
@@ -94,7 +94,7 @@ impl KnownFindings {
         };
         let mut baseline = self.baseline.unwrap_or_default();
         baseline.record(network, findings);
-        write_file(&path, |out| {
+        write_file(&path, Existing::Replace, |out| {
             io::Write::write_all(out, baseline.text().as_bytes())
         })
     }

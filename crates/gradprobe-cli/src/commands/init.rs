@@ -1,10 +1,9 @@
 //! `gradprobe init`: a commented specification to start from.
 
-use crate::failure::{Failure, in_words};
-use crate::output::{shown, write_stdout};
+use crate::failure::Failure;
+use crate::output::{Existing, shown, write_file, write_stdout};
 use crate::talk::say;
 use clap::ValueEnum;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -58,53 +57,17 @@ impl InitArguments {
             write_stdout(|out| out.write_all(text.as_bytes()))?;
             return Ok(ExitCode::SUCCESS);
         }
-        write_file(&self.file, text, self.force)?;
+        let existing = match self.force {
+            true => Existing::Replace,
+            false => Existing::Keep,
+        };
+        write_file(&self.file, existing, |out| out.write_all(text.as_bytes()))?;
         if !self.quiet {
             let file = shown(&self.file);
             say(format_args!("wrote {file}; next: gradprobe check {file}"));
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Writes a file that is there whole or not at all, and that replaces another only if it may.
-fn write_file(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
-    let name = shown(path);
-    let failed = |error: &io::Error| {
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            return Failure::Input(format!("`{name}` exists already; --force replaces it"));
-        }
-        Failure::Input(format!("cannot write `{name}`: {}", in_words(error)))
-    };
-    if path.is_dir() {
-        return Err(Failure::Input(format!(
-            "cannot write `{name}`: it is a directory"
-        )));
-    }
-    if path.exists() && !force {
-        return Err(failed(&io::ErrorKind::AlreadyExists.into()));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".gradprobe-");
-    // A temporary file is private; a specification is to be as open as any new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder
-        .tempfile_in(folder)
-        .map_err(|error| failed(&error))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(|error| failed(&error))?;
-    let placed = if force {
-        file.persist(path).map(drop)
-    } else {
-        file.persist_noclobber(path).map(drop)
-    };
-    placed.map_err(|error| failed(&error.error))
 }
 
 #[cfg(test)]

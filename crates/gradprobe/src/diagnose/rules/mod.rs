@@ -57,10 +57,6 @@ pub fn registry() -> &'static [&'static Rule] {
         &sagemaker::weight_update_ratio::RULE,
         &sagemaker::all_zero::RULE,
         &sagemaker::tensor_variance::RULE,
-        &sagemaker::unchanged_tensor::RULE,
-        &sagemaker::loss_not_decreasing::RULE,
-        &sagemaker::overfit::RULE,
-        &sagemaker::overtraining::RULE,
     ];
     RULES
 }

@@ -2,18 +2,14 @@
 //! there: `--profile sagemaker`.
 //!
 //! A rule there watches a training job step by step; here it sees the first step of each seed. Those
-//! that need several steps have their rows and pages, and find nothing until runs are recorded.
+//! that need several steps (UnchangedTensor, LossNotDecreasing, Overfit, Overtraining) are not here.
 
 pub mod all_zero;
 pub mod dead_relu;
 pub mod exploding_tensor;
-pub mod loss_not_decreasing;
-pub mod overfit;
-pub mod overtraining;
 pub mod poor_weight_initialization;
 pub mod saturated_activation;
 pub mod tensor_variance;
-pub mod unchanged_tensor;
 pub mod vanishing_gradient;
 pub mod weight_update_ratio;
 
@@ -27,10 +23,6 @@ const SOURCE: &str = "SageMaker Debugger's built-in rules, developer guide";
 const REFERENCES: &str = "Amazon SageMaker AI Developer Guide, List of Debugger built-in rules; Rauschmayr \
                           et al. 2021, Amazon SageMaker Debugger: a system for real-time insights into \
                           machine learning model training.";
-/// What a rule shows that needs a recorded run.
-const NEEDS_A_RUN: &str = "Nothing yet: it compares steps of a training run, and a check sees the first one. \
-                           It will judge recorded runs.";
-
 /// One finding for all places where a rule fires: the first, and how many more there are.
 fn first_of(
     examined: &Examination<'_>,
