@@ -17,9 +17,10 @@ const BLOCK: usize = 1024;
 /// Elements that are worth a hand-over to another thread (about 10 µs). Pieces of this many are
 /// merged after their blocks are, on one thread or several: the result is the same bits.
 pub(crate) const PIECE: usize = 1 << 16;
-/// Accumulators side by side: four 512-bit registers of f32, for an addition waits for the one
-/// before it in its own register.
-const LANES: usize = 64;
+/// Accumulators side by side, so that the loops vectorise: a 512-bit register of f32. There are
+/// several to an element, so that more of each would not stay in registers (32 cost as much, 64
+/// half as much again).
+const LANES: usize = 16;
 /// Block maxima outside 2^±this are rescaled before they are squared: the square of the largest,
 /// and what is 2^−20 of it, stays in the range of the type.
 fn safe_exponent<T: Element>() -> i32 {
