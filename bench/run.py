@@ -23,6 +23,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RELEASE = ROOT / "target" / "release"
 PYTHON = os.environ.get("PEER_PYTHON", sys.executable)
+# What the rules and the types are timed on: bench/networks/NAME.toml, and what it is.
+JUDGED = {
+    "mlp-100x256": "a tanh MLP, 100 × 256, batch 64",
+    "resnet-20": "ResNet-20 at 16 × 3 × 32 × 32",
+    "gpt-tiny": "a GPT of 4 × 128 at 8 × 64 tokens",
+    "lstm": "an LSTM of 256 units over 200 steps, batch 16",
+}
+PRECISIONS = ("f32", "f16", "bf16", "e4m3", "autocast-f16")
 # Threads of the side that is not asked must have gone to sleep.
 PAUSE = 0.05
 
@@ -110,6 +118,27 @@ def cases():
                 1 / times,
                 work=4e6,
                 unit="layer-gradients",
+            )
+    for name, what in JUDGED.items():
+        file = ROOT / "bench" / "networks" / f"{name}.toml"
+        yield Case(
+            f"rules-{name}",
+            f"what all rules cost: a run of {what} measured and judged, against measured",
+            example("bench_rules", file),
+            example("bench_rules", file, "--no-rules"),
+            "",
+            1.05,
+        )
+    for name, what in JUDGED.items():
+        file = ROOT / "bench" / "networks" / f"{name}.toml"
+        for dtype in PRECISIONS:
+            yield Case(
+                f"precision-{name}-{dtype}",
+                f"--precision {dtype}, with the true gradient beside it: {what}, against a plain run",
+                example("bench_precision", file, dtype),
+                example("bench_precision", file, "plain"),
+                "",
+                4.0,
             )
     yield network("resnet-18", "ResNet-18 at 4 × 3 × 224 × 224", 1.1)
     yield network("resnet-50", "ResNet-50 at 2 × 3 × 224 × 224", 1.15)

@@ -1,60 +1,69 @@
-//! How long the rules take beside the run that they judge: `bench_rules NETWORK.toml [REPEATS]`.
+//! What a diagnosis costs: for every line on stdin one run of a specification is measured and
+//! judged, and its seconds are printed. See `bench/run.py`.
 //!
-//! Prints medians in milliseconds: a forward and backward run with statistics, what is measured
-//! besides (`measure`, `probe`), the rules themselves, and the share of all three in the run.
+//! `bench_rules FILE [--no-rules]`. Without the rules, the run is only measured: the signals, gains
+//! and parameters of every layer, and none of what only rules read. At the end the medians of its
+//! parts go to stderr.
 
 use gradprobe::diagnose::diagnose;
 use gradprobe::import::Subject;
-use gradprobe::import::spec::{Dtype, Network};
+use gradprobe::import::spec::Network;
 use gradprobe::measure::{Measurement, Probe, aggregate, measure};
 use gradprobe::num::Tensor;
-use gradprobe::run::{Executor, Options, RunElement};
+use gradprobe::run::{Executor, Options};
+use std::error::Error;
+use std::hint::black_box;
+use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Instant;
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().expect("the name of a network's file");
-    let repeats = arguments
-        .next()
-        .map_or(15, |text| text.parse().expect("a number"));
-    let network = Network::read(Path::new(&path)).unwrap_or_else(|error| panic!("{error}"));
-    match network.dtype() {
-        Dtype::F32 => time::<f32>(&network, repeats),
-        Dtype::F64 => time::<f64>(&network, repeats),
-    }
-}
+/// The parts of a step, in their order.
+const PARTS: [&str; 4] = ["run", "measure", "probe", "rules"];
 
-fn time<T: RunElement>(network: &Network, repeats: usize) {
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments
+        .next()
+        .ok_or("usage: bench_rules FILE [--no-rules]")?;
+    let judges = arguments.next().as_deref() != Some("--no-rules");
+    let network = Network::read(Path::new(&file))?;
     let seed = network.seeds()[0];
-    let graph = Subject::build(network, seed).unwrap_or_else(|error| panic!("{error}"));
-    let batch = Subject::batch(network, seed).unwrap_or_else(|error| panic!("{error}"));
-    let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
+    let graph = Subject::build(&network, seed)?;
+    let inputs: Vec<Tensor<f32>> = Subject::batch(&network, seed)?
+        .iter()
+        .map(Tensor::cast)
+        .collect();
     let options = Options {
         mode: network.mode(),
         seed,
+        threads: 2,
         ..Options::default()
     };
-    let mut executor =
-        Executor::<T>::new(&graph, options).unwrap_or_else(|error| panic!("{error}"));
-    let mut times = [const { Vec::new() }; 5];
-    for _ in 0..repeats {
-        let mut clock = Instant::now();
-        let mut lap = |times: &mut Vec<f64>| {
-            times.push(1e3 * clock.elapsed().as_secs_f64());
-            clock = Instant::now();
+    let mut executor = Executor::<f32>::new(&graph, options)?;
+    let mut parts = PARTS.map(|_| Vec::new());
+    let mut stdout = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        let start = Instant::now();
+        let mut last = 0.0;
+        let mut lap = |part: usize| {
+            let now = start.elapsed().as_secs_f64();
+            parts[part].push(now - last);
+            last = now;
         };
-        let plain = executor.run(&inputs);
-        plain.unwrap_or_else(|error| panic!("{error}"));
-        lap(&mut times[0]);
-        let mut probe = Probe::new(&graph, options.mode);
-        let observed = executor.run_observed(&inputs, &mut probe);
-        let output = observed.unwrap_or_else(|error| panic!("{error}"));
-        lap(&mut times[4]);
+        let probe = || Probe::new(&graph, options.mode).without_noise();
+        let mut probe = judges.then(probe);
+        let output = match &mut probe {
+            Some(probe) => executor.run_observed(&inputs, probe)?,
+            None => executor.run(&inputs)?,
+        };
+        lap(0);
         let mut run = measure(&graph, &output.trace, None, seed);
-        lap(&mut times[1]);
-        probe.add_to(&mut run, &inputs);
-        lap(&mut times[2]);
+        lap(1);
+        if let Some(probe) = probe {
+            probe.add_to(&mut run, &inputs);
+        }
+        lap(2);
         let runs = vec![run];
         let (loss, layers) = aggregate(&runs);
         let measurement = Measurement {
@@ -66,21 +75,17 @@ fn time<T: RunElement>(network: &Network, repeats: usize) {
             runs,
             ..Measurement::default()
         };
-        std::hint::black_box(diagnose(&measurement));
-        lap(&mut times[3]);
+        if judges {
+            black_box(diagnose(&measurement));
+        }
+        lap(3);
+        writeln!(stdout, "{}", start.elapsed().as_secs_f64())?;
+        stdout.flush()?;
     }
-    let [run, measure, add, rules, observed] = times.map(median);
-    let probe = observed - run + add;
-    println!(
-        "{}: run {run:.3}, measure {measure:.3}, probe {probe:.3}, rules {rules:.3} ms: {:.2} % (without \
-         measure {:.2} %)",
-        network.title(),
-        100.0 * (measure + probe + rules) / run,
-        100.0 * (probe + rules) / run
-    );
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    for (name, seconds) in PARTS.iter().zip(&mut parts) {
+        seconds.sort_by(f64::total_cmp);
+        let median = seconds.get(seconds.len() / 2).copied().unwrap_or(0.0);
+        eprintln!("{name} {:.3} ms", 1e3 * median);
+    }
+    Ok(())
 }

@@ -158,8 +158,8 @@ impl CheckArguments {
             Format::Json => write_check_json(out, &measurement, &diagnosis, &theory),
             Format::Sarif => write_sarif(out, &judged, &source),
             Format::Junit => {
-                let active: Vec<&Rule> = rules.active().collect();
-                write_junit(out, &judged, &active, &source)
+                let looked = rules.active().filter(|rule| rule.looks_at(&measurement));
+                write_junit(out, &judged, &looked.collect::<Vec<&Rule>>(), &source)
             }
         })?;
         times.step(format_args!("written"));

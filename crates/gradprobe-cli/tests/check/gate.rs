@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const HEALTHY: &str = "\
 name = \"healthy\"
@@ -12,7 +13,7 @@ layers = [
 ]
 ";
 
-fn vanishing() -> Folder {
+pub fn vanishing() -> Folder {
     Folder::with(
         "name = \"a <b> & \\\"c\\\"\"\ninput = 8\nlayers = [\n  \
          { linear = 8, activation = \"sigmoid\", name = \"ä1\" },\n  \
@@ -145,6 +146,51 @@ fn only_what_is_new_fails() {
 }
 
 #[test]
+fn a_finding_that_shows_at_another_layer_is_known() {
+    let folder = vanishing();
+    let network = folder.network();
+    let file = folder.path("known.json").to_str().unwrap().to_owned();
+    run(&["check", &network, "--write-baseline", &file]);
+    let mut onsets = BTreeSet::new();
+    for seed in ["0", "3", "6", "9", "12", "15"] {
+        let of_seed = ["check", &network, "--seed", seed, "--baseline", &file];
+        let log = sarif(&[&of_seed[..], &["--format", "sarif"]].concat());
+        let results = log["runs"][0]["results"].as_array().unwrap();
+        let vanishing = results.iter().find(|result| result["ruleId"] == "GP001");
+        let vanishing = vanishing.unwrap();
+        let layer = &vanishing["locations"][0]["logicalLocations"][0]["name"];
+        onsets.insert(layer.as_str().unwrap().to_owned());
+        assert_eq!(vanishing["baselineState"], "unchanged", "seed {seed}");
+        let fingerprint = &vanishing["partialFingerprints"]["gradprobe/v1"];
+        assert!(!fingerprint.as_str().unwrap().contains(layer.as_str().unwrap()));
+    }
+    assert!(onsets.len() > 1, "{onsets:?}");
+}
+
+#[test]
+fn rules_about_types_look_where_types_were_asked_for() {
+    let folder = vanishing();
+    let network = folder.network();
+    let junit = |more: &[&str]| {
+        let arguments = [&["check", &network, "--format", "junit"], more].concat();
+        String::from_utf8(run(&arguments).stdout).unwrap()
+    };
+    assert!(!junit(&[]).contains("GP019"));
+    let text = junit(&["--precision", "f16,bf16"]);
+    assert!(text.contains("name=\"GP019 cancelled-gradient\"/>"), "{text}");
+    assert!(text.contains("GP020 underflowed-gradient `"), "{text}");
+    let log = sarif(&["check", &network, "--format", "sarif", "--precision", "f16,bf16"]);
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let of_types: Vec<&str> = results
+        .iter()
+        .filter(|result| result["ruleId"] == "GP020")
+        .map(|result| result["partialFingerprints"]["gradprobe/v1"].as_str().unwrap())
+        .collect();
+    assert_eq!(of_types.len(), 1);
+    assert!(of_types[0].contains("/f16/"), "{of_types:?}");
+}
+
+#[test]
 fn what_is_no_baseline_is_said() {
     let folder = Folder::with(HEALTHY);
     let file = folder.file("known.json", "[1]");
@@ -183,6 +229,9 @@ fn shell(folder: &Folder, script: &str, arguments: &[&str]) -> std::process::Out
 #[test]
 fn the_steps_of_the_documents_run() {
     let text = std::fs::read_to_string(root().join("docs/CI.md")).unwrap();
+    // What the workflow installs is this package.
+    let install = format!("- run: cargo install --locked --git \"$GRADPROBE_REPOSITORY\" {}\n", env!("CARGO_PKG_NAME"));
+    assert!(text.contains(&install), "{install}");
     let folder = vanishing();
     let mut scripts: Vec<String> = Vec::new();
     for block in text.split("```").skip(1).step_by(2) {

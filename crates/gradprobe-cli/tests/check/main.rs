@@ -8,6 +8,7 @@ mod jacobian;
 mod onnx;
 mod output;
 mod rules;
+mod sarif_schema;
 mod schema;
 
 use std::path::{Path, PathBuf};

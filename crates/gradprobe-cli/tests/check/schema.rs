@@ -44,6 +44,10 @@ impl Found {
                 (_, "law") => self.object("A law", value),
                 (_, "gains") => self.object("Gains", value),
                 (_, "forward" | "backward" | "pre_activation") => self.object("A signal", value),
+                ("The report", "batches") => self.object("Batches", value),
+                ("Batches", "layers") => self.objects("A layer over batches", value),
+                ("The report", "first_step") => self.object("A first step", value),
+                (_, "head") => self.object("A head", value),
                 ("A precision", "layers") => self.objects("A layer in a precision", value),
                 ("A precision", "window") => self.object("A loss-scale window", value),
                 (_, "precision") if value.is_array() => self.objects("A precision", value),
@@ -104,12 +108,17 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
          { linear = 64, activation = \"tanh\", init = { name = \"normal\", sigma_w = 0.01 } },\n  \
          { repeat = 4, linear = 64, activation = \"tanh\" },\n]\n",
     );
+    let head = Folder::with(
+        "input = 8\nloss = \"cross-entropy\"\nlayers = [\n  { linear = 8, activation = \"relu\" },\n  \
+         { linear = 4, activation = \"tanh\" },\n]\n[optimiser]\nname = \"sgd\"\nlearning_rate = 1\n",
+    );
     let mut found = Found::default();
     for network in [
         adam.network(),
         zero.network(),
         overflow.network(),
         deviating.network(),
+        head.network(),
         example("seed_chain.toml"),
         example("digits_sigmoid_12.toml"),
     ] {

@@ -1,6 +1,7 @@
 //! The whole way of a command that runs a network. Here that of a check: a network is built, run
 //! and measured once a seed, and judged.
 
+mod again;
 mod jacobian;
 
 pub use jacobian::{JacobianRequest, jacobians};
@@ -16,6 +17,7 @@ use crate::measure::{
     beside_theory, measure,
 };
 use crate::num::{Tensor, Threads};
+use crate::ops::Mode;
 use crate::run::{Checkpoint, Executor, Options, RunElement, RunError};
 
 /// Why a check stops.
@@ -121,6 +123,7 @@ pub fn check_by(
     let mut trainable = 0;
     let mut precision_reports = Vec::new();
     let mut built = None;
+    let (mut first_step, mut batches) = (None, None);
     for (done, &seed) in network.seeds().iter().enumerate() {
         // One network at a time in memory.
         drop(built.take());
@@ -134,10 +137,19 @@ pub fn check_by(
             seed,
             ..Options::default()
         };
-        runs.push(match network.dtype() {
-            Dtype::F32 => run::<f32>(&graph, &batch, options, optimiser)?,
-            Dtype::F64 => run::<f64>(&graph, &batch, options, optimiser)?,
-        });
+        if done == 0 {
+            let first = match network.dtype() {
+                Dtype::F32 => again::run::<f32>(network, &graph, &batch, options, optimiser)?,
+                Dtype::F64 => again::run::<f64>(network, &graph, &batch, options, optimiser)?,
+            };
+            runs.push(first.run);
+            (first_step, batches) = (first.first_step, first.batches);
+        } else {
+            runs.push(match network.dtype() {
+                Dtype::F32 => run::<f32>(network, &graph, &batch, options, optimiser)?,
+                Dtype::F64 => run::<f64>(network, &graph, &batch, options, optimiser)?,
+            });
+        }
         if done == 0 && !precision.precisions.is_empty() {
             let settings = RunSettings {
                 mode: options.mode,
@@ -165,10 +177,13 @@ pub fn check_by(
         notes: network.notes().to_vec(),
         draws_weights: network.is_freshly_drawn(),
         given_targets: network.has_given_targets(),
+        given_loss: network.has_given_loss(),
         optimiser,
         loss,
         layers,
         runs,
+        batches,
+        first_step,
         precision: precision_reports,
     };
     let diagnosis = diagnose_by(rules, &measurement);
@@ -180,6 +195,7 @@ pub fn check_by(
 }
 
 fn run<T: RunElement>(
+    network: &dyn Subject,
     graph: &Graph,
     batch: &[Tensor<f64>],
     options: Options,
@@ -187,11 +203,19 @@ fn run<T: RunElement>(
 ) -> Result<RunMeasurement, RunError> {
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
     let mut executor = Executor::<T>::new(graph, options)?;
-    let mut probe = Probe::new(graph, options.mode);
+    let mut probe = probe(graph, options.mode, network);
     let output = executor.run_observed(&inputs, &mut probe)?;
     let mut run = measure(graph, &output.trace, optimiser, options.seed);
     probe.add_to(&mut run, &inputs);
     Ok(run)
+}
+
+fn probe<'g>(graph: &'g Graph, mode: Mode, network: &dyn Subject) -> Probe<'g> {
+    let probe = Probe::new(graph, mode);
+    match network.has_given_targets() {
+        true => probe,
+        false => probe.without_noise(),
+    }
 }
 
 fn optimiser(given: &spec::Optimiser) -> Optimiser {

@@ -87,6 +87,10 @@ pub struct Finding {
     pub severity: Severity,
     /// The layer it is about; `None` for the network as a whole.
     pub layer: Option<String>,
+    /// What sets it apart from other findings of its rule in the same network: a layer, a type.
+    /// `None` where the rule has at most one for a setting, and the layer only says where it shows.
+    #[serde(default)]
+    pub subject: Option<String>,
     /// What was found, in a sentence or two, with its figures.
     pub message: String,
     /// The figure that was compared with the threshold.
@@ -117,6 +121,13 @@ impl Finding {
     #[must_use]
     pub fn at(mut self, layer: &str) -> Self {
         self.layer = Some(layer.into());
+        self
+    }
+
+    /// The finding, one of several of its rule that are set apart by this.
+    #[must_use]
+    pub fn one_of(mut self, subject: &str) -> Self {
+        self.subject = Some(subject.into());
         self
     }
 

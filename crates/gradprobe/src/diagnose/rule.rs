@@ -26,6 +26,14 @@ pub struct Rule {
     pub check: fn(&Examination<'_>) -> Vec<Finding>,
 }
 
+impl Rule {
+    /// Does it look at anything in this measurement? A rule that does not has found nothing, and has
+    /// not passed.
+    pub fn looks_at(&self, measurement: &Measurement) -> bool {
+        self.subject != RuleSubject::Precision || !measurement.precision.is_empty()
+    }
+}
+
 /// What a rule judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleSubject {
@@ -34,6 +42,8 @@ pub enum RuleSubject {
     /// The optimiser and its learning rate, which depend on the scale of the loss where the verdict
     /// on a network must not.
     Optimiser,
+    /// What a floating-point type makes of the network's gradient, where that was asked for.
+    Precision,
 }
 
 /// The page of a rule, in Markdown; `gradprobe rule` prints it and `docs/rules/` shows it.
@@ -143,6 +153,7 @@ impl<'a> Examination<'a> {
             name: self.rule.name.into(),
             severity: severity.min(self.rule.severity),
             layer: None,
+            subject: None,
             message: message.into(),
             measured: None,
             unit: String::new(),

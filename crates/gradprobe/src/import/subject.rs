@@ -44,6 +44,14 @@ pub trait Subject: Sync {
     fn has_given_targets(&self) -> bool {
         false
     }
+    /// How many rows batches are drawn from, where they come from a file.
+    fn data_rows(&self) -> Option<usize> {
+        None
+    }
+    /// Is the loss the user's, and not chosen for a model that has none?
+    fn has_given_loss(&self) -> bool {
+        true
+    }
     /// Are the weights drawn by an initialiser, and not given (and perhaps trained)?
     fn is_freshly_drawn(&self) -> bool {
         true

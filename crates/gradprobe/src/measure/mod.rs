@@ -4,7 +4,10 @@
 //! seeds, and the only thing that the diagnosis reads.
 
 mod aggregate;
+mod batches;
 mod beside_theory;
+mod first_step;
+mod head;
 mod jacobian;
 mod layers;
 mod origins;
@@ -15,9 +18,13 @@ mod schema;
 mod spectrum;
 mod spine;
 mod twins;
+mod units;
 
 pub use aggregate::{aggregate, spread};
+pub use batches::{Batches, BatchesProbe, LayerBatches};
 pub use beside_theory::{BesideTheory, Deviation, TheoryLayer, TheoryStretch, beside_theory};
+pub use first_step::{FirstStep, updated};
+pub use head::HeadRun;
 pub use jacobian::{
     JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
 };

@@ -2,10 +2,12 @@
 //! weights beside each other. Read while a run has the signals, a bounded number of them
 //! a layer, so that it costs little beside the run.
 
+use super::head;
 use super::schema::{InputRun, LayerRun, OutputRun, RunMeasurement};
 use super::twins::{self, Numbers};
+use super::units::{flat_in, is_flat, unit_count, units_where};
 use crate::graph::{Graph, Layer, Node, ValueId, ValueKind};
-use crate::num::{Bounds, Magnitude, Tensor};
+use crate::num::{Bounds, Magnitude, Tensor, square_sum};
 use crate::ops::activation::Activation;
 use crate::ops::{Mode, Role};
 use crate::run::{Observer, RunElement, Signals, saturation_bounds};
@@ -18,6 +20,8 @@ const COMPARED_ROWS: usize = 16;
 const COMPARED_ELEMENTS: usize = 4096;
 /// Rows of logits and of inputs that are looked at.
 const MOST_ROWS: usize = 64;
+/// Elements of the inputs that are looked at, where a row has fewer.
+const MOST_ELEMENTS: usize = 1 << 17;
 /// The losses whose logits are looked at.
 const LOSSES: [&str; 2] = ["SoftmaxCrossEntropyLoss", "BinaryCrossEntropyWithLogits"];
 /// Fewer samples say nothing of the noise in a gradient.
@@ -70,13 +74,25 @@ impl<'g> Probe<'g> {
             .nodes()
             .iter()
             .any(|node| mode == Mode::Train && node.op.name() == "BatchNormalization");
+        probe.place(rows, mixes);
+        probe
+    }
+
+    /// The same, without the noise among samples: of targets that are made up it says nothing.
+    #[must_use]
+    pub fn without_noise(mut self) -> Self {
+        self.linear.clear();
+        self
+    }
+
+    fn place(&mut self, rows: Option<usize>, mixes: bool) {
+        let (graph, mode) = (self.graph, self.mode);
         for (index, layer) in graph.layers().iter().enumerate() {
             let nodes = || layer.nodes.iter().map(|&id| (id.index(), graph.node(id)));
             let computed = nodes().rfind(|(_, node)| !node.op.is_view(mode));
-            probe.last.extend(computed.map(|(node, _)| (node, index)));
+            self.last.extend(computed.map(|(node, _)| (node, index)));
             let activation = nodes().rfind(|(_, node)| node.op.activation().is_some());
-            probe
-                .activations
+            self.activations
                 .extend(activation.map(|(node, _)| (node, index)));
             let linear = nodes().find(|(_, node)| node.op.name() == "Linear");
             let on_samples = linear.filter(|(_, node)| {
@@ -84,17 +100,16 @@ impl<'g> Probe<'g> {
                 let enough = rows >= Some(FEWEST_SAMPLES);
                 !mixes && enough && shape.len() == 2 && shape.first().copied() == rows
             });
-            probe
-                .linear
+            self.linear
                 .extend(on_samples.map(|(node, _)| (node, index)));
         }
-        probe
     }
 
     /// Adds what was seen to the run's measurement. `inputs` are those of the run.
     pub fn add_to<T: RunElement>(self, run: &mut RunMeasurement, inputs: &[Tensor<T>]) {
         run.input = self.input(inputs);
         run.output = self.output;
+        run.head = head::of(self.graph, self.mode, inputs);
         let twins = twins::fractions(self.graph);
         let mut by_name: HashMap<&str, usize> = HashMap::new();
         for (index, layer) in self.graph.layers().iter().enumerate() {
@@ -145,23 +160,11 @@ impl<'g> Probe<'g> {
         bounds: Bounds,
     ) -> Option<f64> {
         let shape = &self.graph.value(value).shape;
-        let data = signals.value(value);
-        let axis = unit_axis(shape);
-        let units = *shape.get(axis)?;
-        let inner: usize = shape.iter().skip(axis + 1).product();
-        if units == 0 || inner == 0 {
-            return None;
-        }
+        let units = unit_count(shape)?;
         let (low, high) = (T::from_f64(bounds.low), T::from_f64(bounds.high));
-        let inside = |x: &T| !((*x < low) | (*x > high));
-        let mut left: Vec<usize> = (0..units).collect();
-        for row in data.chunks_exact(units * inner) {
-            left.retain(|unit| !row[unit * inner..(unit + 1) * inner].iter().any(inside));
-            if left.is_empty() {
-                break;
-            }
-        }
-        Some(left.len() as f64 / units as f64)
+        let is_beyond = |x: &T| (*x < low) | (*x > high);
+        let beyond = units_where(signals.value(value), shape, is_beyond);
+        Some(beyond.len() as f64 / units as f64)
     }
 
     /// The share of rows that leave the flat regions nowhere.
@@ -176,14 +179,8 @@ impl<'g> Probe<'g> {
         let (&rows, false) = (shape.first()?, data.is_empty()) else {
             return None;
         };
-        let flat: Vec<(T, T)> = flat
-            .iter()
-            .map(|&(low, high)| (T::from_f64(low), T::from_f64(high)))
-            .collect();
-        let leaves = |x: &T| {
-            flat.iter()
-                .all(|&(low, high)| !((*x >= low) & (*x <= high)))
-        };
+        let flat = flat_in::<T>(flat);
+        let leaves = |x: &T| !is_flat(&flat, x);
         let lost = data
             .chunks_exact((data.len() / rows.max(1)).max(1))
             .filter(|row| !row.iter().any(leaves));
@@ -285,7 +282,8 @@ impl<'g> Probe<'g> {
             return None;
         }
         let shape = tensor.shape();
-        let rows = shape.first().copied().unwrap_or(1).min(MOST_ROWS);
+        let most = (MOST_ELEMENTS / shape.row_len().max(1)).clamp(1, MOST_ROWS);
+        let rows = shape.first().copied().unwrap_or(1).min(most);
         let data = &tensor.data()[..rows * shape.row_len()];
         if data.is_empty() {
             return None;
@@ -384,8 +382,7 @@ impl<T: RunElement> Observer<T> for Probe<'_> {
             if let Some(&layer) = self.linear.get(&position) {
                 let features = self.graph.value(node.inputs[0]).shape.row_len();
                 let rows = signals.value(node.inputs[0]).chunks_exact(features.max(1));
-                let square = |row: &[T]| row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
-                self.layers[layer].input_squares = rows.map(square).collect();
+                self.layers[layer].input_squares = rows.map(square_sum).collect();
             }
             if LOSSES.contains(&node.op.name()) {
                 self.output = self.logits(node, signals);
@@ -432,14 +429,6 @@ fn log10(size: Magnitude) -> f64 {
         f64::NEG_INFINITY
     } else {
         size.log10()
-    }
-}
-
-/// The axis of units: features of a vector or a token, channels of an image.
-fn unit_axis(shape: &[usize]) -> usize {
-    match shape.len() {
-        3 => 2,
-        axes => 1.min(axes.saturating_sub(1)),
     }
 }
 

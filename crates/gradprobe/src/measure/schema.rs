@@ -1,5 +1,8 @@
 //! The schema of a measurement, whoever measured.
 
+use super::batches::Batches;
+use super::first_step::FirstStep;
+use super::head::HeadRun;
 use super::precision::PrecisionReport;
 use crate::ops::{Mode, Role};
 use serde::{Deserialize, Serialize};
@@ -290,6 +293,9 @@ pub struct RunMeasurement {
     /// The logits, where the objective is a cross-entropy.
     #[serde(default)]
     pub output: Option<OutputRun>,
+    /// What goes into the loss, where an activation that bounds it or is flat comes right before.
+    #[serde(default)]
+    pub head: Option<HeadRun>,
     /// Where a gradient became exactly zero for everything before.
     #[serde(default)]
     pub zero_origin: Option<ZeroOrigin>,
@@ -367,6 +373,9 @@ pub struct Measurement {
     /// Are the targets given with the data, and not made up?
     #[serde(default)]
     pub given_targets: bool,
+    /// Is the loss the user's, and not chosen for a model that has none?
+    #[serde(default)]
+    pub given_loss: bool,
     /// The optimiser of the update ratios.
     pub optimiser: Option<Optimiser>,
     /// The spread of the loss.
@@ -375,6 +384,12 @@ pub struct Measurement {
     pub layers: Vec<LayerMeasurement>,
     /// Every run.
     pub runs: Vec<RunMeasurement>,
+    /// The first seed's weights on the batches of the other seeds, where there is something to see.
+    #[serde(default)]
+    pub batches: Option<Batches>,
+    /// What the first update does to the first seed's loss, where it is large.
+    #[serde(default)]
+    pub first_step: Option<FirstStep>,
     /// What other types make of the gradient (of the first seed), where that was asked for.
     #[serde(default)]
     pub precision: Vec<PrecisionReport>,

@@ -16,7 +16,10 @@ pub(super) fn fractions(graph: &Graph) -> HashMap<NodeId, f64> {
         let Some(first) = Weight::of(graph, node) else {
             continue;
         };
-        let groups = groups(&first);
+        let groups = match first_elements_differ(&first) {
+            true => Vec::new(),
+            false => groups(&first),
+        };
         if groups.iter().all(|group| group.len() < 2) {
             fractions.insert(NodeId(position as u32), 0.0);
             continue;
@@ -105,9 +108,19 @@ impl<'a> Weight<'a> {
     }
 }
 
+/// Do all rows differ in their first element already, as random ones nearly always do?
+fn first_elements_differ(weight: &Weight<'_>) -> bool {
+    if weight.row() == 0 {
+        return true;
+    }
+    let first = |unit| weight.data.at(unit * weight.row()).to_bits();
+    let mut first: Vec<u64> = (0..weight.units).map(first).collect();
+    first.sort_unstable();
+    first.windows(2).all(|pair| pair[0] != pair[1])
+}
+
 /// The units with equal incoming weights, together.
 fn groups(weight: &Weight<'_>) -> Vec<Vec<usize>> {
-    // Rows that differ nearly always differ in their first element.
     let mut by_first: HashMap<u64, Vec<Vec<usize>>> = HashMap::new();
     for unit in 0..weight.units {
         if weight.row() == 0 {

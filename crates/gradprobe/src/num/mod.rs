@@ -32,5 +32,6 @@ pub use real::Real;
 pub use round::Dtype;
 pub use scaled::Scaled;
 pub use statistics::{Bounds, Statistics};
+pub use sum::square_sum;
 pub use tensor::{Shape, Tensor, View, ViewMut};
 pub use threads::{Threads, ThreadsError};

@@ -38,6 +38,36 @@ fn sum_halves<T: Element>(values: &[T], f: &impl Fn(T) -> T) -> T {
     vectorised(SumMap { values, f })
 }
 
+/// Σ x², in f64 whatever the type.
+pub fn square_sum<T: Element>(values: &[T]) -> f64 {
+    vectorised(SquareSum { values })
+}
+
+struct SquareSum<'a, T> {
+    values: &'a [T],
+}
+
+impl<T: Element> WithSimd for SquareSum<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f64 {
+        let mut lanes = [0.0; LANES];
+        let (groups, rest) = self.values.as_chunks::<LANES>();
+        for group in groups {
+            for lane in 0..LANES {
+                let x = group[lane].to_f64();
+                lanes[lane] += x * x;
+            }
+        }
+        for (lane, value) in lanes.iter_mut().zip(rest) {
+            let x = value.to_f64();
+            *lane += x * x;
+        }
+        fold(lanes)
+    }
+}
+
 /// A call that is compiled for each instruction set. (A closure would reach it through a shim that
 /// is not inlined, and so not vectorised.)
 struct SumMap<'a, T, F> {

@@ -4,6 +4,7 @@ use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
+    Batches, FirstStep, HeadRun,
     BesideTheory, Gains, InputRun, LayerMeasurement, Measurement, NonFiniteOrigin, Optimiser,
     OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };
@@ -28,6 +29,7 @@ struct Document<'a> {
     notes: &'a [String],
     draws_weights: bool,
     given_targets: bool,
+    given_loss: bool,
     optimiser: Option<Optimiser>,
     seeds: Vec<u64>,
     loss: Option<f64>,
@@ -40,6 +42,8 @@ struct Document<'a> {
     gains: Gains,
     layers: Vec<Layer<'a>>,
     findings: &'a [Finding],
+    batches: Option<&'a Batches>,
+    first_step: Option<FirstStep>,
     precision: &'a [PrecisionReport],
     theory: &'a BesideTheory,
     runs: Vec<Run<'a>>,
@@ -84,6 +88,7 @@ struct Run<'a> {
     forward_decades: Vec<Option<f64>>,
     input: Option<InputRun>,
     output: Option<OutputRun>,
+    head: Option<&'a HeadRun>,
     zero_origin: Option<&'a ZeroOrigin>,
     non_finite_origin: Option<&'a NonFiniteOrigin>,
 }
@@ -117,6 +122,7 @@ pub fn write_check_json(
         notes: &measurement.notes,
         draws_weights: measurement.draws_weights,
         given_targets: measurement.given_targets,
+        given_loss: measurement.given_loss,
         optimiser: measurement.optimiser,
         seeds: measurement.runs.iter().map(|run| run.seed).collect(),
         loss: measurement.loss.map(|loss| loss.median),
@@ -129,6 +135,8 @@ pub fn write_check_json(
         gains: diagnosis.gains,
         layers: measurement.layers.iter().map(layer).collect(),
         findings: &diagnosis.findings,
+        batches: measurement.batches.as_ref(),
+        first_step: measurement.first_step,
         precision: &measurement.precision,
         theory,
         runs: measurement.runs.iter().map(run).collect(),
@@ -184,6 +192,7 @@ fn run(run: &RunMeasurement) -> Run<'_> {
             .collect(),
         input: run.input,
         output: run.output,
+        head: run.head.as_ref(),
         zero_origin: run.zero_origin.as_ref(),
         non_finite_origin: run.non_finite_origin.as_ref(),
     }

@@ -3,6 +3,7 @@
 use super::escape::{SafeJson, escape};
 use super::findings::{FindingSource, JudgedFinding, level};
 use super::rules::write_rule_markdown;
+use crate::diagnose::baseline::Fingerprint;
 use crate::diagnose::{Rule, rules};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -165,12 +166,7 @@ fn result<'a>(judged: &JudgedFinding<'a>, source: &FindingSource) -> SarifResult
         fully_qualified_name: format!("{}/{layer}", source.network),
         kind: "module",
     });
-    let fingerprint = format!(
-        "{}/{}/{}",
-        finding.code,
-        layer.unwrap_or_default(),
-        source.network
-    );
+    let fingerprint = Fingerprint::new(&source.network, finding);
     let position = rules::registry()
         .iter()
         .position(|rule| rule.code == finding.code);
@@ -195,7 +191,7 @@ fn result<'a>(judged: &JudgedFinding<'a>, source: &FindingSource) -> SarifResult
             },
             logical_locations: logical.into_iter().collect(),
         }],
-        partial_fingerprints: BTreeMap::from([("gradprobe/v1", fingerprint)]),
+        partial_fingerprints: BTreeMap::from([("gradprobe/v1", fingerprint.text())]),
         baseline_state: judged.known.map(|known| match known {
             true => "unchanged",
             false => "new",

@@ -7,7 +7,7 @@ use super::environment::{Environment, Options, RunElement, RunError};
 use super::forward::{self, ForwardTap};
 use super::lifetimes::Lifetimes;
 use super::linearisation::Linearisation;
-use super::observer::{Nobody, Observer, Signals};
+use super::observer::{Observer, Signals};
 use super::plan::Plan;
 use super::shared;
 use super::trace::{ParameterTrace, Trace};
@@ -84,7 +84,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
     /// # Errors
     /// If the inputs do not fit the graph, or a node cannot compute (a class index out of range).
     pub fn run(&mut self, inputs: &[Tensor<T>]) -> Result<RunOutput<T>, RunError> {
-        self.run_observed(inputs, &mut Nobody)
+        self.run_observed(inputs, &mut ())
     }
 
     /// The same, with somebody who looks at the signals while they are there.
@@ -99,6 +99,62 @@ impl<'g, T: RunElement> Executor<'g, T> {
         self.check_inputs(inputs)?;
         let threads = self.threads.clone();
         threads.install(|| self.run_here(inputs, observer))
+    }
+
+    /// Runs forward alone, and measures nothing: the loss, where there is one.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn evaluate(
+        &mut self,
+        inputs: &[Tensor<T>],
+        observer: &mut (dyn Observer<T> + Send),
+    ) -> Result<Option<f64>, RunError> {
+        self.check_inputs(inputs)?;
+        let threads = self.threads.clone();
+        let statistics = std::mem::replace(&mut self.options.statistics, false);
+        let mut trace = Trace {
+            nodes: vec![Default::default(); self.graph.nodes().len()],
+            ..Trace::default()
+        };
+        let stages = 0..self.plan.stages.len();
+        let computed = threads.install(|| {
+            let mut stages = stages;
+            stages.try_for_each(|stage| {
+                self.forward_stage(stage, inputs, Some((&mut trace, &mut *observer)))
+            })
+        });
+        self.options.statistics = statistics;
+        computed?;
+        Ok(self.loss(inputs))
+    }
+
+    /// The numbers that parameters have, by parameter.
+    pub fn parameters(&self) -> &[Arc<Tensor<T>>] {
+        &self.parameters
+    }
+
+    /// Runs with other numbers from now on; gives back those that were there.
+    ///
+    /// # Panics
+    /// If their shapes are others.
+    pub fn set_parameters(&mut self, parameters: Vec<Arc<Tensor<T>>>) -> Vec<Arc<Tensor<T>>> {
+        let shapes = |all: &[Arc<Tensor<T>>]| -> Vec<_> {
+            all.iter().map(|tensor| tensor.shape().clone()).collect()
+        };
+        assert_eq!(shapes(&self.parameters), shapes(&parameters));
+        self.parameter_statistics.clear();
+        std::mem::replace(&mut self.parameters, parameters)
+    }
+
+    /// The value of the loss after a forward pass, where the objective is one.
+    fn loss(&self, inputs: &[Tensor<T>]) -> Option<f64> {
+        let Objective::Loss(loss) = self.graph.objective() else {
+            return None;
+        };
+        let environment = self.environment(&self.options, inputs);
+        let data = environment.read_finished(loss.index(), None);
+        data.first().map(|loss| loss.to_f64())
     }
 
     /// Runs forward and stays there, to pull back or push forward whatever is asked.
@@ -182,12 +238,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
                 &self.scratch,
             );
         }
-        if let Objective::Loss(loss) = self.graph.objective() {
-            let data = self
-                .environment(&self.options, inputs)
-                .read_finished(loss.index(), None);
-            trace.loss = Some(data[0].to_f64());
-        }
+        trace.loss = self.loss(inputs);
         self.start_backward();
         let mut gradients: Gradients<T> = self.parameters.iter().map(|_| None).collect();
         for stage in (0..self.plan.stages.len()).rev() {

@@ -32,5 +32,5 @@ pub use executor::{Executor, Gradients, RunOutput};
 pub use forward::saturation_bounds;
 pub use lifetimes::Checkpoint;
 pub use linearisation::{Linearisation, Stretch};
-pub use observer::{Observer, Signals};
+pub use observer::{Observer, ObserverPair, Signals};
 pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};

@@ -4,7 +4,7 @@
 use super::cotangent::Cotangent;
 use super::environment::{Environment, RunElement};
 use crate::graph::ValueId;
-use crate::num::{Magnitude, Statistics};
+use crate::num::{Magnitude, square_sum};
 use std::ops::Range;
 
 /// Looks at signals.
@@ -16,12 +16,26 @@ pub trait Observer<T: RunElement> {
     fn backward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>);
 }
 
-/// Looks at nothing.
-pub(super) struct Nobody;
-
-impl<T: RunElement> Observer<T> for Nobody {
+/// Nobody looks.
+impl<T: RunElement> Observer<T> for () {
     fn forward(&mut self, _: &Signals<'_, T>, _: Range<usize>) {}
     fn backward(&mut self, _: &Signals<'_, T>, _: Range<usize>) {}
+}
+
+/// Two that look at the same run.
+#[derive(Debug)]
+pub struct ObserverPair<'a, A, B>(pub &'a mut A, pub &'a mut B);
+
+impl<T: RunElement, A: Observer<T>, B: Observer<T>> Observer<T> for ObserverPair<'_, A, B> {
+    fn forward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
+        self.0.forward(signals, nodes.clone());
+        self.1.forward(signals, nodes);
+    }
+
+    fn backward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
+        self.0.backward(signals, nodes.clone());
+        self.1.backward(signals, nodes);
+    }
 }
 
 /// The signals that are there at the moment.
@@ -58,7 +72,7 @@ impl<'a, T: RunElement> Signals<'a, T> {
             let exponent = (*exponent)?;
             let rows = &cotangent.data[plan.elements(len, chunk)];
             for row in rows.chunks_exact((len / plan.rows.max(1)).max(1)) {
-                norms.push(Statistics::of(row, exponent, None).l2());
+                norms.push(Magnitude::new(square_sum(row).sqrt(), exponent));
             }
         }
         Some(norms)

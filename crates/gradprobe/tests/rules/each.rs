@@ -5,18 +5,18 @@ use gradprobe::diagnose::{RuleSet, diagnose_by};
 use gradprobe::import::spec::RuleChoices;
 
 #[track_caller]
-fn has(check: &Check, code: &str) {
+pub(super) fn has(check: &Check, code: &str) {
     let found = all_codes(check);
     assert!(found.iter().any(|c| c == code), "no {code}: {found:?}");
 }
 
 #[track_caller]
-fn has_not(check: &Check, code: &str) {
+pub(super) fn has_not(check: &Check, code: &str) {
     let finding = check.diagnosis.findings.iter().find(|f| f.code == code);
     assert!(finding.is_none(), "{finding:#?}");
 }
 
-fn judged(check: &Check, setting: &str) -> Vec<Finding> {
+pub(super) fn judged(check: &Check, setting: &str) -> Vec<Finding> {
     let choices = RuleChoices::of_arguments(None, &[], &[], &[setting.to_owned()]).unwrap();
     let rules = RuleSet::new([&choices]).unwrap();
     diagnose_by(&rules, &check.measurement).findings
@@ -25,7 +25,7 @@ fn judged(check: &Check, setting: &str) -> Vec<Finding> {
 /// The finding is there with its setting just below what was measured, and not just above: `above`
 /// is whether larger figures are worse.
 #[track_caller]
-fn turns_at_its_threshold(check: &Check, setting: &str, larger_is_worse: bool) {
+pub(super) fn turns_at_its_threshold(check: &Check, setting: &str, larger_is_worse: bool) {
     let findings = &check.diagnosis.findings;
     let finding = findings
         .iter()
@@ -184,6 +184,115 @@ fn units_that_are_dead_for_ever_are_told_by_bound() {
         check.measurement.layers[0].median.dead_for_ever_fraction,
         None
     );
+}
+
+#[test]
+fn dead_on_a_batch_on_every_batch_and_for_ever_are_told_apart() {
+    // Of 16 units those with a bias of about −2 are dead on some batches of 8 rows and not on others.
+    let check = checked(
+        "input = 8\nbatch = 8\nseeds = 4\nlayers = [{ linear = 64, activation = \"relu\", init = \
+         \"he-normal\", bias = { name = \"constant\", value = -2 } }, { linear = 4 }]\nloss = \
+         \"cross-entropy\"\n",
+    );
+    let batches = check.measurement.batches.as_ref().unwrap();
+    assert_eq!((batches.seed, batches.count), (0, 4));
+    let layer = &batches.layers[0];
+    assert_eq!(layer.dead_on.len(), 5);
+    assert_eq!(layer.dead_on.iter().sum::<usize>(), 64);
+    let some: usize = layer.dead_on[1..4].iter().sum();
+    assert!(some > 0 && layer.dead_on[0] > 0, "{layer:?}");
+    // Made-up targets have no signal to part from noise.
+    assert_eq!(layer.gradient_signal_to_noise, None);
+    let of_first: Vec<f64> = check
+        .measurement
+        .figures_of("fc1", |layer| layer.dead_fraction)
+        .map(Option::unwrap)
+        .collect();
+    assert!(layer.dead_on_all().unwrap() < of_first[0]);
+    // All on this batch, not all on every batch: no warning, but a note.
+    let share = 0.5 * (layer.dead_on_all().unwrap() + of_first.iter().copied().fold(1.0, f64::min));
+    let findings = judged(&check, &format!("GP008.share={share}"));
+    let finding = findings.iter().find(|f| f.code == "GP008").unwrap();
+    assert_eq!(finding.severity, Severity::Info, "{finding:#?}");
+    assert!(
+        finding.evidence.iter().any(|line| line.contains("saw 4 batches")),
+        "{finding:#?}"
+    );
+    let for_ever = checked(
+        "input = 8\nlayers = [{ linear = 16, activation = \"relu\" }, { linear = 16, activation = \
+         \"relu\", init = { name = \"uniform\", low = -1, high = -0.1 }, bias = { name = \"constant\", \
+         value = -0.1 } }, { linear = 4 }]\nloss = \"cross-entropy\"\n",
+    );
+    let finding = &for_ever.diagnosis.findings[0];
+    let evidence = finding.evidence.join("; ");
+    assert_eq!((&finding.code[..], finding.severity), ("GP008", Severity::Error));
+    assert!(evidence.contains("16 of 16 units are dead on all of them"), "{evidence}");
+    assert!(evidence.contains("dead for ever"), "{evidence}");
+}
+
+#[test]
+fn output_activation() {
+    let ending = |head: &str, loss: &str| {
+        checked(&format!(
+            "input = 8\nlayers = [{{ linear = 16, activation = \"relu\", init = \"he-normal\" }}, {{ linear \
+             = 4, activation = \"{head}\" }}]\nloss = \"{loss}\"\n"
+        ))
+    };
+    for head in ["softmax", "sigmoid", "tanh", "relu"] {
+        has(&ending(head, "cross-entropy"), "GP024");
+        has(&ending(head, "bce-with-logits"), "GP024");
+    }
+    turns_at_its_threshold(&ending("softmax", "cross-entropy"), "GP024.nats", true);
+    let finding = ending("softmax", "cross-entropy").diagnosis.findings;
+    let least = finding.iter().find(|f| f.code == "GP024").unwrap().measured;
+    let expected = (1.0 + 3.0 / std::f64::consts::E).ln();
+    assert!((least.unwrap() - expected).abs() < 1e-12, "{least:?}");
+    // No activation, one without bounds, one that changes nothing, and targets that are made up.
+    for head in ["none", "log-softmax", "leaky-relu"] {
+        has_not(&ending(head, "cross-entropy"), "GP024");
+    }
+    has_not(&ending("tanh", "mse"), "GP024");
+}
+
+#[test]
+fn targets_out_of_range() {
+    let folder = tempfile();
+    let path = folder.join("targets.csv");
+    let of = |head: &str, target: &dyn Fn(usize) -> f64| {
+        let row = |i: usize| format!("{},{},{}\n", (i * 7 % 13) as f64 / 6.0 - 1.0, i % 3, target(i));
+        std::fs::write(&path, (0..64).map(row).collect::<String>()).unwrap();
+        checked(&format!(
+            "batch = 32\nlayers = [{{ linear = 8, activation = \"tanh\" }}, {{ linear = 1, activation = \
+             \"{head}\" }}]\nloss = \"mse\"\n[input]\ndata = \"{}\"\nheader = false\n",
+            path.to_str().unwrap()
+        ))
+    };
+    let price = |i: usize| 0.1 * (i % 16) as f64;
+    let check = of("sigmoid", &price);
+    has(&check, "GP024");
+    let findings = judged(&check, "GP024.share=0.9");
+    assert!(findings.iter().all(|f| f.code != "GP024"));
+    has_not(&of("relu", &price), "GP024");
+    has_not(&of("sigmoid", &|i| price(i) / 2.0), "GP024");
+    has(&of("relu", &|i| price(i) - 0.5), "GP024");
+    // Classes by squares.
+    has(&of("sigmoid", &|i| (i % 2) as f64), "GP024");
+    has_not(&of("none", &|i| (i % 2) as f64), "GP024");
+}
+
+#[test]
+fn linear_network() {
+    let of = |layers: &str| checked(&format!("input = 8\nlayers = [{layers}]\nloss = \"cross-entropy\"\n"));
+    let linear = of("{ linear = 16 }, { dropout = 0.1 }, { linear = 16 }, { linear = 4 }");
+    assert!(codes(&linear).contains(&"GP025".to_owned()));
+    // One pair in a network that is not linear is a note; a bottleneck is meant so.
+    let pair = of("{ linear = 16, activation = \"relu\" }, { linear = 16 }, { linear = 4 }");
+    has(&pair, "GP025");
+    assert!(!codes(&pair).contains(&"GP025".to_owned()));
+    has_not(&of("{ linear = 32, activation = \"relu\" }, { linear = 2 }, { linear = 4 }"), "GP025");
+    has_not(&of("{ linear = 16 }, \"relu\", { linear = 4 }"), "GP025");
+    has_not(&of("{ linear = 4 }"), "GP025");
+    has_not(&of("{ linear = 16, norm = \"layer\" }, { linear = 4 }"), "GP025");
 }
 
 #[test]
@@ -363,6 +472,10 @@ fn update_ratio() {
         has(&check, "GP017");
         turns_at_its_threshold(&check, "GP017.largest", true);
     }
+    // Not a third of any weight, and past the valley all the same.
+    let past = at("sgd", "10.0");
+    has(&past, "GP017");
+    turns_at_its_threshold(&past, "GP017.growth", true);
     for (name, rate) in [("sgd", "1e-7"), ("adam", "1e-9")] {
         let check = at(name, rate);
         has(&check, "GP017");
@@ -392,15 +505,17 @@ fn gradient_noise() {
         };
         (0..64).map(row).collect()
     };
-    let check = |name: &str, text: String| {
+    let check_by = |name: &str, batch: usize, text: String| {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
         checked(&format!(
-            "layers = [{{ linear = 16, activation = \"tanh\" }}, {{ linear = 2 }}]\nloss = \
-             \"cross-entropy\"\n[input]\ndata = \"{}\"\nheader = false\n",
+            "batch = {batch}\nlayers = [{{ linear = 16, activation = \"tanh\" }}, {{ linear = 2 \
+             }}]\nloss = \"cross-entropy\"\n[input]\ndata = \"{}\"\nheader = false\n",
             path.to_str().unwrap()
         ))
     };
+    // All rows are one batch: by its samples.
+    let check = |name: &str, text| check_by(name, 64, text);
     let one = check("one.csv", rows(&|i| usize::from(i % 8 == 0)));
     let layer = &one.measurement.layers[1].median;
     // Nearly every sample says the same: the first class.
@@ -414,6 +529,25 @@ fn gradient_noise() {
     assert!(ratio < layer.gradient_signal_to_noise.unwrap());
     let found = judged(&coin, "GP018.ratio=1000");
     assert!(found.iter().any(|f| f.code == "GP018"));
+    assert_eq!(coin.measurement.batches, None);
+    // Four batches: by their gradients.
+    let over_batches = |name: &str, labels: &dyn Fn(usize) -> usize| {
+        let check = check_by(name, 16, rows(labels));
+        let batches = check.measurement.batches.clone().unwrap();
+        assert_eq!(batches.count, 3);
+        (check, batches.gradient_signal_to_noise.unwrap())
+    };
+    let (one, of_one) = over_batches("one.csv", &|i| usize::from(i % 8 == 0));
+    let (coin, of_coin) = over_batches("coin.csv", &|i| (i * i * 7 + i / 3) % 2);
+    assert!(of_one > 1.0 && of_coin < 0.5 * of_one, "{of_one} {of_coin}");
+    has_not(&one, "GP018");
+    let strict = judged(&coin, "GP018.ratio=1000");
+    let finding = strict.iter().find(|f| f.code == "GP018").unwrap();
+    assert!(finding.message.contains("3 batches of 16"), "{finding:?}");
+    let clearest = finding.measured.unwrap();
+    let at = |ratio: f64| judged(&coin, &format!("GP018.ratio={ratio}"));
+    assert!(at(1.001 * clearest).iter().any(|f| f.code == "GP018"));
+    assert!(at(0.999 * clearest).iter().all(|f| f.code != "GP018"));
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -4,6 +4,8 @@
 mod bars;
 mod each;
 mod families;
+mod numerics;
+mod published;
 mod scale;
 
 use gradprobe::check::{Check, check};

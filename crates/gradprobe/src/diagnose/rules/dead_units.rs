@@ -45,13 +45,17 @@ pub static RULE: Rule = Rule {
                   and the output is the same for every input.",
         importance: "A dead unit stays dead unless layers before it move it; a dead layer stays dead. In \
                      deep narrow networks it is a matter of chance at every initialisation.",
-        evidence: "Of the layer concerned: the share of units that are dead on this batch; of these, the \
-                   share that is dead for ever: for any input that the layer before could give, by the \
-                   range of its activation and the weights' signs; the share of rows for which the \
-                   whole layer is off. In how many of the seeds a layer is dead. The chance that an \
-                   initialisation of these widths loses a given input.",
-        look_alikes: "Dead on this batch is not dead for ever: up to half the units of a deep layer are \
-                      off for a whole batch and come back when the layers before move. A unit that is \
+        evidence: "Of the layer concerned: the share of units that are dead on this batch; how many are dead \
+                   on all of the batches that the same weights have seen (the first seed's see those of \
+                   the other seeds too, up to four), and how many only on some; the share that is dead \
+                   for ever: for any input that the layer before could give, by the range of its \
+                   activation and the weights' signs; the share of rows for which the whole layer is \
+                   off. In how many of the seeds a layer is dead. The chance that an initialisation of \
+                   these widths loses a given input.",
+        look_alikes: "Dead on this batch is not dead on the next, and dead on every batch seen is not dead \
+                      for ever: up to half the units of a deep layer are off for a whole batch and come \
+                      back when the layers before move. Where too few are dead on all batches, it is a \
+                      note. A unit that is \
                       dead inside a residual branch is gone round.",
         remedies: "Wider layers; leaky ReLU, ELU or GELU; skip connections; normalisation; biases at zero \
                    or slightly above; a smaller learning rate where units die in training.",
@@ -89,6 +93,7 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
             .finding_by(&SHARE, severity, 1.0, message)
             .at(&layer.name)
             .seen_by(dead_runs)
+            .because(batches_in_words(examined, layer))
             .because(for_ever_in_words(layer));
         findings.push(finding);
     } else {
@@ -103,6 +108,28 @@ fn in_words(seeds: Agreement) -> String {
         (1, 1) => "this run".into(),
         (agreeing, of) => format!("{agreeing} of {of} seeds"),
     }
+}
+
+/// On how many of the batches that one set of weights has seen the layer's units are dead.
+fn batches_in_words(examined: &Examination<'_>, layer: &LayerRun) -> String {
+    let Some(batches) = &examined.measurement.batches else {
+        return match examined.measurement.runs.len() {
+            1 => "one batch was seen; with more seeds, so are more batches".into(),
+            _ => String::new(),
+        };
+    };
+    let Some(layer) = batches.layer(&layer.name).filter(|l| !l.dead_on.is_empty()) else {
+        return String::new();
+    };
+    let count = batches.count;
+    let on_all = layer.dead_on[count];
+    let on_some: usize = layer.dead_on[1..count].iter().sum();
+    format!(
+        "the weights of seed {} saw {count} batches: {on_all} of {} units are dead on all of them, {on_some} \
+         only on some",
+        batches.seed,
+        layer.dead_on.iter().sum::<usize>()
+    )
 }
 
 fn for_ever_in_words(layer: &LayerRun) -> String {
@@ -134,6 +161,13 @@ fn mostly_dead(examined: &Examination<'_>, share: f64) -> Option<Finding> {
         return None;
     }
     let lost = worst.lost_rows_fraction.unwrap_or(0.0);
+    let batches = examined.measurement.batches.as_ref();
+    let on_all = batches.and_then(|batches| batches.layer(&worst.name)?.dead_on_all());
+    // Units that are dead on one batch and not on the next are not dead.
+    let severity = match on_all {
+        Some(on_all) if on_all < share => Severity::Info,
+        _ => seeds.severity(Severity::Warning),
+    };
     let message = format!(
         "{}{:.0} % of the units of `{}` are dead on this batch",
         seeds.lead(),
@@ -151,7 +185,7 @@ fn mostly_dead(examined: &Examination<'_>, share: f64) -> Option<Finding> {
     let finding = examined
         .finding_by(
             &SHARE,
-            seeds.severity(Severity::Warning),
+            severity,
             of(worst),
             message,
         )
@@ -159,6 +193,7 @@ fn mostly_dead(examined: &Examination<'_>, share: f64) -> Option<Finding> {
         .seen_by(seeds)
         .over(&figures)
         .because(if lost > 0.0 { rows } else { String::new() })
+        .because(batches_in_words(examined, worst))
         .because(for_ever_in_words(worst));
     Some(finding)
 }

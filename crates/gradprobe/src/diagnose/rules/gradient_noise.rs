@@ -1,7 +1,8 @@
-//! Gradients in which samples disagree.
+//! Gradients in which samples, or batches, disagree.
 
 use super::super::finding::{Finding, Severity};
 use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
+use crate::measure::Batches;
 
 /// The signal-to-noise ratio.
 pub const RATIO: Setting = Setting {
@@ -29,12 +30,16 @@ pub static RULE: Rule = Rule {
         importance: "Steps are a random walk with a drift; a smaller learning rate or a larger batch is \
                      needed to see progress. It is no fault of the network, and gets worse as training \
                      goes on.",
-        evidence: "The layer with the highest ratio of signal to noise, by the norms of each sample's share \
-                   in the gradient (a linear layer's is ‖δᵢ‖‖hᵢ‖), and the batch that would bring the \
-                   ratio to 1.",
-        look_alikes: "Targets drawn at random have no signal at all, and are not judged. Where samples are \
-                      normalised over the batch, or the rows are sequences or images, their shares do \
-                      not part, and nothing is said.",
+        evidence: "The layer with the highest ratio of signal to noise, and the batch that would bring it to \
+                   1. Over batches: the first seed's weights are run on the batches of the other seeds too \
+                   (up to four in all, where the data hold more rows than one batch), and the variance is \
+                   that of the gradients g about their mean: S = Σ‖g − ḡ‖²/(B − 1), the signal ‖ḡ‖² − \
+                   S/B. Where there is one batch, within it: by the norms of each sample's share in the \
+                   gradient (a linear layer's is ‖δᵢ‖‖hᵢ‖).",
+        look_alikes: "Targets drawn at random have no signal at all, and are not judged. Within \
+                      one batch, where samples are normalised over it or the rows are sequences or \
+                      images, their shares do not part, and nothing is said. Networks of more than 16 \
+                      million trained numbers are looked at within one batch only.",
         remedies: "A larger batch, a smaller learning rate, momentum or averaging; cleaner labels.",
         references: "McCandlish, Kaplan and Amodei 2018, An empirical model of large-batch training; \
                      Goodfellow 2015, Efficient per-example gradient computations.",
@@ -48,43 +53,92 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     if !measurement.given_targets {
         return Vec::new();
     }
+    match measurement.batches.as_ref().and_then(|batches| over_batches(examined, batches)) {
+        Some(judged) => judged.into_iter().collect(),
+        None => within_batch(examined).into_iter().collect(),
+    }
+}
+
+/// By the gradients of several batches at the same weights; the inner `None` where they agree well
+/// enough, the outer where they were not measured.
+fn over_batches(examined: &Examination<'_>, batches: &Batches) -> Option<Option<Finding>> {
+    let least = examined.setting(&RATIO);
+    let (layer, ratio) = clearest(batches.layers.iter().filter_map(|layer| {
+        Some((layer.name.as_str(), layer.gradient_signal_to_noise?))
+    }))?;
+    if ratio >= least {
+        return Some(None);
+    }
+    let message = format!(
+        "over {} batches of {} even the clearest gradient, that of `{layer}`, has a signal-to-noise ratio of \
+         {}",
+        batches.count,
+        examined.measurement.batch,
+        in_words(ratio)
+    );
+    let all = batches.gradient_signal_to_noise;
+    let of_all = all.map_or_else(String::new, |ratio| {
+        format!("all gradients together: {}", in_words(ratio))
+    });
+    let finding = examined
+        .finding_by(&RATIO, Severity::Info, ratio, message)
+        .at(layer)
+        .because(of_all)
+        .because(wanted(examined, ratio));
+    Some(Some(finding))
+}
+
+fn in_words(ratio: f64) -> String {
+    match ratio {
+        0.0 => "0".into(),
+        ratio => format!("{ratio:.2e}"),
+    }
+}
+
+// Layers whose inputs have mean 0 have little signal by right: the clearest one counts.
+fn clearest<'a>(layers: impl Iterator<Item = (&'a str, f64)>) -> Option<(&'a str, f64)> {
+    layers.max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+fn wanted(examined: &Examination<'_>, ratio: f64) -> String {
+    match ratio {
+        0.0 => "no signal stands out in these batches".into(),
+        ratio => format!(
+            "a batch of about {:.0} would bring it to 1",
+            examined.measurement.batch as f64 / ratio
+        ),
+    }
+}
+
+/// By the samples of each batch.
+fn within_batch(examined: &Examination<'_>) -> Option<Finding> {
+    let measurement = examined.measurement;
     let least = examined.setting(&RATIO);
     let layers = measurement.layers.iter().map(|layer| &layer.median);
-    // Layers whose inputs have mean 0 have little signal by right: the clearest one counts.
-    let clearest = layers
-        .filter_map(|layer| Some((layer, layer.gradient_signal_to_noise?)))
-        .max_by(|a, b| a.1.total_cmp(&b.1));
-    let Some((layer, ratio)) = clearest.filter(|&(_, ratio)| ratio < least) else {
-        return Vec::new();
-    };
+    let (layer, ratio) = clearest(
+        layers.filter_map(|layer| Some((layer.name.as_str(), layer.gradient_signal_to_noise?))),
+    )?;
     let figures: Vec<Option<f64>> = measurement
-        .figures_of(&layer.name, |layer| layer.gradient_signal_to_noise)
+        .figures_of(layer, |layer| layer.gradient_signal_to_noise)
         .collect();
     let mut seeds = examined.agreement(|_| false);
     seeds.agreeing = figures
         .iter()
         .filter(|f| f.is_some_and(|f| f < least))
         .count();
-    if !seeds.is_agreed() {
-        return Vec::new();
+    if ratio >= least || !seeds.is_agreed() {
+        return None;
     }
-    let wanted = if ratio > 0.0 {
-        format!(
-            "a batch of about {:.0} would bring it to 1",
-            measurement.batch as f64 / ratio
-        )
-    } else {
-        "no signal stands out in this batch".into()
-    };
     let message = format!(
-        "even the clearest gradient, that of `{}`, has a signal-to-noise ratio of {ratio:.2e} at batch {}",
-        layer.name, measurement.batch
+        "even the clearest gradient, that of `{layer}`, has a signal-to-noise ratio of {} at batch {}",
+        in_words(ratio),
+        measurement.batch
     );
     let finding = examined
         .finding_by(&RATIO, Severity::Info, ratio, message)
-        .at(&layer.name)
+        .at(layer)
         .seen_by(seeds)
         .over(&figures)
-        .because(wanted);
-    vec![finding]
+        .because(wanted(examined, ratio));
+    Some(finding)
 }

@@ -4,12 +4,18 @@
 //! (`UPDATE_DOCS=1 cargo test -p gradprobe-cli --test check rules`).
 
 pub mod batch_norm_explosion;
+pub mod cancelled_gradient;
 pub mod dead_units;
 pub mod exploding_gradient;
 pub mod exploding_signal;
 pub mod gradient_noise;
 pub mod hot_output;
+pub mod linear_network;
+pub mod loss_scale_window;
+pub mod lost_update;
 pub mod non_finite;
+pub mod output_activation;
+pub mod overflow_in_type;
 pub mod poor_initialisation;
 pub mod post_norm_growth;
 pub mod rank_collapse;
@@ -17,6 +23,7 @@ pub mod residual_growth;
 pub mod sagemaker;
 pub mod saturated_activation;
 pub mod symmetric_weights;
+pub mod underflowed_gradient;
 pub mod unscaled_input;
 pub mod update_ratio;
 pub mod vanishing_gradient;
@@ -25,6 +32,7 @@ pub mod zero_gradient;
 
 mod depth;
 mod forward;
+mod precision;
 
 use super::rule::Rule;
 
@@ -49,6 +57,13 @@ pub fn registry() -> &'static [&'static Rule] {
         &residual_growth::RULE,
         &update_ratio::RULE,
         &gradient_noise::RULE,
+        &cancelled_gradient::RULE,
+        &underflowed_gradient::RULE,
+        &overflow_in_type::RULE,
+        &lost_update::RULE,
+        &loss_scale_window::RULE,
+        &output_activation::RULE,
+        &linear_network::RULE,
         &sagemaker::vanishing_gradient::RULE,
         &sagemaker::exploding_tensor::RULE,
         &sagemaker::dead_relu::RULE,

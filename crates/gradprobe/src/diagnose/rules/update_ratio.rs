@@ -20,13 +20,28 @@ pub const LARGEST: Setting = Setting {
 /// Too small.
 pub const SMALLEST: Setting = Setting {
     name: "smallest",
-    default: -6.0,
+    default: -5.0,
     unit: "decades",
     least: f64::MIN,
     most: f64::INFINITY,
-    reason: "log10 of that ratio where even the fastest weight of the network is below it: a million \
-             steps to move by its own size, and in f32 the update begins to round away.",
-    source: "f32 holds 7 digits; SageMaker Debugger draws the line at 10^−8",
+    reason: "log10 of that ratio where even the fastest weight of the network is below it: a hundred \
+             thousand steps to move by its own size are more than most trainings make.",
+    source: "10^−3 is the usual advice; f32 holds 7 digits, so that two decades below, updates begin to \
+             round away; SageMaker Debugger draws the line at 10^−8",
+};
+
+/// The loss after the step.
+pub const GROWTH: Setting = Setting {
+    name: "growth",
+    default: 1.5,
+    unit: "",
+    least: 1.0,
+    most: f64::INFINITY,
+    reason: "The loss of the batch after the first update over that before. The step is against this \
+             batch's own gradient, so a loss that is higher after it has gone past the valley: a \
+             learning rate beyond twice the inverse of the curvature.",
+    source: "training survives a little of it (Lewkowycz et al. 2020, the catapult); at half as much again \
+             the first steps climb",
 };
 
 /// The rule.
@@ -38,11 +53,14 @@ pub static RULE: Rule = Rule {
     subject: RuleSubject::Optimiser,
     page: Page {
         meaning: "For the given optimiser and learning rate the first step moves a weight by more than a \
-                  third of its size, or no weight of the network by more than a millionth.",
+                  third of its size, or makes the loss of its own batch larger, or moves no weight of the \
+                  network by more than a hundred-thousandth.",
         importance: "Too large a step destroys what the initialisation was chosen for; too small a one \
                      trains nothing, and in low precision is lost in rounding.",
         evidence: "The weight with the largest ratio, for SGD and momentum by the gradient, for Adam and \
-                   AdamW by the learning rate (its first step is lr wherever |g| ≫ ε). With SGD the \
+                   AdamW by the learning rate (its first step is lr wherever |g| ≫ ε). Where that is above 10^−2.5, \
+                   the first seed's step is made and the loss of the same batch computed again (in \
+                   networks of up to 16 million trained numbers). With SGD the \
                    ratio grows with the scale of the loss as training does, so this rule, alone of all, \
                    depends on that; it judges the learning rate and is no part of the verdict on the \
                    network.",
@@ -51,9 +69,10 @@ pub static RULE: Rule = Rule {
                       Single slow layers are `vanishing-gradient`.",
         remedies: "Another learning rate; a warm-up; a mean and not a sum over the batch in the loss; \
                    clipping where single batches are to blame.",
-        references: "Karpathy 2022, makemore part 3; Kingma and Ba 2015; Loshchilov and Hutter 2019.",
+        references: "Karpathy 2022, makemore part 3; Lewkowycz et al. 2020, The large learning rate \
+                     phase of deep learning; Kingma and Ba 2015; Loshchilov and Hutter 2019.",
     },
-    settings: &[LARGEST, SMALLEST],
+    settings: &[LARGEST, SMALLEST, GROWTH],
     check,
 };
 
@@ -99,6 +118,23 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         );
         let finding = examined.finding_by(&LARGEST, Severity::Warning, measured, message);
         return vec![finding.at(layer).seen_by(too_large).over(&figures)];
+    }
+    if let Some(step) = measurement.first_step
+        && step.growth() >= examined.setting(&GROWTH)
+    {
+        let after = step.loss_after.map_or_else(
+            || "a number that is not finite".into(),
+            |loss| format!("{loss:.3}"),
+        );
+        let message = format!(
+            "{by} goes past the valley: its first step takes the loss of its own batch from {:.3} to {after}",
+            step.loss_before
+        );
+        let finding = examined.finding_by(&GROWTH, Severity::Warning, step.growth(), message);
+        return vec![finding.because(format!(
+            "it moves `{}` by 10^{measured:.1} of its size",
+            largest.name
+        ))];
     }
     if too_small.is_agreed() {
         let message = format!(

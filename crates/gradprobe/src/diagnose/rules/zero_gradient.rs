@@ -96,6 +96,7 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         findings.push(
             finding
                 .at(&layer.median.name)
+                .one_of(&layer.median.name)
                 .seen_by(examined.agreement(|_| true)),
         );
     }

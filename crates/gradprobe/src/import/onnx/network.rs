@@ -35,6 +35,7 @@ pub struct OnnxNetwork {
     inputs: Vec<InputPlan>,
     target: Option<TargetPlan>,
     decided: Decided,
+    has_given_loss: bool,
     draws: Vec<reinit::Draw>,
     notes: Vec<String>,
     seeds: Vec<u64>,
@@ -74,6 +75,10 @@ impl OnnxNetwork {
 }
 
 impl Subject for OnnxNetwork {
+    fn has_given_loss(&self) -> bool {
+        self.has_given_loss
+    }
+
     fn is_freshly_drawn(&self) -> bool {
         !self.draws.is_empty()
     }
@@ -386,6 +391,7 @@ fn finish(
         graph,
         target,
         decided,
+        has_given_loss: options.loss != OnnxLoss::Auto,
         draws,
         notes,
         seeds,

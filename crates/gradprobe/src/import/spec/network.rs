@@ -142,6 +142,11 @@ impl Network {
         Ok(Objective::Loss(outputs[0]))
     }
 
+    /// The rows of the data file, where there is one.
+    pub(super) fn row_count(&self) -> Option<usize> {
+        self.data.as_ref().map(Dataset::rows)
+    }
+
     fn draw_batch(&self, seed: u64) -> Result<Vec<Tensor<f64>>> {
         let input = &self.specification.input;
         let mut rows = Vec::new();

@@ -67,6 +67,10 @@ impl Subject for Network {
             && loss.targets == Targets::Auto
     }
 
+    fn data_rows(&self) -> Option<usize> {
+        self.row_count()
+    }
+
     fn build(&self, seed: u64) -> Result<Graph, ImportError> {
         Ok(Network::build(self, seed)?)
     }

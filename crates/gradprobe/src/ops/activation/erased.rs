@@ -330,22 +330,24 @@ impl<T: Element, F: Formula> ActivationKernel<T> for F {
 
     fn framework_apply(&self, x: &[T], y: &mut [T]) {
         assert_eq!(x.len(), y.len(), "an input needs an output");
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = Formula::framework_value(self, x);
-        }
+        vectorised(FrameworkApply {
+            formula: self,
+            x,
+            y,
+        });
     }
 
     fn framework_vjp(&self, x: &[T], y: &[T], cotangent: &[T], gradient: &mut [T]) {
         assert_eq!(x.len(), y.len(), "an input needs an output");
         assert_eq!(x.len(), cotangent.len(), "an input needs a cotangent");
         assert_eq!(x.len(), gradient.len(), "an input needs a gradient");
-        let masks = !Formula::underflows(self);
-        let operands = x.iter().zip(y).zip(cotangent);
-        for (gradient, ((&x, &y), &cotangent)) in gradient.iter_mut().zip(operands) {
-            let derivative = Formula::framework_derivative(self, x, y);
-            let masked = masks & (derivative == T::zero());
-            *gradient = T::select(masked, T::zero(), cotangent * derivative);
-        }
+        vectorised(FrameworkVjp {
+            formula: self,
+            x,
+            y,
+            cotangent,
+            gradient,
+        });
     }
 
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]) {
@@ -492,6 +494,44 @@ impl<F: Formula, T: Real> WithSimd for Vjp<'_, F, T> {
                 }),
             }
         });
+    }
+}
+
+struct FrameworkApply<'a, F, T> {
+    formula: &'a F,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<F: Formula, T: Real> WithSimd for FrameworkApply<'_, F, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = self.formula.framework_value(x);
+        }
+    }
+}
+
+struct FrameworkVjp<'a, F, T> {
+    formula: &'a F,
+    x: &'a [T],
+    y: &'a [T],
+    cotangent: &'a [T],
+    gradient: &'a mut [T],
+}
+
+impl<F: Formula, T: Real> WithSimd for FrameworkVjp<'_, F, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let masks = !self.formula.underflows();
+        let operands = self.x.iter().zip(self.y).zip(self.cotangent);
+        for (gradient, ((&x, &y), &cotangent)) in self.gradient.iter_mut().zip(operands) {
+            let derivative = self.formula.framework_derivative(x, y);
+            let masked = masks & (derivative == T::zero());
+            *gradient = T::select(masked, T::zero(), cotangent * derivative);
+        }
     }
 }
 

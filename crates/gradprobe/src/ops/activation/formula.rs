@@ -109,12 +109,14 @@ pub trait Formula: Debug + Clone + Send + Sync + 'static {
     }
 
     /// φ(x) as PyTorch computes it: only to *show* what that loses. The default is the stable one.
+    #[inline(always)]
     fn framework_value<R: Real>(&self, x: R) -> R {
         self.value(x)
     }
 
     /// φ′ as PyTorch's backward pass computes it from x and y = φ(x), e.g. 1 − y² for tanh: only
     /// to *show* what that loses. The default is the stable one.
+    #[inline(always)]
     fn framework_derivative<R: Real>(&self, x: R, _y: R) -> R {
         self.derivative(x)
     }
