@@ -1,8 +1,8 @@
 //! What an examination of precision costs: for every line on stdin a specification is run as a
-//! framework would run it in one type, beside the true gradient, and the seconds are printed. See
-//! `bench/run.py`.
+//! framework would run it in several types, beside the true gradient, and the seconds a type are
+//! printed. See `bench/run.py`.
 //!
-//! `bench_precision FILE TYPE`; `plain` for TYPE is a run in f32 with all statistics.
+//! `bench_precision FILE TYPES`, with commas between them; `plain` is a run in f32 with all statistics.
 
 use gradprobe::import::Subject;
 use gradprobe::import::spec::Network;
@@ -18,7 +18,7 @@ use std::time::Instant;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [file, precision] = &arguments[..] else {
-        return Err("usage: bench_precision FILE TYPE".into());
+        return Err("usage: bench_precision FILE TYPES".into());
     };
     let network = Network::read(Path::new(file))?;
     let seed = network.seeds()[0];
@@ -33,10 +33,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     if precision == "plain" {
         let inputs: Vec<Tensor<f32>> = batch.iter().map(Tensor::cast).collect();
         let mut executor = Executor::<f32>::new(&graph, options)?;
-        return serve(|| Ok(drop(executor.run(&inputs)?)));
+        return serve(1, || Ok(drop(executor.run(&inputs)?)));
     }
     let asked = PrecisionOptions {
-        precisions: vec![precision.parse()?],
+        precisions: precision
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()?,
         loss_scale: None,
     };
     let settings = RunSettings {
@@ -45,19 +48,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         seed,
         optimiser: None,
     };
-    serve(|| {
+    serve(asked.precisions.len(), || {
         black_box(examine_precision(&graph, &batch, &asked, &settings)?);
         Ok(())
     })
 }
 
-fn serve(mut step: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+fn serve(
+    types: usize,
+    mut step: impl FnMut() -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
     let mut stdout = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         line?;
         let start = Instant::now();
         step()?;
-        writeln!(stdout, "{}", start.elapsed().as_secs_f64())?;
+        writeln!(stdout, "{}", start.elapsed().as_secs_f64() / types as f64)?;
         stdout.flush()?;
     }
     Ok(())

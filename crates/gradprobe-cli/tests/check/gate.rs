@@ -147,7 +147,11 @@ fn only_what_is_new_fails() {
 
 #[test]
 fn a_finding_that_shows_at_another_layer_is_known() {
-    let folder = vanishing();
+    // A decade in four layers, more or less.
+    let folder = Folder::with(
+        "name = \"slow\"\ninput = 8\nlayers = [\n  \
+         { repeat = 24, linear = 8, activation = \"tanh\" },\n  { linear = 4 },\n]\n",
+    );
     let network = folder.network();
     let file = folder.path("known.json").to_str().unwrap().to_owned();
     run(&["check", &network, "--write-baseline", &file]);
@@ -162,7 +166,12 @@ fn a_finding_that_shows_at_another_layer_is_known() {
         onsets.insert(layer.as_str().unwrap().to_owned());
         assert_eq!(vanishing["baselineState"], "unchanged", "seed {seed}");
         let fingerprint = &vanishing["partialFingerprints"]["gradprobe/v1"];
-        assert!(!fingerprint.as_str().unwrap().contains(layer.as_str().unwrap()));
+        assert!(
+            !fingerprint
+                .as_str()
+                .unwrap()
+                .contains(layer.as_str().unwrap())
+        );
     }
     assert!(onsets.len() > 1, "{onsets:?}");
 }
@@ -177,14 +186,28 @@ fn rules_about_types_look_where_types_were_asked_for() {
     };
     assert!(!junit(&[]).contains("GP019"));
     let text = junit(&["--precision", "f16,bf16"]);
-    assert!(text.contains("name=\"GP019 cancelled-gradient\"/>"), "{text}");
+    assert!(
+        text.contains("name=\"GP019 cancelled-gradient\"/>"),
+        "{text}"
+    );
     assert!(text.contains("GP020 underflowed-gradient `"), "{text}");
-    let log = sarif(&["check", &network, "--format", "sarif", "--precision", "f16,bf16"]);
+    let log = sarif(&[
+        "check",
+        &network,
+        "--format",
+        "sarif",
+        "--precision",
+        "f16,bf16",
+    ]);
     let results = log["runs"][0]["results"].as_array().unwrap();
     let of_types: Vec<&str> = results
         .iter()
         .filter(|result| result["ruleId"] == "GP020")
-        .map(|result| result["partialFingerprints"]["gradprobe/v1"].as_str().unwrap())
+        .map(|result| {
+            result["partialFingerprints"]["gradprobe/v1"]
+                .as_str()
+                .unwrap()
+        })
         .collect();
     assert_eq!(of_types.len(), 1);
     assert!(of_types[0].contains("/f16/"), "{of_types:?}");
@@ -230,7 +253,10 @@ fn shell(folder: &Folder, script: &str, arguments: &[&str]) -> std::process::Out
 fn the_steps_of_the_documents_run() {
     let text = std::fs::read_to_string(root().join("docs/CI.md")).unwrap();
     // What the workflow installs is this package.
-    let install = format!("- run: cargo install --locked --git \"$GRADPROBE_REPOSITORY\" {}\n", env!("CARGO_PKG_NAME"));
+    let install = format!(
+        "- run: cargo install --locked --git \"$GRADPROBE_REPOSITORY\" {}\n",
+        env!("CARGO_PKG_NAME")
+    );
     assert!(text.contains(&install), "{install}");
     let folder = vanishing();
     let mut scripts: Vec<String> = Vec::new();

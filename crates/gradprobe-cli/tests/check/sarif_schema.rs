@@ -10,7 +10,13 @@ const SCHEMA: &str = include_str!("../fixtures/sarif/sarif-schema-2.1.0.json");
 
 /// Words that say something about a schema and nothing about what it describes.
 const SILENT: [&str; 7] = [
-    "$schema", "$id", "title", "description", "default", "definitions", "format",
+    "$schema",
+    "$id",
+    "title",
+    "description",
+    "default",
+    "definitions",
+    "format",
 ];
 
 struct Schema {
@@ -98,7 +104,10 @@ impl Schema {
                 }
                 "additionalProperties" => {
                     for (name, field) in value.as_object().into_iter().flatten() {
-                        if words.get("properties").is_none_or(|known| known.get(name).is_none()) {
+                        if words
+                            .get("properties")
+                            .is_none_or(|known| known.get(name).is_none())
+                        {
                             self.judge(wanted, field, &format!("{place}/{name}"), faults);
                         }
                     }
@@ -164,10 +173,14 @@ fn what_does_not_fit_the_schema_is_told() {
     let good = sarif_of(&[&example("seed_chain.toml")]);
     let breaks: [(&str, fn(&mut Value)); 7] = [
         ("additionalProperties", |log| log["made"] = "up".into()),
-        ("required", |log| drop(log.as_object_mut().unwrap().remove("version"))),
+        ("required", |log| {
+            drop(log.as_object_mut().unwrap().remove("version"))
+        }),
         ("enum", |log| log["version"] = "2.0.0".into()),
         ("type", |log| log["runs"][0]["tool"] = "gradprobe".into()),
-        ("enum", |log| log["runs"][0]["results"][0]["level"] = "fatal".into()),
+        ("enum", |log| {
+            log["runs"][0]["results"][0]["level"] = "fatal".into()
+        }),
         ("minimum", |log| {
             log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"] =
                 serde_json::json!({ "startLine": 0 });
@@ -181,7 +194,9 @@ fn what_does_not_fit_the_schema_is_told() {
         let mut log = good.clone();
         spoil(&mut log);
         let faults = schema.faults(&log);
-        let told = faults.iter().any(|fault| fault.contains(word) || fault.contains("not allowed"));
+        let told = faults
+            .iter()
+            .any(|fault| fault.contains(word) || fault.contains("not allowed"));
         assert!(told, "{word}: {faults:?}");
     }
 }

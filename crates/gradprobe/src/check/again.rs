@@ -50,9 +50,14 @@ pub(super) fn run<T: RunElement>(
     probe.add_to(&mut run, &inputs);
 
     let first_step = match optimiser {
-        Some(optimiser) if keep_gradients && is_large(&run) => {
-            step(graph, &mut executor, &inputs, &output.gradients, optimiser, &run)?
-        }
+        Some(optimiser) if keep_gradients && is_large(&run) => step(
+            graph,
+            &mut executor,
+            &inputs,
+            &output.gradients,
+            optimiser,
+            &run,
+        )?,
         _ => None,
     };
     let has_dead = run
@@ -120,7 +125,11 @@ fn other_batches(
 fn is_large(run: &RunMeasurement) -> bool {
     let parameters = run.layers.iter().flat_map(|layer| &layer.parameters);
     let mut weights = parameters.filter(|parameter| parameter.fan_in.is_some());
-    weights.any(|weight| weight.log10_update_ratio.is_some_and(|ratio| ratio >= TRIED_FROM))
+    weights.any(|weight| {
+        weight
+            .log10_update_ratio
+            .is_some_and(|ratio| ratio >= TRIED_FROM)
+    })
 }
 
 fn step<T: RunElement>(

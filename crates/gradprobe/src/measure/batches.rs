@@ -211,12 +211,11 @@ impl Parts {
         if of.batches != batches || of.sum.is_empty() || of.squares == 0.0 {
             return;
         }
-        let common = self.exponent.map_or(of.exponent, |own| own.max(of.exponent));
+        let common = self
+            .exponent
+            .map_or(of.exponent, |own| own.max(of.exponent));
         let factor = |exponent: i64| f64::exp2i((2 * (exponent - common)).clamp(-2000, 0) as i32);
-        let (mine, theirs) = (
-            self.exponent.map_or(0.0, factor),
-            factor(of.exponent),
-        );
+        let (mine, theirs) = (self.exponent.map_or(0.0, factor), factor(of.exponent));
         let square: f64 = of.sum.iter().map(|x| x * x).sum();
         self.sum = self.sum * mine + square * theirs;
         self.squares = self.squares * mine + of.squares * theirs;

@@ -42,11 +42,7 @@ pub fn updated<T: Element>(
     .collect()
 }
 
-fn moved<T: Element>(
-    weights: &Tensor<T>,
-    gradient: &Scaled<T>,
-    optimiser: Optimiser,
-) -> Tensor<T> {
+fn moved<T: Element>(weights: &Tensor<T>, gradient: &Scaled<T>, optimiser: Optimiser) -> Tensor<T> {
     let unit = f64::exp2i(gradient.exponent.clamp(-1074, 1023) as i32);
     let moved = weights.data().iter().zip(gradient.tensor.data());
     let moved = moved.map(|(weight, gradient)| {

@@ -14,6 +14,7 @@ mod origins;
 mod paths;
 pub mod precision;
 mod probe;
+mod samples;
 mod schema;
 mod spectrum;
 mod spine;

@@ -3,6 +3,7 @@
 //! a layer, so that it costs little beside the run.
 
 use super::head;
+use super::samples::{evenly, spread};
 use super::schema::{InputRun, LayerRun, OutputRun, RunMeasurement};
 use super::twins::{self, Numbers};
 use super::units::{flat_in, is_flat, unit_count, units_where};
@@ -14,10 +15,6 @@ use crate::run::{Observer, RunElement, Signals, saturation_bounds};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Samples (or tokens) that are compared with each other.
-const COMPARED_ROWS: usize = 16;
-/// Elements of each that are compared.
-const COMPARED_ELEMENTS: usize = 4096;
 /// Rows of logits and of inputs that are looked at.
 const MOST_ROWS: usize = 64;
 /// Elements of the inputs that are looked at, where a row has fewer.
@@ -432,40 +429,6 @@ fn log10(size: Magnitude) -> f64 {
     }
 }
 
-/// At most `most` of `count` positions, evenly spread.
-fn evenly(count: usize, most: usize) -> impl Iterator<Item = usize> {
-    let taken = count.min(most);
-    (0..taken).map(move |index| index * count / taken.max(1))
-}
-
-/// √(Σ‖hᵢ − h̄‖² / Σ‖hᵢ‖²) over rows that are evenly spread.
-fn spread<T: RunElement>(data: &[T], rows: usize, len: usize) -> Option<f64> {
-    let taken = len.min(COMPARED_ELEMENTS);
-    let chosen: Vec<&[T]> = evenly(rows, COMPARED_ROWS)
-        .filter_map(|row| data.get(row * len..row * len + taken))
-        .collect();
-    if chosen.len() < 2 || taken == 0 {
-        return None;
-    }
-    let count = chosen.len() as f64;
-    let (mut total, mut deviation) = (0.0, 0.0);
-    let mut means = vec![0.0f64; taken];
-    for row in &chosen {
-        for (mean, x) in means.iter_mut().zip(*row) {
-            *mean += x.to_f64() / count;
-        }
-    }
-    for row in &chosen {
-        for (mean, x) in means.iter().zip(*row) {
-            let x = x.to_f64();
-            total += x * x;
-            deviation += (x - mean) * (x - mean);
-        }
-    }
-    let spread = (deviation / total).sqrt();
-    spread.is_finite().then_some(spread)
-}
-
 /// The largest root mean square of a feature over the median of those that are not zero.
 fn feature_ratio<T: RunElement>(data: &[T], features: usize) -> Option<f64> {
     let mut squares = vec![0.0; features];
@@ -486,22 +449,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_that_are_the_same_have_no_spread() {
-        assert_eq!(spread(&[1.0, 2.0, 1.0, 2.0], 2, 2), Some(0.0));
-        let opposite = spread(&[1.0, -1.0], 2, 1);
-        assert_eq!(opposite, Some(1.0));
-        assert_eq!(spread(&[1.0, 2.0], 1, 2), None);
-    }
-
-    #[test]
     fn a_feature_of_another_scale_shows() {
         let ratio = feature_ratio(&[1.0, 1000.0, 2.0, 1.0, 1000.0, 2.0], 3);
         assert!((ratio.expect("a ratio") - 500.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn rows_are_spread_evenly() {
-        assert_eq!(evenly(10, 5).collect::<Vec<_>>(), [0, 2, 4, 6, 8]);
-        assert_eq!(evenly(3, 5).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

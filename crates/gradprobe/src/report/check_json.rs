@@ -4,9 +4,9 @@ use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
-    Batches, FirstStep, HeadRun,
-    BesideTheory, Gains, InputRun, LayerMeasurement, Measurement, NonFiniteOrigin, Optimiser,
-    OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
+    Batches, BesideTheory, FirstStep, Gains, HeadRun, InputRun, LayerMeasurement, Measurement,
+    NonFiniteOrigin, Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread,
+    ZeroOrigin,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;

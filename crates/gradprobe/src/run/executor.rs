@@ -117,13 +117,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
             nodes: vec![Default::default(); self.graph.nodes().len()],
             ..Trace::default()
         };
-        let stages = 0..self.plan.stages.len();
-        let computed = threads.install(|| {
-            let mut stages = stages;
-            stages.try_for_each(|stage| {
-                self.forward_stage(stage, inputs, Some((&mut trace, &mut *observer)))
-            })
-        });
+        let computed = threads.install(|| self.run_forward(inputs, &mut trace, observer));
         self.options.statistics = statistics;
         computed?;
         Ok(self.loss(inputs))
@@ -228,16 +222,7 @@ impl<'g, T: RunElement> Executor<'g, T> {
             inputs: vec![None; inputs.len()],
             ..Trace::default()
         };
-        for segment in 0..self.lifetimes.segments.len() {
-            for stage in self.lifetimes.segments[segment].clone() {
-                self.forward_stage(stage, inputs, Some((&mut trace, &mut *observer)))?;
-            }
-            give_values(
-                &self.lifetimes.given_up[segment],
-                &mut self.values,
-                &self.scratch,
-            );
-        }
+        self.run_forward(inputs, &mut trace, observer)?;
         trace.loss = self.loss(inputs);
         self.start_backward();
         let mut gradients: Gradients<T> = self.parameters.iter().map(|_| None).collect();
@@ -257,6 +242,26 @@ impl<'g, T: RunElement> Executor<'g, T> {
             gradients,
             input_gradients,
         })
+    }
+
+    /// Every segment forward; what is only read inside one is given up at its end.
+    fn run_forward(
+        &mut self,
+        inputs: &[Tensor<T>],
+        trace: &mut Trace,
+        observer: &mut (dyn Observer<T> + Send),
+    ) -> Result<(), RunError> {
+        for segment in 0..self.lifetimes.segments.len() {
+            for stage in self.lifetimes.segments[segment].clone() {
+                self.forward_stage(stage, inputs, Some((&mut *trace, &mut *observer)))?;
+            }
+            give_values(
+                &self.lifetimes.given_up[segment],
+                &mut self.values,
+                &self.scratch,
+            );
+        }
+        Ok(())
     }
 
     fn parameter_traces(&mut self) -> Vec<ParameterTrace> {

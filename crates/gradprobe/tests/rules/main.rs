@@ -6,7 +6,9 @@ mod each;
 mod families;
 mod numerics;
 mod published;
+mod sagemaker;
 mod scale;
+mod structure;
 
 use gradprobe::check::{Check, check};
 use gradprobe::diagnose::{Finding, Severity};

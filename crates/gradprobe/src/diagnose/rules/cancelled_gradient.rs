@@ -61,7 +61,10 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
 
 /// Derivatives that cancel where every entry of a gradient still gets something from other rows.
 fn derivatives(examined: &Examination<'_>, report: &PrecisionReport) -> Option<Finding> {
-    let mut layers = report.layers.iter().filter(|layer| layer.derivatives_cancel);
+    let mut layers = report
+        .layers
+        .iter()
+        .filter(|layer| layer.derivatives_cancel);
     let first = layers.next()?;
     let message = format!(
         "in {} 1 % or more of the derivatives of the activation of `{}`{} cancel to 0",

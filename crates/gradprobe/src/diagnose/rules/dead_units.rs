@@ -183,12 +183,7 @@ fn mostly_dead(examined: &Examination<'_>, share: f64) -> Option<Finding> {
         100.0 * lost
     );
     let finding = examined
-        .finding_by(
-            &SHARE,
-            severity,
-            of(worst),
-            message,
-        )
+        .finding_by(&SHARE, severity, of(worst), message)
         .at(&worst.name)
         .seen_by(seeds)
         .over(&figures)

@@ -53,7 +53,11 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     if !measurement.given_targets {
         return Vec::new();
     }
-    match measurement.batches.as_ref().and_then(|batches| over_batches(examined, batches)) {
+    match measurement
+        .batches
+        .as_ref()
+        .and_then(|batches| over_batches(examined, batches))
+    {
         Some(judged) => judged.into_iter().collect(),
         None => within_batch(examined).into_iter().collect(),
     }
@@ -63,9 +67,12 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
 /// enough, the outer where they were not measured.
 fn over_batches(examined: &Examination<'_>, batches: &Batches) -> Option<Option<Finding>> {
     let least = examined.setting(&RATIO);
-    let (layer, ratio) = clearest(batches.layers.iter().filter_map(|layer| {
-        Some((layer.name.as_str(), layer.gradient_signal_to_noise?))
-    }))?;
+    let (layer, ratio) = clearest(
+        batches
+            .layers
+            .iter()
+            .filter_map(|layer| Some((layer.name.as_str(), layer.gradient_signal_to_noise?))),
+    )?;
     if ratio >= least {
         return Some(None);
     }

@@ -6,14 +6,15 @@ use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
 /// Nats above ln(classes).
 pub const NATS: Setting = Setting {
     name: "nats",
-    default: 3.0,
+    default: 5.0,
     unit: "nats",
     least: 0.0,
     most: f64::INFINITY,
     reason: "How far the cross-entropy of the first logits, on labels drawn at random, is above \
-             ln(classes): at 3 the right class gets a twentieth of its even share.",
+             ln(classes): at 5 the right class gets less than a hundredth of its even share.",
     source: "Karpathy 2019, A recipe for training neural networks: verify the loss at initialisation; \
-             He-initialised heads on signals of variance 1 have about 1",
+             He-initialised heads on signals of variance 1 have about 1, those of small convolutional \
+             networks, which train all the same, up to 4.4",
 };
 
 /// The rule.

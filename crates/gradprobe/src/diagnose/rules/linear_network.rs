@@ -45,7 +45,11 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         );
         return vec![examined.finding(Severity::Warning, message)];
     }
-    let all: Vec<&LayerRun> = measurement.layers.iter().map(|layer| &layer.median).collect();
+    let all: Vec<&LayerRun> = measurement
+        .layers
+        .iter()
+        .map(|layer| &layer.median)
+        .collect();
     let pair = all.windows(2).find(|pair| is_one(pair[0], pair[1]));
     let found = pair.map(|pair| {
         let message = format!(
@@ -58,7 +62,14 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
 }
 
 /// Kinds of layers that are linear in their input, as far as the first word says it.
-const LINEAR: [&str; 6] = ["linear", "conv", "flatten", "reshape", "dropout", "average-pool"];
+const LINEAR: [&str; 6] = [
+    "linear",
+    "conv",
+    "flatten",
+    "reshape",
+    "dropout",
+    "average-pool",
+];
 
 fn is_linear(measurement: &Measurement) -> bool {
     measurement.layers.iter().all(|layer| {
@@ -68,7 +79,9 @@ fn is_linear(measurement: &Measurement) -> bool {
             && !layer.normalised
             && layer.paths.is_empty()
             && layer.on_spine
-            && kinds.into_iter().all(|kind| LINEAR.contains(&kind) || kind == "identity")
+            && kinds
+                .into_iter()
+                .all(|kind| LINEAR.contains(&kind) || kind == "identity")
     })
 }
 

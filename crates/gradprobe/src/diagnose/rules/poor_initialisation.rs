@@ -260,29 +260,33 @@ fn predict(links: &[Link<'_>], slopes: &Slopes<'_>) -> Option<Prediction> {
 }
 
 /// E φ′(√q z)² for every q that is asked for. In a deep network these are many and close together, so
-/// the integral is taken at a few and interpolated, linearly in the logarithms: at steps of a
-/// twentieth that is right to a thousandth, where the measured q is to a hundredth.
+/// the integral is taken at a few and interpolated in the logarithms, by cubics through four: that is
+/// right to a thousandth, where the measured q is to a hundredth.
 struct Slopes<'a>(BTreeMap<&'a str, Table>);
 
 struct Table {
     activation: Arc<dyn Activation>,
-    /// ln q of the first knot, and ln E φ′² at all of them.
+    /// ln q of the first knot, and ln E φ′² at all of them: one before the shortest length, and one
+    /// beyond the longest.
     first: f64,
     knots: Vec<f64>,
 }
 
 /// ln q from one knot to the next.
-const STEP: f64 = 0.05;
+const STEP: f64 = 0.3;
 
 impl<'a> Slopes<'a> {
     fn of(links: impl Iterator<Item = &'a Link<'a>>) -> Self {
         let mut lengths: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for link in links {
-            lengths.entry(link.activation).or_default().push(link.length);
+            lengths
+                .entry(link.activation)
+                .or_default()
+                .push(link.length);
         }
-        let tables = lengths.into_iter().filter_map(|(name, lengths)| {
-            Some((name, Table::of(parse(name).ok()?, &lengths)))
-        });
+        let tables = lengths
+            .into_iter()
+            .filter_map(|(name, lengths)| Some((name, Table::of(parse(name).ok()?, &lengths))));
         Self(tables.collect())
     }
 
@@ -298,34 +302,47 @@ impl Table {
         let (low, high) = logarithms.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
             (low.min(x), high.max(x))
         });
-        let count = ((high - low) / STEP).ceil() + 1.0;
+        let first = low - STEP;
+        let count = ((high - low) / STEP).ceil() + 3.0;
         let knot = |index: usize| {
-            let length = (low + STEP * index as f64).exp();
+            let length = (first + STEP * index as f64).exp();
             moments.derivative_square(length).max(1e-300).ln()
         };
         let mut knots = Vec::new();
         if count.is_finite() && (count as usize) < lengths.len() {
-            knots.extend((0..=count as usize).map(knot));
+            knots.extend((0..count as usize).map(knot));
         }
         Self {
             activation,
-            first: low,
+            first,
             knots,
         }
     }
 
     fn at(&self, length: f64) -> f64 {
+        let exact = || Moments::of(&*self.activation).derivative_square(length);
         let place = (length.ln() - self.first) / STEP;
-        // Rounding may put the first a little before its knot; NaN is on no side of anything.
-        let index = (place >= -0.5 && place < self.knots.len() as f64).then_some(place.max(0.0) as usize);
-        match index.and_then(|index| Some((index, self.knots.get(index..index + 2)?))) {
-            Some((index, pair)) => {
-                let part = place - index as f64;
-                (pair[0] + part * (pair[1] - pair[0])).exp()
-            }
-            None => Moments::of(&*self.activation).derivative_square(length),
+        // NaN is on no side of anything.
+        if !(place >= 0.5 && place < self.knots.len() as f64) {
+            return exact();
+        }
+        let index = place.max(1.0) as usize;
+        match self.knots.get(index - 1..index + 3) {
+            Some(&[a, b, c, d]) => cubic([a, b, c, d], place - index as f64).exp(),
+            _ => match self.knots.get(index - 1..index + 2) {
+                // At the longest length itself.
+                Some(&[a, b, c]) => cubic([a, b, c, c], place - index as f64).exp(),
+                _ => exact(),
+            },
         }
     }
+}
+
+/// Catmull and Rom's cubic between the second and the third of four values at equal steps.
+fn cubic([a, b, c, d]: [f64; 4], part: f64) -> f64 {
+    let (slope, bend) = (c - a, 2.0 * a - 5.0 * b + 4.0 * c - d);
+    let twist = 3.0 * (b - c) + d - a;
+    b + 0.5 * part * (slope + part * (bend + part * twist))
 }
 
 #[cfg(test)]
@@ -336,7 +353,9 @@ mod tests {
     fn between_two_knots_a_slope_is_right_to_a_thousandth() {
         for name in ["tanh", "gelu", "relu", "sigmoid"] {
             let activation = || parse(name).expect("an activation");
-            let lengths: Vec<f64> = (0..100).map(|i| 0.3 + 0.01 * f64::from(i)).collect();
+            let lengths: Vec<f64> = (0..100)
+                .map(|i| (0.07 * f64::from(i) - 4.0).exp())
+                .collect();
             let table = Table::of(activation(), &lengths);
             assert!(!table.knots.is_empty());
             for length in lengths {

@@ -74,7 +74,9 @@ pub(super) fn window_in_words(report: &PrecisionReport) -> String {
     let window = &report.window;
     match (window.log2_smallest, window.log2_largest) {
         (Some(smallest), Some(largest)) if smallest <= largest => {
-            format!("a loss scale of 2^{smallest} to 2^{largest} loses less than 1 % of every layer")
+            format!(
+                "a loss scale of 2^{smallest} to 2^{largest} loses less than 1 % of every layer"
+            )
         }
         (Some(_), Some(_)) => "no loss scale serves: see `loss-scale-window`".into(),
         _ => String::new(),

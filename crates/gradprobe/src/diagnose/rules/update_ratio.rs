@@ -20,14 +20,14 @@ pub const LARGEST: Setting = Setting {
 /// Too small.
 pub const SMALLEST: Setting = Setting {
     name: "smallest",
-    default: -5.0,
+    default: -5.5,
     unit: "decades",
     least: f64::MIN,
     most: f64::INFINITY,
-    reason: "log10 of that ratio where even the fastest weight of the network is below it: a hundred \
-             thousand steps to move by its own size are more than most trainings make.",
-    source: "10^−3 is the usual advice; f32 holds 7 digits, so that two decades below, updates begin to \
-             round away; SageMaker Debugger draws the line at 10^−8",
+    reason: "log10 of that ratio where even the fastest weight of the network is below it: three \
+             hundred thousand steps to move by its own size are more than most trainings make.",
+    source: "10^−3 is the usual advice, small convolutional networks at SGD's 10^−3 begin at 10^−4.6; f32 holds \
+             7 digits, so that two decades below updates begin to round away; SageMaker Debugger draws the line at 10^−8",
 };
 
 /// The loss after the step.
@@ -54,7 +54,7 @@ pub static RULE: Rule = Rule {
     page: Page {
         meaning: "For the given optimiser and learning rate the first step moves a weight by more than a \
                   third of its size, or makes the loss of its own batch larger, or moves no weight of the \
-                  network by more than a hundred-thousandth.",
+                  network by more than 10^−5.5 of its size.",
         importance: "Too large a step destroys what the initialisation was chosen for; too small a one \
                      trains nothing, and in low precision is lost in rounding.",
         evidence: "The weight with the largest ratio, for SGD and momentum by the gradient, for Adam and \

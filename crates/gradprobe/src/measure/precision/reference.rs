@@ -5,6 +5,7 @@ use crate::graph::{Graph, ParameterId, ValueId};
 use crate::num::{Dtype, Tensor};
 use crate::run::RunError;
 use crate::run::emulated::{Derivatives, EmulatedOptions, Emulator, Exponents, Precision, Watch};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// How many elements of a signal have which size: by exponent e, those with 2^e ≤ |x| < 2^(e+1).
@@ -17,22 +18,16 @@ pub(super) struct Sizes {
 
 impl Sizes {
     fn of(data: &[f64], exponent: i64) -> Self {
-        const EXPONENTS: usize = 1 << 11;
-        let mut raw = vec![0u64; EXPONENTS];
+        let (raw, largest) = data.par_chunks(PIECE).map(counted).reduce(
+            || (vec![0; EXPONENTS], 0.0),
+            |(mut mine, largest), (theirs, other)| {
+                mine.iter_mut()
+                    .zip(theirs)
+                    .for_each(|(mine, theirs)| *mine += theirs);
+                (mine, largest.max(other))
+            },
+        );
         let mut sizes = Self::default();
-        let (mut largest, mut subnormals) = (0.0f64, 0);
-        for &x in data {
-            // f64's own subnormals come in at their smallest exponent: they are 1e308 below the
-            // largest of their tensor.
-            let biased = (x.to_bits() >> 52) as usize & (EXPONENTS - 1);
-            raw[biased] += 1;
-            subnormals += u64::from(biased == 0 && x != 0.0);
-            let size = x.abs();
-            if size > largest && size.is_finite() {
-                largest = size;
-            }
-        }
-        raw[0] = subnormals;
         for (biased, &count) in raw.iter().enumerate().take(EXPONENTS - 1) {
             if count > 0 {
                 sizes.counts.insert(biased as i64 - 1023 + exponent, count);
@@ -68,6 +63,31 @@ impl Sizes {
         }
         None
     }
+}
+
+/// Exponents of f64, biased.
+const EXPONENTS: usize = 1 << 11;
+/// Elements that one thread counts at a time.
+const PIECE: usize = 1 << 15;
+
+/// How many elements have which biased exponent (0 for subnormals, zeros are not counted), and the
+/// largest finite magnitude.
+fn counted(data: &[f64]) -> (Vec<u64>, f64) {
+    let mut raw = vec![0u64; EXPONENTS];
+    let (mut largest, mut subnormals) = (0.0f64, 0);
+    for &x in data {
+        // f64's own subnormals come in at their smallest exponent: they are 1e308 below the
+        // largest of their tensor.
+        let biased = (x.to_bits() >> 52) as usize & (EXPONENTS - 1);
+        raw[biased] += 1;
+        subnormals += u64::from(biased == 0 && x != 0.0);
+        let size = x.abs();
+        if size > largest && size.is_finite() {
+            largest = size;
+        }
+    }
+    raw[0] = subnormals;
+    (raw, largest)
 }
 
 /// The true gradient of a parameter: elements × 2^exponent.

@@ -1,0 +1,87 @@
+//! How far samples differ.
+
+use crate::num::square_sum;
+use crate::run::RunElement;
+use std::ops::Range;
+
+/// Samples (or tokens) that are compared with each other.
+const COMPARED_ROWS: usize = 16;
+/// Elements of each that are compared.
+const COMPARED_ELEMENTS: usize = 1024;
+/// The same where there are more, in stretches of so many.
+const STRETCH: usize = 64;
+
+/// At most `most` of `count` positions, evenly spread.
+pub(super) fn evenly(count: usize, most: usize) -> impl Iterator<Item = usize> {
+    let taken = count.min(most);
+    (0..taken).map(move |index| index * count / taken.max(1))
+}
+
+/// √(Σ‖hᵢ − h̄‖² / Σ‖hᵢ‖²) over rows that are evenly spread, and of each as many elements, in
+/// stretches that are evenly spread.
+pub(super) fn spread<T: RunElement>(data: &[T], rows: usize, len: usize) -> Option<f64> {
+    // A row that is short enough is one stretch.
+    let (count, size) = match len {
+        0..=COMPARED_ELEMENTS => (1, len),
+        _ => (COMPARED_ELEMENTS / STRETCH, STRETCH),
+    };
+    let stretches: Vec<Range<usize>> = evenly(len, count)
+        .map(|start| start..start + size.min(len - start))
+        .collect();
+    let elements = |row: usize| {
+        let row = data.get(row * len..(row + 1) * len)?;
+        let stretches = stretches.iter().flat_map(|stretch| &row[stretch.clone()]);
+        Some(stretches.map(|x| x.to_f64()).collect())
+    };
+    let mut chosen: Vec<Vec<f64>> = evenly(rows, COMPARED_ROWS).filter_map(elements).collect();
+    let taken = chosen.first().map_or(0, Vec::len);
+    if chosen.len() < 2 || taken == 0 {
+        return None;
+    }
+    let share = 1.0 / chosen.len() as f64;
+    let (mut total, mut deviation) = (0.0, 0.0);
+    let mut means = vec![0.0f64; taken];
+    for row in &chosen {
+        total += square_sum(row);
+        means
+            .iter_mut()
+            .zip(row)
+            .for_each(|(mean, x)| *mean += x * share);
+    }
+    for row in &mut chosen {
+        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
+        deviation += square_sum(row);
+    }
+    let spread = (deviation / total).sqrt();
+    spread.is_finite().then_some(spread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_that_are_the_same_have_no_spread() {
+        assert_eq!(spread(&[1.0, 2.0, 1.0, 2.0], 2, 2), Some(0.0));
+        let opposite = spread(&[1.0, -1.0], 2, 1);
+        assert_eq!(opposite, Some(1.0));
+        assert_eq!(spread(&[1.0, 2.0], 1, 2), None);
+    }
+
+    #[test]
+    fn rows_are_spread_evenly() {
+        assert_eq!(evenly(10, 5).collect::<Vec<_>>(), [0, 2, 4, 6, 8]);
+        assert_eq!(evenly(3, 5).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn of_long_rows_stretches_are_compared() {
+        // Alike but for the second half.
+        let len = 50 * COMPARED_ELEMENTS;
+        let mut data = vec![1.0f32; 2 * len];
+        data[len / 2..len].fill(-1.0);
+        let found = spread(&data, 2, len).expect("a spread");
+        let expected = 0.5f64.sqrt();
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found}");
+    }
+}
