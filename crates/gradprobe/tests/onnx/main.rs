@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod architectures;
 mod features;
 mod golden;
 mod hostile;

@@ -13,10 +13,50 @@ use std::sync::Arc;
 
 /// Samples in a batch where the file leaves it open.
 const BATCH: usize = 8;
-/// Height and width of images where the file leaves them open.
-const SIDE: usize = 64;
-/// Any other open extent: tokens, steps of a sequence.
-const LENGTH: usize = 32;
+/// What the extents are taken to be that the file leaves open, but for the batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    /// Height and width of images.
+    pub side: usize,
+    /// Any other: tokens, steps of a sequence.
+    pub length: usize,
+    /// Was a side needed?
+    pub side_is_open: bool,
+    /// Was a length needed?
+    pub length_is_open: bool,
+}
+
+impl Sizes {
+    /// What is tried, one after the other, until the model takes it: a table of positions may have
+    /// fewer rows, a small image may come to nothing on the way.
+    pub const TRIED: [Self; 7] = [
+        Self::of(64, 32),
+        Self::of(64, 16),
+        Self::of(64, 8),
+        Self::of(64, 4),
+        Self::of(224, 32),
+        Self::of(32, 32),
+        Self::of(128, 128),
+    ];
+
+    const fn of(side: usize, length: usize) -> Self {
+        Self {
+            side,
+            length,
+            side_is_open: false,
+            length_is_open: false,
+        }
+    }
+
+    /// Would the model be read otherwise with other sizes?
+    pub fn matters(self, other: Self) -> bool {
+        (self.side_is_open && self.side != other.side)
+            || (self.length_is_open && self.length != other.length)
+    }
+}
+
+/// What lengths of sequences are drawn as: as much as there is room for, and no less.
+const WHOLE: usize = 32;
 /// Below which whole numbers are drawn that index nothing.
 const BELOW: usize = 2;
 
@@ -47,7 +87,7 @@ impl InputPlan {
             From::Drawn(synthetic) => synthetic.draw(&self.shape, seed, &self.name),
             From::WholeLengths => {
                 let count = self.shape.element_count();
-                Tensor::new(self.shape.clone(), vec![LENGTH as f64; count])
+                Tensor::new(self.shape.clone(), vec![WHOLE as f64; count])
             }
         }
     }
@@ -113,6 +153,7 @@ pub(super) fn plan(
     read: &HashSet<&str>,
     options: &OnnxOptions,
     given: &HashMap<String, Arc<Tensor<f64>>>,
+    sizes: &mut Sizes,
 ) -> Result<Vec<InputPlan>, OnnxError> {
     let initialisers: HashSet<&str> = model
         .graph
@@ -132,7 +173,7 @@ pub(super) fn plan(
                 .help(format!("it has {}", names.join(", "))));
         }
     }
-    let mut dims = Dims::new(options);
+    let mut dims = Dims::new(options, sizes);
     for info in &all {
         if let Some(tensor) = given.get(&info.name) {
             dims.bind(info, tensor.shape())?;
@@ -183,6 +224,7 @@ struct Dims<'o> {
     used: HashSet<&'o str>,
     free: BTreeSet<String>,
     bound: HashMap<String, usize>,
+    sizes: &'o mut Sizes,
 }
 
 fn dimensions(info: &ValueInfo) -> Option<&[Dimension]> {
@@ -203,12 +245,13 @@ fn name_of(dimension: &Dimension) -> Option<&str> {
 }
 
 impl<'o> Dims<'o> {
-    fn new(options: &'o OnnxOptions) -> Self {
+    fn new(options: &'o OnnxOptions, sizes: &'o mut Sizes) -> Self {
         Self {
             asked: &options.dims,
             used: HashSet::new(),
             free: BTreeSet::new(),
             bound: HashMap::new(),
+            sizes,
         }
     }
 
@@ -263,9 +306,10 @@ impl<'o> Dims<'o> {
             self.free.insert(name.to_owned());
             let asked = self.ask(name).or_else(|| self.ask(&place));
             let asked = asked.or_else(|| if axis == 0 { self.ask("batch") } else { None });
-            let extent = asked
-                .or_else(|| self.bound.get(name).copied())
-                .unwrap_or_else(|| usual(name, axis, rank));
+            let extent = match asked.or_else(|| self.bound.get(name).copied()) {
+                Some(extent) => extent,
+                None => usual(name, axis, rank, self.sizes),
+            };
             self.bound.insert(name.to_owned(), extent);
             extents.push(i64::try_from(extent).unwrap_or(i64::MAX));
         }
@@ -300,17 +344,21 @@ fn shown(dimension: &Dimension) -> String {
 }
 
 /// The usual extent of a free dimension, by its name, else by its place.
-fn usual(name: &str, axis: usize, rank: usize) -> usize {
+fn usual(name: &str, axis: usize, rank: usize, sizes: &mut Sizes) -> usize {
     let lower = name.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    match () {
-        () if says(&["batch"]) => BATCH,
-        () if says(&["seq", "len", "time", "token"]) => LENGTH,
-        () if says(&["height", "width"]) => SIDE,
-        () if axis == 0 => BATCH,
-        () if rank >= 4 && axis >= 2 => SIDE,
-        () => LENGTH,
+    let is_batch = says(&["batch"]);
+    let is_length = !is_batch && says(&["seq", "len", "time", "token"]);
+    let is_side = !is_batch && !is_length && says(&["height", "width"]);
+    if is_batch || (axis == 0 && !is_length && !is_side) {
+        return BATCH;
     }
+    if is_side || (!is_length && rank >= 4 && axis >= 2) {
+        sizes.side_is_open = true;
+        return sizes.side;
+    }
+    sizes.length_is_open = true;
+    sizes.length
 }
 
 /// Are these the lengths of the sequences of a recurrent layer, or of the keys of an attention?

@@ -1,7 +1,8 @@
 //! ONNX models.
 //!
 //! The way from file to graph: `reader.rs` reads a file in bounded memory into the messages of
-//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls; `analysis.rs`
+//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls; `tied.rs` joins
+//! weights that were written twice; `analysis.rs`
 //! finds the nodes that matter and the tensors that are trained; `inputs.rs` and `loss.rs` choose
 //! what is fed and what is differentiated; `walk.rs` walks the nodes and hands them to the converters
 //! of `convert/`, one row an operator; `session.rs` computes at once what is known and adds the rest
@@ -18,12 +19,14 @@ mod layers;
 mod loss;
 mod messages;
 mod model;
+mod modules;
 mod network;
 mod options;
 mod reader;
 mod reinit;
 mod session;
 mod tensors;
+mod tied;
 mod value;
 mod walk;
 

@@ -4,7 +4,7 @@ use super::analysis::{Analysis, analyse};
 use super::convert::is_supported;
 use super::error::{OnnxError, quoted};
 use super::fault::Fault;
-use super::inputs::{self, InputPlan};
+use super::inputs::{self, InputPlan, Sizes};
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
 use super::options::{OnnxLoss, OnnxOptions, OnnxTarget};
@@ -12,6 +12,7 @@ use super::reader;
 use super::reinit;
 use super::session::Session;
 use super::tensors::Kind;
+use super::tied::tie;
 use super::value::{Operand, Source};
 use crate::data::read_arrays;
 use crate::graph::{CotangentKind, Graph, Objective, Origin};
@@ -66,8 +67,9 @@ impl OnnxNetwork {
     ) -> Result<Self, OnnxError> {
         let limit = options.max_memory.unwrap_or_else(default_limit);
         let prepare = || {
-            let model = flatten(reader::decode(bytes, limit)?)?;
-            prepare(path, &model, options, limit)
+            let mut model = flatten(reader::decode(bytes, limit)?)?;
+            tie(&mut model);
+            prepare_at_some_size(path, &model, options, limit)
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
     }
@@ -126,18 +128,46 @@ impl Subject for OnnxNetwork {
     }
 }
 
+/// Extents that the file leaves open are taken as usual, else as the model can take them.
+fn prepare_at_some_size(
+    path: &Path,
+    model: &Flat,
+    options: &OnnxOptions,
+    limit: u64,
+) -> Result<OnnxNetwork, OnnxError> {
+    let mut first: Option<(Sizes, OnnxError)> = None;
+    for mut sizes in Sizes::TRIED {
+        if first.as_ref().is_some_and(|(used, _)| !used.matters(sizes)) {
+            continue;
+        }
+        match (prepare(path, model, options, limit, &mut sizes), &first) {
+            (Ok(network), _) => return Ok(network),
+            (Err(error), None) => first = Some((sizes, error)),
+            (Err(_), Some(_)) => {}
+        }
+    }
+    let open = first.as_ref().map(|(sizes, _)| *sizes).unwrap_or_default();
+    let error = first.map_or_else(|| OnnxError::new("was not read"), |(_, error)| error);
+    Err(if open.side_is_open || open.length_is_open {
+        error.help("the sizes that the file leaves open are chosen: set them with --dim NAME=SIZE")
+    } else {
+        error
+    })
+}
+
 fn prepare(
     path: &Path,
     model: &Flat,
     options: &OnnxOptions,
     limit: u64,
+    sizes: &mut Sizes,
 ) -> Result<OnnxNetwork, OnnxError> {
     let judged = choose_output(model, options)?;
     let analysis = analyse(model, &[&judged.value]);
     check_operators(model, &analysis)?;
     let read = reads_of(model, &analysis, &[&judged.value]);
     let given = inputs::given(options, limit)?;
-    let plans = inputs::plan(model, &analysis, &read, options, &given)?;
+    let plans = inputs::plan(model, &analysis, &read, options, &given, sizes)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let (mode, dropout) = (options.mode, options.dropout);
     let mut session = Session::new(model, &analysis, folder, limit, mode, dropout);
@@ -508,12 +538,26 @@ fn notes(
             Mode::Eval => format!("batch norm: {count}, run on their running statistics"),
         });
     }
+    if let Some(count) = session.counts.get("folded batch norm") {
+        notes.push(format!(
+            "batch norm: {count} folded into the convolutions before them by the exporter, which \
+             a training run would not do (export in training mode, without constant folding)"
+        ));
+    }
     if let Some(count) = session.counts.get("dropout") {
         let how = match (options.mode, options.dropout) {
             (Mode::Train, false) => " (--dropout drops as in training)",
             _ => "",
         };
         notes.push(format!("dropout: {count}, taken as the identity{how}"));
+    }
+    if let Some(count) = session.counts.get("random numbers") {
+        notes.push(format!(
+            "random numbers: drawn by {count} nodes, taken at their means (--dropout draws)"
+        ));
+    }
+    if let Some(count) = session.counts.get("random numbers that are drawn") {
+        notes.push(format!("random numbers: drawn by {count} nodes, once"));
     }
     if let Some(count) = session.counts.get("dropout that drops") {
         notes.push(format!("dropout: {count}, as in training"));
