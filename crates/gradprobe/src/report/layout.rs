@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(fitted_name(query, 16), "…3…self.query");
         assert_eq!(
             fitted_name("encoder.layer.3.attention_projection", 12),
-            "…3…ojection"
+            "…3…rojection"
         );
     }
 

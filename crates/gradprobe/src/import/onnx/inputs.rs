@@ -1,59 +1,16 @@
-//! Inputs: how large they are and where their numbers come from.
+//! Inputs: where their numbers come from.
 
 use super::analysis::Analysis;
 use super::error::{OnnxError, quoted};
-use super::messages::{Dimension, ValueInfo};
+use super::messages::ValueInfo;
 use super::model::Flat;
 use super::options::OnnxOptions;
+use super::sizes::{Dims, Sizes};
 use super::tensors::{self, Kind, element_type};
 use crate::data::{Array, Synthetic, read_arrays};
 use crate::num::{Shape, Tensor};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-/// Samples in a batch where the file leaves it open.
-const BATCH: usize = 8;
-/// What the extents are taken to be that the file leaves open, but for the batch.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sizes {
-    /// Height and width of images.
-    pub side: usize,
-    /// Any other: tokens, steps of a sequence.
-    pub length: usize,
-    /// Was a side needed?
-    pub side_is_open: bool,
-    /// Was a length needed?
-    pub length_is_open: bool,
-}
-
-impl Sizes {
-    /// What is tried, one after the other, until the model takes it: a table of positions may have
-    /// fewer rows, a small image may come to nothing on the way.
-    pub const TRIED: [Self; 7] = [
-        Self::of(64, 32),
-        Self::of(64, 16),
-        Self::of(64, 8),
-        Self::of(64, 4),
-        Self::of(224, 32),
-        Self::of(32, 32),
-        Self::of(128, 128),
-    ];
-
-    const fn of(side: usize, length: usize) -> Self {
-        Self {
-            side,
-            length,
-            side_is_open: false,
-            length_is_open: false,
-        }
-    }
-
-    /// Would the model be read otherwise with other sizes?
-    pub fn matters(self, other: Self) -> bool {
-        (self.side_is_open && self.side != other.side)
-            || (self.length_is_open && self.length != other.length)
-    }
-}
 
 /// What lengths of sequences are drawn as: as much as there is room for, and no less.
 const WHOLE: usize = 32;
@@ -218,149 +175,6 @@ pub(super) fn plan(
     Ok(plans)
 }
 
-/// The extents of free dimensions.
-struct Dims<'o> {
-    asked: &'o [(String, usize)],
-    used: HashSet<&'o str>,
-    free: BTreeSet<String>,
-    bound: HashMap<String, usize>,
-    sizes: &'o mut Sizes,
-}
-
-fn dimensions(info: &ValueInfo) -> Option<&[Dimension]> {
-    let of_tensor = info.r#type.as_ref()?.tensor_type.as_ref()?;
-    Some(&of_tensor.shape.as_ref()?.dim)
-}
-
-/// The extent, where the file fixes it.
-fn fixed(dimension: &Dimension) -> Option<usize> {
-    // Exporters of old wrote −1, and some 0, where nothing is fixed.
-    let value = dimension.dim_value.filter(|&value| value > 0)?;
-    usize::try_from(value).ok()
-}
-
-fn name_of(dimension: &Dimension) -> Option<&str> {
-    let name = dimension.dim_param.as_deref();
-    name.filter(|name| !name.is_empty() && *name != "?")
-}
-
-impl<'o> Dims<'o> {
-    fn new(options: &'o OnnxOptions, sizes: &'o mut Sizes) -> Self {
-        Self {
-            asked: &options.dims,
-            used: HashSet::new(),
-            free: BTreeSet::new(),
-            bound: HashMap::new(),
-            sizes,
-        }
-    }
-
-    /// A given array fixes what the file leaves open.
-    fn bind(&mut self, info: &ValueInfo, shape: &Shape) -> Result<(), OnnxError> {
-        let Some(declared) = dimensions(info) else {
-            return Ok(());
-        };
-        let fits = declared.len() == shape.len()
-            && declared
-                .iter()
-                .zip(shape.iter())
-                .all(|(declared, &extent)| fixed(declared).is_none_or(|fixed| fixed == extent));
-        if !fits {
-            let declared: Vec<String> = declared.iter().map(shown).collect();
-            return Err(OnnxError::new(format!(
-                "expected shape [{}], got {shape}",
-                declared.join(", ")
-            ))
-            .at(format!("input {}", quoted(&info.name))));
-        }
-        for (dimension, &extent) in declared.iter().zip(shape.iter()) {
-            if let Some(name) = name_of(dimension) {
-                self.bound.insert(name.to_owned(), extent);
-            }
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self, name: &str) -> Option<usize> {
-        let (name, extent) = self.asked.iter().find(|(asked, _)| asked == name)?;
-        self.used.insert(name);
-        Some(*extent)
-    }
-
-    fn shape(&mut self, info: &ValueInfo) -> Result<Shape, OnnxError> {
-        let Some(declared) = dimensions(info) else {
-            return Err(OnnxError::new("has no declared shape").help(format!(
-                "give its numbers: --input {}=file.npy",
-                info.name.escape_debug()
-            )));
-        };
-        let rank = declared.len();
-        let mut extents = Vec::with_capacity(rank);
-        for (axis, dimension) in declared.iter().enumerate() {
-            if let Some(fixed) = fixed(dimension) {
-                extents.push(fixed as i64);
-                continue;
-            }
-            let place = format!("{}.{axis}", info.name);
-            let name = name_of(dimension).unwrap_or(&place);
-            self.free.insert(name.to_owned());
-            let asked = self.ask(name).or_else(|| self.ask(&place));
-            let asked = asked.or_else(|| if axis == 0 { self.ask("batch") } else { None });
-            let extent = match asked.or_else(|| self.bound.get(name).copied()) {
-                Some(extent) => extent,
-                None => usual(name, axis, rank, self.sizes),
-            };
-            self.bound.insert(name.to_owned(), extent);
-            extents.push(i64::try_from(extent).unwrap_or(i64::MAX));
-        }
-        tensors::shape(&extents)
-    }
-
-    /// A size for a dimension that there is not is a mistake.
-    fn all_used(&self) -> Result<(), OnnxError> {
-        let unused = self
-            .asked
-            .iter()
-            .find(|(name, _)| !self.used.contains(name.as_str()));
-        let Some((name, _)) = unused else {
-            return Ok(());
-        };
-        let free: Vec<String> = self.free.iter().map(|name| quoted(name)).collect();
-        let help = if free.is_empty() {
-            "every dimension of its inputs is fixed in the file, or by given data".into()
-        } else {
-            format!("its free dimensions are {}", free.join(", "))
-        };
-        Err(OnnxError::new(format!("has no free dimension {}", quoted(name))).help(help))
-    }
-}
-
-fn shown(dimension: &Dimension) -> String {
-    match (fixed(dimension), name_of(dimension)) {
-        (Some(extent), _) => extent.to_string(),
-        (None, Some(name)) => name.escape_debug().to_string(),
-        (None, None) => "?".into(),
-    }
-}
-
-/// The usual extent of a free dimension, by its name, else by its place.
-fn usual(name: &str, axis: usize, rank: usize, sizes: &mut Sizes) -> usize {
-    let lower = name.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let is_batch = says(&["batch"]);
-    let is_length = !is_batch && says(&["seq", "len", "time", "token"]);
-    let is_side = !is_batch && !is_length && says(&["height", "width"]);
-    if is_batch || (axis == 0 && !is_length && !is_side) {
-        return BATCH;
-    }
-    if is_side || (!is_length && rank >= 4 && axis >= 2) {
-        sizes.side_is_open = true;
-        return sizes.side;
-    }
-    sizes.length_is_open = true;
-    sizes.length
-}
-
 /// Are these the lengths of the sequences of a recurrent layer, or of the keys of an attention?
 fn are_lengths(model: &Flat, name: &str) -> bool {
     model.nodes.iter().any(|node| {
@@ -380,7 +194,15 @@ fn are_lengths(model: &Flat, name: &str) -> bool {
 /// used to look up in.
 fn draw(model: &Flat, analysis: &Analysis, info: &ValueInfo, kind: Kind) -> Synthetic {
     let lower = info.name.to_lowercase();
-    if kind == Kind::Bool || (kind == Kind::Int && lower.contains("mask")) {
+    // In PyTorch's own attention what is true is left out; elsewhere what is 1 is looked at.
+    let leaves_out = ["key_padding_mask", "src_mask", "tgt_mask", "memory_mask"];
+    if leaves_out.iter().any(|mask| lower.contains(mask)) {
+        return Synthetic::Constant { value: 0.0 };
+    }
+    let of_attention = ["attention_mask", "attn_mask"];
+    let is_mask = kind == Kind::Int && lower.contains("mask")
+        || of_attention.iter().any(|mask| lower.contains(mask));
+    if kind == Kind::Bool || is_mask {
         return Synthetic::Constant { value: 1.0 };
     }
     match rows_looked_up(model, analysis, &info.name) {

@@ -18,6 +18,7 @@ mod pooling;
 mod random;
 mod rearrange;
 mod recurrent;
+mod recurrent_steps;
 mod reduction;
 mod sequences;
 mod table;

@@ -7,7 +7,7 @@ use crate::ops::Attribute;
 use std::sync::Arc;
 
 /// The most tensors in a list.
-const MOST: usize = 1 << 16;
+const MOST: usize = 1 << 12;
 
 /// A list as an output, counted with what copying it takes.
 fn made(call: &mut Call<'_, '_>, list: Vec<Operand>) -> Outcome {
