@@ -17,6 +17,8 @@ pub(super) struct Analysis {
     pub readers: HashMap<String, usize>,
     /// Initialisers and constants that are trained.
     pub trained: HashSet<String>,
+    /// Those of them that the exporter computed and named itself, without a path.
+    pub renamed: HashSet<String>,
     /// By node: does it read nothing but weights and constants, and a weight among them? Such
     /// nodes are converted when somebody needs them.
     pub weights_only: Vec<bool>,
@@ -157,10 +159,12 @@ impl Analysis {
                 }
             }
         }
+        self.find_renamed(&computed);
     }
 
     /// The scale and shift of a group norm, which is written as an instance norm without any, and
-    /// a product and a sum with a number a channel.
+    /// a product and a sum with a number a channel; the bias after a product, where it is part of
+    /// a larger one.
     fn find_scales(&mut self, model: &Flat, computed: &HashSet<&str>) {
         let tensors = model.graph.initializer.iter();
         let a_channel = |tensor: &&Tensor| {
@@ -171,18 +175,26 @@ impl Analysis {
         let vectors = vectors.filter(a_channel).map(|tensor| tensor.name.as_str());
         let vectors: HashSet<&str> = vectors.collect();
         let mut normalised: HashSet<&str> = HashSet::new();
+        let mut multiplied: HashSet<&str> = HashSet::new();
         for node in &model.nodes {
             let message = &node.message;
             let op = &message.op_type[..];
             let mut inputs = message.input.iter().map(String::as_str);
             let follows = match op {
                 _ if op.ends_with("Normalization") => true,
+                "MatMul" => {
+                    let weights = &self.trained;
+                    if inputs.any(|name| computed.contains(name) || weights.contains(name)) {
+                        multiplied.extend(message.output.first().map(String::as_str));
+                    }
+                    false
+                }
                 "Mul" | "Add" => {
-                    let scale = message
-                        .input
-                        .iter()
-                        .find(|name| vectors.contains(&name[..]));
-                    let follows = inputs.any(|name| normalised.contains(name));
+                    let mut names = message.input.iter();
+                    let scale = names.find(|name| vectors.contains(&name[..]));
+                    let follows = inputs.any(|name| {
+                        normalised.contains(name) || (op == "Add" && multiplied.contains(name))
+                    });
                     if let (true, Some(scale)) = (follows, scale) {
                         self.trained.insert(scale.clone());
                     }
@@ -194,6 +206,13 @@ impl Analysis {
                 normalised.extend(message.output.first().map(String::as_str));
             }
         }
+    }
+
+    /// Which weights have a name that the exporter made up for what it computed.
+    fn find_renamed(&mut self, computed: &HashSet<&str>) {
+        let trained = self.trained.iter();
+        let renamed = trained.filter(|name| computed.contains(&name[..]) && !name.contains('.'));
+        self.renamed = renamed.cloned().collect();
     }
 
     fn find_weights_only(&mut self, model: &Flat) {

@@ -107,13 +107,14 @@ const MOST_PARTS: usize = 6;
 
 impl Layers {
     /// Begins or resumes the layer of a node that reads `operands`. `weights` are the names of
-    /// the file's tensors by number; `is_statistic` says that others read what the node reduces.
+    /// the file's tensors by number, where the exporter did not make them up; `is_statistic` says
+    /// that others read what the node reduces.
     pub fn enter(
         &mut self,
         builder: &mut GraphBuilder,
         node: &Node,
         operands: &[Option<Operand>],
-        weights: &dyn Fn(usize) -> String,
+        weights: &dyn Fn(usize) -> Option<String>,
         is_statistic: bool,
     ) -> Result<(), GraphError> {
         let op = &node.message.op_type[..];
@@ -272,8 +273,8 @@ impl Layers {
 }
 
 /// What the layer of some weights is called; `None` if their names are made up.
-fn path(read: &[usize], names: &dyn Fn(usize) -> String) -> Option<String> {
-    let known = read.iter().map(|&weight| names(weight));
+fn path(read: &[usize], names: &dyn Fn(usize) -> Option<String>) -> Option<String> {
+    let known = read.iter().filter_map(|&weight| names(weight));
     let told = known
         .filter(|name| !is_made_up(name))
         .map(|name| layer_of_weight(&name));

@@ -260,7 +260,7 @@ mod tests {
         };
         let mut sizes = Sizes::TRIED[0];
         let mut dims = Dims::new(&options, &mut sizes);
-        let mut shape = |name, of: &[&str]| dims.shape(&named(name, of)).unwrap().to_vec();
+        let mut shape = |name, of: &[&str]| dims.shape(&named(name, of)).expect("small").to_vec();
         assert_eq!(shape("mask", &["batch", "past + sequence"]), [8, 37]);
         assert_eq!(shape("ids", &["batch", "sequence"]), [8, 32]);
         assert_eq!(shape("keys", &["batch", "2*past"]), [8, 10]);

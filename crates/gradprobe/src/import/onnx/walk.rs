@@ -137,7 +137,11 @@ impl Session<'_> {
             // Of the second input it reads the type alone.
             let read = if op == "CastLike" { 1 } else { inputs.len() };
             let weights = &self.weights;
-            let name = |weight: usize| weights[weight].name.clone();
+            let renamed = &self.analysis.renamed;
+            let name = |weight: usize| {
+                let name = &weights[weight].name;
+                (!renamed.contains(name)).then(|| name.clone())
+            };
             let reduced = node.message.input.first();
             let readers = reduced.and_then(|name| self.analysis.readers.get(name));
             let is_statistic =
