@@ -70,7 +70,25 @@ def network(name, what, bar):
     )
 
 
+def exported(name, what):
+    """A model of ../shared/models/exported, which may not be there."""
+    file = ROOT.parent / "shared" / "models" / "exported" / f"{name}.onnx"
+    if not file.is_file():
+        return
+    yield Case(
+        f"onnx-{name}",
+        f"{what}, f32, forward + backward with statistics of every layer's output, its cotangent and "
+        "every gradient; PyTorch takes l2, mean, largest and share of zeros of each by hooks",
+        example("bench_network", file),
+        peer("onnx_peer.py", name),
+        "torch",
+        1.0,
+    )
+
+
 def cases():
+    yield from exported("resnet20_cifar", "the exported ResNet-20 at 8 × 3 × 32 × 32")
+    yield from exported("gpt_tiny", "the exported transformer at 2 × 32 tokens")
     yield Case(
         "mlp-100x256",
         "tanh MLP, 100 × 256, batch 64, f32, forward + backward; ours with all statistics, "

@@ -1,9 +1,11 @@
-//! The engine's side of a benchmark of any specification: for every line on stdin one forward and
-//! backward run with all statistics, whose seconds are printed; at the end the peak of resident
-//! memory goes to stderr.
+//! The engine's side of a benchmark of any specification or ONNX model: for every line on stdin one
+//! forward and backward run with all statistics, whose seconds are printed; at the end the peak of
+//! resident memory goes to stderr. The data of an ONNX model lie in the safetensors file beside it.
 //!
 //! `bench_network FILE [--no-statistics]`
 
+use gradprobe::import::Subject;
+use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
 use gradprobe::import::spec::Network;
 use gradprobe::num::Tensor;
 use gradprobe::run::{Executor, Options};
@@ -18,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .next()
         .ok_or("usage: bench_network FILE [--no-statistics]")?;
     let statistics = arguments.next().as_deref() != Some("--no-statistics");
-    let network = Network::read(Path::new(&file))?;
+    let network = read(Path::new(&file))?;
     let graph = network.build(0)?;
     let inputs: Vec<Tensor<f32>> = network.batch(0)?.iter().map(Tensor::cast).collect();
     let options = Options {
@@ -39,6 +41,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("peak memory {} MiB", peak >> 10);
     }
     Ok(())
+}
+
+fn read(file: &Path) -> Result<Box<dyn Subject>, Box<dyn Error>> {
+    if file.extension().is_none_or(|extension| extension != "onnx") {
+        return Ok(Box::new(Network::read(file)?));
+    }
+    let options = OnnxOptions {
+        data: Some(file.with_extension("safetensors")),
+        ..OnnxOptions::default()
+    };
+    Ok(Box::new(OnnxNetwork::read(file, &options)?))
 }
 
 /// The most memory that was resident so far, in KiB, where the system tells (Linux does).

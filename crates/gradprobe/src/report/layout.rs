@@ -70,7 +70,8 @@ pub fn write_paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Res
     write_wrapped(out, text, width, (0, 2))
 }
 
-/// A name as it is shown in at most `room` columns: its end, where it is longer.
+/// A name as it is shown in at most `room` columns: its end, where it is longer; before that the
+/// number of the block, where the end does not show it.
 pub fn fitted_name(name: &str, room: usize) -> String {
     let name = escape(name);
     let length = name.chars().count();
@@ -78,7 +79,26 @@ pub fn fitted_name(name: &str, room: usize) -> String {
         return name.into_owned();
     }
     let end: String = name.chars().skip(length + 1 - room).collect();
-    format!("…{end}")
+    let block = name
+        .split(['.', '/'])
+        .rfind(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_number = |c: char| c.is_ascii_digit();
+    match block {
+        Some(block) if !end.contains(is_number) => {
+            // `…3…self.query`, from the first whole part that fits.
+            let left = room.saturating_sub(block.len() + 2);
+            let starts = name.match_indices(['.', '/']).map(|(at, _)| at + 1);
+            let mut ends = starts.map(|start| &name[start..]);
+            match ends.find(|end| end.chars().count() <= left) {
+                Some(end) => format!("…{block}…{end}"),
+                None => {
+                    let end: String = name.chars().skip(length - left.min(length)).collect();
+                    format!("…{block}…{end}")
+                }
+            }
+        }
+        _ => format!("…{end}"),
+    }
 }
 
 /// A share in percent: at most five columns, and never 0% or 100% of what is not.
@@ -167,6 +187,12 @@ mod tests {
         assert_eq!(fitted_name("layers.0.fc1", 12), "layers.0.fc1");
         assert_eq!(fitted_name("layers.10.fc1", 12), "…yers.10.fc1");
         assert_eq!(fitted_name("a\nb", 9), escape("a\nb"));
+        let query = "encoder.layer.3.attention.self.query";
+        assert_eq!(fitted_name(query, 16), "…3…self.query");
+        assert_eq!(
+            fitted_name("encoder.layer.3.attention_projection", 12),
+            "…3…rojection"
+        );
     }
 
     #[test]

@@ -196,6 +196,38 @@ def control_flow():
     save("refused_loops", [first(), outermost, node("Relu", ["bent"], ["h"]), second()], more=[constant("many", 9999)])
 
 
+def lists():
+    """The hidden values cut into a list of tensors, taken from it and put together again."""
+    nodes = [
+        first(),
+        node("Relu", ["u"], ["bent"]),
+        node("SplitToSequence", ["bent", "two"], ["parts"], axis=1),
+        node("SequenceAt", ["parts", "zero"], ["front"]),
+        node("SequenceErase", ["parts", "zero"], ["rest"]),
+        node("SequenceInsert", ["rest", "front", "zero"], ["whole"]),
+        node("ConcatFromSequence", ["whole"], ["h"], axis=1),
+        second(),
+    ]
+    save("lists", nodes, more=[constant("two", 2), constant("zero", 0)])
+
+
+def masks():
+    """Dropout as exporters write it out: a random mask, divided by how much of it is left."""
+    keep = [constant("scalar_keep", 0.75, np.float32)]
+    uniform = [node("RandomUniformLike", ["bent"], ["drawn"]), node("Less", ["drawn", "scalar_keep"], ["kept"])]
+    drawn = {
+        "mask_uniform": [*uniform, node("Cast", ["kept"], ["mask"], to=TensorProto.FLOAT)],
+        "mask_bernoulli": [
+            node("Shape", ["bent"], ["shape"]),
+            node("Expand", ["scalar_keep", "shape"], ["probabilities"]),
+            node("Bernoulli", ["probabilities"], ["mask"]),
+        ],
+    }
+    for name, nodes in drawn.items():
+        scaled = [node("Div", ["mask", "scalar_keep"], ["scale"]), node("Mul", ["bent", "scale"], ["h"])]
+        save(name, [first(), node("Relu", ["u"], ["bent"]), *nodes, *scaled, second()], more=keep)
+
+
 def quantised():
     """Weights of 8 bits with their scale, and the operators of a quantised network."""
     small = [
@@ -290,7 +322,7 @@ def gradients():
 
 def main():
     HERE.mkdir(exist_ok=True)
-    for make in (plain, external, halves, functions, control_flow, quantised, opsets, gradients, lengths):
+    for make in (plain, external, halves, functions, control_flow, lists, masks, quantised, opsets, gradients, lengths):
         make()
 
 

@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod architectures;
 mod features;
 mod golden;
 mod hostile;
 mod node_cases;
 mod node_gradients;
+mod recurrent_steps;
 
 use std::path::PathBuf;
 

@@ -20,6 +20,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "counts 2.4 outputs where there are 2; PyTorch and onnxruntime count 2, as is done here",
     ),
     (
+        "bernoulli",
+        "which elements are drawn is up to the random numbers, here not NumPy's",
+    ),
+    (
         "training_dropout",
         "which elements are dropped is up to the random numbers, here not NumPy's",
     ),

@@ -17,6 +17,8 @@ pub(super) struct Analysis {
     pub readers: HashMap<String, usize>,
     /// Initialisers and constants that are trained.
     pub trained: HashSet<String>,
+    /// Those of them that the exporter computed and named itself, without a path.
+    pub renamed: HashSet<String>,
     /// By node: does it read nothing but weights and constants, and a weight among them? Such
     /// nodes are converted when somebody needs them.
     pub weights_only: Vec<bool>,
@@ -104,11 +106,25 @@ impl Analysis {
         let is_float = |tensor: &&Tensor| {
             element_type(tensor.data_type).is_ok_and(|element| kind(element) == Kind::Float)
         };
-        let floats = model.graph.initializer.iter().filter(is_float);
-        let trained = floats.filter(|tensor| looks_trained(tensor));
-        self.trained = trained.map(|tensor| tensor.name.clone()).collect();
+        let noted = noted_parameters(model);
+        let floats = || model.graph.initializer.iter().filter(is_float);
+        let looks = floats().map(|tensor| (tensor, looks_trained(tensor, &noted)));
+        // What an exporter computed in advance is a weight where it stands in a weight's place.
+        let mut computed: HashSet<&str> = HashSet::new();
+        for (tensor, looks) in looks {
+            match looks {
+                Looks::Trained => {
+                    self.trained.insert(tensor.name.clone());
+                }
+                Looks::Computed => {
+                    computed.insert(&tensor.name);
+                }
+                Looks::Fixed => {}
+            }
+        }
+        self.find_scales(model, &computed);
         // Exporters that write every weight as a Constant node leave nothing else to go by.
-        let all_constants = self.trained.is_empty();
+        let all_constants = self.trained.is_empty() && computed.is_empty();
         let mut wanted: HashSet<&str> = HashSet::new();
         for (node, _) in model
             .nodes
@@ -137,9 +153,66 @@ impl Analysis {
                     || (moved && (index == 0 || op == "Concat"))
                 {
                     wanted.insert(input);
+                    if computed.contains(input.as_str()) {
+                        self.trained.insert(input.clone());
+                    }
                 }
             }
         }
+        self.find_renamed(&computed);
+    }
+
+    /// The scale and shift of a group norm, which is written as an instance norm without any, and
+    /// a product and a sum with a number a channel; the bias after a product, where it is part of
+    /// a larger one.
+    fn find_scales(&mut self, model: &Flat, computed: &HashSet<&str>) {
+        let tensors = model.graph.initializer.iter();
+        let a_channel = |tensor: &&Tensor| {
+            let mut extents = tensor.dims.iter().filter(|&&extent| extent != 1);
+            extents.next().is_some() && extents.next().is_none()
+        };
+        let vectors = tensors.filter(|tensor| computed.contains(tensor.name.as_str()));
+        let vectors = vectors.filter(a_channel).map(|tensor| tensor.name.as_str());
+        let vectors: HashSet<&str> = vectors.collect();
+        let mut normalised: HashSet<&str> = HashSet::new();
+        let mut multiplied: HashSet<&str> = HashSet::new();
+        for node in &model.nodes {
+            let message = &node.message;
+            let op = &message.op_type[..];
+            let mut inputs = message.input.iter().map(String::as_str);
+            let follows = match op {
+                _ if op.ends_with("Normalization") => true,
+                "MatMul" => {
+                    let weights = &self.trained;
+                    if inputs.any(|name| computed.contains(name) || weights.contains(name)) {
+                        multiplied.extend(message.output.first().map(String::as_str));
+                    }
+                    false
+                }
+                "Mul" | "Add" => {
+                    let mut names = message.input.iter();
+                    let scale = names.find(|name| vectors.contains(&name[..]));
+                    let follows = inputs.any(|name| {
+                        normalised.contains(name) || (op == "Add" && multiplied.contains(name))
+                    });
+                    if let (true, Some(scale)) = (follows, scale) {
+                        self.trained.insert(scale.clone());
+                    }
+                    follows && scale.is_some()
+                }
+                _ => moves(op) && inputs.next().is_some_and(|name| normalised.contains(name)),
+            };
+            if follows {
+                normalised.extend(message.output.first().map(String::as_str));
+            }
+        }
+    }
+
+    /// Which weights have a name that the exporter made up for what it computed.
+    fn find_renamed(&mut self, computed: &HashSet<&str>) {
+        let trained = self.trained.iter();
+        let renamed = trained.filter(|name| computed.contains(&name[..]) && !name.contains('.'));
+        self.renamed = renamed.cloned().collect();
     }
 
     fn find_weights_only(&mut self, model: &Flat) {
@@ -169,29 +242,64 @@ impl Analysis {
     }
 }
 
-/// Does a float initialiser look like something that is trained? Statistics and tables that
-/// PyTorch calls buffers do not, and neither do lone numbers with names that an exporter made up.
-fn looks_trained(tensor: &Tensor) -> bool {
-    const BUFFERS: [&str; 7] = [
+/// Which initialisers PyTorch's exporter notes to be parameters, and which not; empty for files of
+/// other exporters.
+fn noted_parameters(model: &Flat) -> HashMap<&str, bool> {
+    const KIND: &str = "pkg.torch.export.graph_signature.InputSpec.kind";
+    let values = model.graph.value_info.iter();
+    let noted = values.filter_map(|value| {
+        let mut notes = value.metadata_props.iter();
+        let kind = &notes.find(|note| note.key == KIND)?.value;
+        Some((value.name.as_str(), kind == "PARAMETER"))
+    });
+    noted.collect()
+}
+
+/// What a float initialiser looks like.
+enum Looks {
+    Trained,
+    /// Computed by the exporter from others, which may be weights: a transposed one, a mask.
+    Computed,
+    /// Statistics and tables that PyTorch calls buffers, constants.
+    Fixed,
+}
+
+fn looks_trained(tensor: &Tensor, noted: &HashMap<&str, bool>) -> Looks {
+    const BUFFERS: [&str; 10] = [
         "running_mean",
         "running_var",
         "moving_mean",
         "moving_variance",
         "num_batches",
         "inv_freq",
+        "cos_cached",
+        "sin_cached",
+        "coords_table",
         "_buffer",
     ];
     let name = tensor.name.as_str();
+    match noted.get(name) {
+        Some(true) => return Looks::Trained,
+        Some(false) => return Looks::Fixed,
+        None => {}
+    }
     if BUFFERS.iter().any(|buffer| name.contains(buffer)) {
-        return false;
+        return Looks::Fixed;
     }
     let one = tensor.dims.iter().all(|&extent| extent == 1);
+    let made_up = looks_made_up(name);
     // A norm without scale and shift is written with ones and zeros of the exporter's own.
-    if looks_made_up(name) && (one || is_uniform(tensor)) {
-        return false;
+    if made_up && (one || is_uniform(tensor)) {
+        return Looks::Fixed;
     }
     // A mask.
-    !tensor.float_data.iter().any(|x| x.is_infinite())
+    if tensor.float_data.iter().any(|x| x.is_infinite()) {
+        return Looks::Fixed;
+    }
+    if !noted.is_empty() || PYTORCH_STEMS.iter().any(|stem| name.starts_with(stem)) {
+        return Looks::Computed;
+    }
+    Looks::Trained
 }
 
 /// Is every element the same?
@@ -208,12 +316,14 @@ fn is_uniform(tensor: &Tensor) -> bool {
         && same(&tensor.int32_data)
 }
 
+/// How names begin that PyTorch's exporters make up.
+const PYTORCH_STEMS: [&str; 6] = ["onnx::", "val_", "_val", "/", "_inlfunc", "node_"];
+
 fn looks_made_up(name: &str) -> bool {
-    const STEMS: [&str; 9] = [
-        "onnx::", "val_", "scalar", "const", "Const", "_val", "/", "_inlfunc", "node_",
-    ];
+    const STEMS: [&str; 3] = ["scalar", "const", "Const"];
+    let mut stems = PYTORCH_STEMS.iter().chain(&STEMS);
     name.chars().all(|c| c.is_ascii_digit())
-        || STEMS.iter().any(|stem| name.starts_with(stem))
+        || stems.any(|stem| name.starts_with(stem))
         || name.contains(':')
         || name.contains("onstant")
         || name.contains("const_")

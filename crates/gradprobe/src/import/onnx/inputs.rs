@@ -1,22 +1,19 @@
-//! Inputs: how large they are and where their numbers come from.
+//! Inputs: where their numbers come from.
 
 use super::analysis::Analysis;
 use super::error::{OnnxError, quoted};
-use super::messages::{Dimension, ValueInfo};
+use super::messages::ValueInfo;
 use super::model::Flat;
 use super::options::OnnxOptions;
+use super::sizes::{Dims, Sizes};
 use super::tensors::{self, Kind, element_type};
 use crate::data::{Array, Synthetic, read_arrays};
 use crate::num::{Shape, Tensor};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Samples in a batch where the file leaves it open.
-const BATCH: usize = 8;
-/// Height and width of images where the file leaves them open.
-const SIDE: usize = 64;
-/// Any other open extent: tokens, steps of a sequence.
-const LENGTH: usize = 32;
+/// What lengths of sequences are drawn as: as much as there is room for, and no less.
+const WHOLE: usize = 32;
 /// Below which whole numbers are drawn that index nothing.
 const BELOW: usize = 2;
 
@@ -47,7 +44,7 @@ impl InputPlan {
             From::Drawn(synthetic) => synthetic.draw(&self.shape, seed, &self.name),
             From::WholeLengths => {
                 let count = self.shape.element_count();
-                Tensor::new(self.shape.clone(), vec![LENGTH as f64; count])
+                Tensor::new(self.shape.clone(), vec![WHOLE as f64; count])
             }
         }
     }
@@ -113,6 +110,7 @@ pub(super) fn plan(
     read: &HashSet<&str>,
     options: &OnnxOptions,
     given: &HashMap<String, Arc<Tensor<f64>>>,
+    sizes: &mut Sizes,
 ) -> Result<Vec<InputPlan>, OnnxError> {
     let initialisers: HashSet<&str> = model
         .graph
@@ -132,7 +130,7 @@ pub(super) fn plan(
                 .help(format!("it has {}", names.join(", "))));
         }
     }
-    let mut dims = Dims::new(options);
+    let mut dims = Dims::new(options, sizes);
     for info in &all {
         if let Some(tensor) = given.get(&info.name) {
             dims.bind(info, tensor.shape())?;
@@ -177,142 +175,6 @@ pub(super) fn plan(
     Ok(plans)
 }
 
-/// The extents of free dimensions.
-struct Dims<'o> {
-    asked: &'o [(String, usize)],
-    used: HashSet<&'o str>,
-    free: BTreeSet<String>,
-    bound: HashMap<String, usize>,
-}
-
-fn dimensions(info: &ValueInfo) -> Option<&[Dimension]> {
-    let of_tensor = info.r#type.as_ref()?.tensor_type.as_ref()?;
-    Some(&of_tensor.shape.as_ref()?.dim)
-}
-
-/// The extent, where the file fixes it.
-fn fixed(dimension: &Dimension) -> Option<usize> {
-    // Exporters of old wrote −1, and some 0, where nothing is fixed.
-    let value = dimension.dim_value.filter(|&value| value > 0)?;
-    usize::try_from(value).ok()
-}
-
-fn name_of(dimension: &Dimension) -> Option<&str> {
-    let name = dimension.dim_param.as_deref();
-    name.filter(|name| !name.is_empty() && *name != "?")
-}
-
-impl<'o> Dims<'o> {
-    fn new(options: &'o OnnxOptions) -> Self {
-        Self {
-            asked: &options.dims,
-            used: HashSet::new(),
-            free: BTreeSet::new(),
-            bound: HashMap::new(),
-        }
-    }
-
-    /// A given array fixes what the file leaves open.
-    fn bind(&mut self, info: &ValueInfo, shape: &Shape) -> Result<(), OnnxError> {
-        let Some(declared) = dimensions(info) else {
-            return Ok(());
-        };
-        let fits = declared.len() == shape.len()
-            && declared
-                .iter()
-                .zip(shape.iter())
-                .all(|(declared, &extent)| fixed(declared).is_none_or(|fixed| fixed == extent));
-        if !fits {
-            let declared: Vec<String> = declared.iter().map(shown).collect();
-            return Err(OnnxError::new(format!(
-                "expected shape [{}], got {shape}",
-                declared.join(", ")
-            ))
-            .at(format!("input {}", quoted(&info.name))));
-        }
-        for (dimension, &extent) in declared.iter().zip(shape.iter()) {
-            if let Some(name) = name_of(dimension) {
-                self.bound.insert(name.to_owned(), extent);
-            }
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self, name: &str) -> Option<usize> {
-        let (name, extent) = self.asked.iter().find(|(asked, _)| asked == name)?;
-        self.used.insert(name);
-        Some(*extent)
-    }
-
-    fn shape(&mut self, info: &ValueInfo) -> Result<Shape, OnnxError> {
-        let Some(declared) = dimensions(info) else {
-            return Err(OnnxError::new("has no declared shape").help(format!(
-                "give its numbers: --input {}=file.npy",
-                info.name.escape_debug()
-            )));
-        };
-        let rank = declared.len();
-        let mut extents = Vec::with_capacity(rank);
-        for (axis, dimension) in declared.iter().enumerate() {
-            if let Some(fixed) = fixed(dimension) {
-                extents.push(fixed as i64);
-                continue;
-            }
-            let place = format!("{}.{axis}", info.name);
-            let name = name_of(dimension).unwrap_or(&place);
-            self.free.insert(name.to_owned());
-            let asked = self.ask(name).or_else(|| self.ask(&place));
-            let asked = asked.or_else(|| if axis == 0 { self.ask("batch") } else { None });
-            let extent = asked
-                .or_else(|| self.bound.get(name).copied())
-                .unwrap_or_else(|| usual(name, axis, rank));
-            self.bound.insert(name.to_owned(), extent);
-            extents.push(i64::try_from(extent).unwrap_or(i64::MAX));
-        }
-        tensors::shape(&extents)
-    }
-
-    /// A size for a dimension that there is not is a mistake.
-    fn all_used(&self) -> Result<(), OnnxError> {
-        let unused = self
-            .asked
-            .iter()
-            .find(|(name, _)| !self.used.contains(name.as_str()));
-        let Some((name, _)) = unused else {
-            return Ok(());
-        };
-        let free: Vec<String> = self.free.iter().map(|name| quoted(name)).collect();
-        let help = if free.is_empty() {
-            "every dimension of its inputs is fixed in the file, or by given data".into()
-        } else {
-            format!("its free dimensions are {}", free.join(", "))
-        };
-        Err(OnnxError::new(format!("has no free dimension {}", quoted(name))).help(help))
-    }
-}
-
-fn shown(dimension: &Dimension) -> String {
-    match (fixed(dimension), name_of(dimension)) {
-        (Some(extent), _) => extent.to_string(),
-        (None, Some(name)) => name.escape_debug().to_string(),
-        (None, None) => "?".into(),
-    }
-}
-
-/// The usual extent of a free dimension, by its name, else by its place.
-fn usual(name: &str, axis: usize, rank: usize) -> usize {
-    let lower = name.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    match () {
-        () if says(&["batch"]) => BATCH,
-        () if says(&["seq", "len", "time", "token"]) => LENGTH,
-        () if says(&["height", "width"]) => SIDE,
-        () if axis == 0 => BATCH,
-        () if rank >= 4 && axis >= 2 => SIDE,
-        () => LENGTH,
-    }
-}
-
 /// Are these the lengths of the sequences of a recurrent layer, or of the keys of an attention?
 fn are_lengths(model: &Flat, name: &str) -> bool {
     model.nodes.iter().any(|node| {
@@ -332,7 +194,15 @@ fn are_lengths(model: &Flat, name: &str) -> bool {
 /// used to look up in.
 fn draw(model: &Flat, analysis: &Analysis, info: &ValueInfo, kind: Kind) -> Synthetic {
     let lower = info.name.to_lowercase();
-    if kind == Kind::Bool || (kind == Kind::Int && lower.contains("mask")) {
+    // In PyTorch's own attention what is true is left out; elsewhere what is 1 is looked at.
+    let leaves_out = ["key_padding_mask", "src_mask", "tgt_mask", "memory_mask"];
+    if leaves_out.iter().any(|mask| lower.contains(mask)) {
+        return Synthetic::Constant { value: 0.0 };
+    }
+    let of_attention = ["attention_mask", "attn_mask"];
+    let is_mask = kind == Kind::Int && lower.contains("mask")
+        || of_attention.iter().any(|mask| lower.contains(mask));
+    if kind == Kind::Bool || is_mask {
         return Synthetic::Constant { value: 1.0 };
     }
     match rows_looked_up(model, analysis, &info.name) {

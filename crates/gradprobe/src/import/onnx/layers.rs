@@ -1,7 +1,8 @@
-//! Layers with the names the user knows: a weight's path, else the node's name, else the operator
-//! and its place. Bias, normalisation and activation that follow belong to the layer they follow.
+//! Layers with the names the user knows: a weight's path, that of the module it is used in where the
+//! exporter renamed the weight, else the node's name, else the operator and its place. Bias, normalisation and activation that follow belong to the layer they follow.
 
 use super::model::Node;
+use super::modules::module_of;
 use super::value::{Operand, Source};
 use crate::graph::{GraphBuilder, GraphError, LayerId, Origin, ValueId};
 use std::collections::{HashMap, HashSet};
@@ -106,13 +107,14 @@ const MOST_PARTS: usize = 6;
 
 impl Layers {
     /// Begins or resumes the layer of a node that reads `operands`. `weights` are the names of
-    /// the file's tensors by number; `is_statistic` says that others read what the node reduces.
+    /// the file's tensors by number, where the exporter did not make them up; `is_statistic` says
+    /// that others read what the node reduces.
     pub fn enter(
         &mut self,
         builder: &mut GraphBuilder,
         node: &Node,
         operands: &[Option<Operand>],
-        weights: &dyn Fn(usize) -> String,
+        weights: &dyn Fn(usize) -> Option<String>,
         is_statistic: bool,
     ) -> Result<(), GraphError> {
         let op = &node.message.op_type[..];
@@ -121,18 +123,20 @@ impl Layers {
         let mut derived_from: Vec<usize> = Vec::new();
         let mut signals: Vec<ValueId> = Vec::new();
         self.trail.clear();
-        for operand in operands.iter().flatten() {
-            match operand.source {
-                Source::Weight(weight) => read_weights.push(weight),
-                Source::Value(value) => match self.derived.get(&value) {
+        let mut open: Vec<&Operand> = operands.iter().flatten().rev().collect();
+        while let Some(operand) = open.pop() {
+            match &operand.source {
+                &Source::Weight(weight) => read_weights.push(weight),
+                Source::Value(value) => match self.derived.get(value) {
                     Some(from) => {
                         derived_from.extend(from);
                         self.trail
-                            .extend(self.trails.get(&value).into_iter().flatten());
+                            .extend(self.trails.get(value).into_iter().flatten());
                     }
-                    None => signals.push(value),
+                    None => signals.push(*value),
                 },
-                Source::Known(_) => {}
+                Source::Sequence(tensors) => open.extend(tensors.iter().rev()),
+                Source::Known(_) | Source::Uniform(..) => {}
             }
         }
         read_weights.extend(&derived_from);
@@ -172,7 +176,10 @@ impl Layers {
                 layer.weighted && !layer.closed && follows && may_join || (op == "PRelu" && follows)
             })
         };
-        let path = path(&read_weights, weights);
+        let path = path(&read_weights, weights).or_else(|| {
+            let weighted = !read_weights.is_empty();
+            weighted.then(|| module_of(&node.message)).flatten()
+        });
         let index = match (joined, path) {
             (Some(layer), _) => layer,
             (None, Some(path)) => match self.by_path.get(&path) {
@@ -266,8 +273,8 @@ impl Layers {
 }
 
 /// What the layer of some weights is called; `None` if their names are made up.
-fn path(read: &[usize], names: &dyn Fn(usize) -> String) -> Option<String> {
-    let known = read.iter().map(|&weight| names(weight));
+fn path(read: &[usize], names: &dyn Fn(usize) -> Option<String>) -> Option<String> {
+    let known = read.iter().filter_map(|&weight| names(weight));
     let told = known
         .filter(|name| !is_made_up(name))
         .map(|name| layer_of_weight(&name));

@@ -73,6 +73,9 @@ pub struct Graph {
     /// Its outputs.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
+    /// What is noted about other values.
+    #[prost(message, repeated, tag = "13")]
+    pub value_info: Vec<Noted>,
 }
 
 /// A node.
@@ -96,6 +99,9 @@ pub struct Node {
     /// The operator's domain.
     #[prost(string, tag = "7")]
     pub domain: String,
+    /// What the exporter notes about it.
+    #[prost(message, repeated, tag = "9")]
+    pub metadata_props: Vec<Entry>,
 }
 
 /// An attribute of a node.
@@ -194,6 +200,17 @@ pub struct ValueInfo {
     /// What it is.
     #[prost(message, optional, tag = "2")]
     pub r#type: Option<Type>,
+}
+
+/// What the exporter notes about a value: of a `ValueInfo`, the notes alone.
+#[derive(Clone, PartialEq, Message)]
+pub struct Noted {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The notes.
+    #[prost(message, repeated, tag = "4")]
+    pub metadata_props: Vec<Entry>,
 }
 
 /// What a value is.

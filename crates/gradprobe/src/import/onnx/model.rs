@@ -156,6 +156,9 @@ impl Inliner<'_> {
             if !inner.name.is_empty() {
                 inner.name = format!("{stem}/{}", inner.name);
             }
+            if inner.metadata_props.is_empty() {
+                inner.metadata_props.clone_from(&node.metadata_props);
+            }
             rename(&mut inner, &names);
             inner.output.iter_mut().for_each(|name| {
                 if let Some(new) = names.get(name.as_str()) {

@@ -7,17 +7,19 @@ use super::fault::Fault;
 use super::inputs::{self, InputPlan};
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
-use super::options::{OnnxLoss, OnnxOptions, OnnxTarget};
+use super::notes::notes;
+use super::options::{OnnxOptions, OnnxTarget};
 use super::reader;
 use super::reinit;
 use super::session::Session;
+use super::sizes::Sizes;
 use super::tensors::Kind;
+use super::tied::tie;
 use super::value::{Operand, Source};
 use crate::data::read_arrays;
 use crate::graph::{CotangentKind, Graph, Objective, Origin};
 use crate::import::spec::{Dtype, Optimiser, default_limit};
 use crate::import::{ImportError, Subject};
-use crate::init::Initialiser;
 use crate::num::{Shape, Tensor};
 use crate::ops::{Attribute, Attributes, Mode, find_op};
 use std::collections::{HashMap, HashSet};
@@ -67,8 +69,9 @@ impl OnnxNetwork {
     ) -> Result<Self, OnnxError> {
         let limit = options.max_memory.unwrap_or_else(default_limit);
         let prepare = || {
-            let model = flatten(reader::decode(bytes, limit)?)?;
-            prepare(path, &model, options, limit)
+            let mut model = flatten(reader::decode(bytes, limit)?)?;
+            tie(&mut model);
+            prepare_at_some_size(path, &model, options, limit)
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
     }
@@ -131,18 +134,46 @@ impl Subject for OnnxNetwork {
     }
 }
 
+/// Extents that the file leaves open are taken as usual, else as the model can take them.
+fn prepare_at_some_size(
+    path: &Path,
+    model: &Flat,
+    options: &OnnxOptions,
+    limit: u64,
+) -> Result<OnnxNetwork, OnnxError> {
+    let mut first: Option<(Sizes, OnnxError)> = None;
+    for mut sizes in Sizes::TRIED {
+        if first.as_ref().is_some_and(|(used, _)| !used.matters(sizes)) {
+            continue;
+        }
+        match (prepare(path, model, options, limit, &mut sizes), &first) {
+            (Ok(network), _) => return Ok(network),
+            (Err(error), None) => first = Some((sizes, error)),
+            (Err(_), Some(_)) => {}
+        }
+    }
+    let open = first.as_ref().map(|(sizes, _)| *sizes).unwrap_or_default();
+    let error = first.map_or_else(|| OnnxError::new("was not read"), |(_, error)| error);
+    Err(if open.side_is_open || open.length_is_open {
+        error.help("the sizes that the file leaves open are chosen: set them with --dim NAME=SIZE")
+    } else {
+        error
+    })
+}
+
 fn prepare(
     path: &Path,
     model: &Flat,
     options: &OnnxOptions,
     limit: u64,
+    sizes: &mut Sizes,
 ) -> Result<OnnxNetwork, OnnxError> {
     let judged = choose_output(model, options)?;
     let analysis = analyse(model, &[&judged.value]);
     check_operators(model, &analysis)?;
     let read = reads_of(model, &analysis, &[&judged.value]);
     let given = inputs::given(options, limit)?;
-    let plans = inputs::plan(model, &analysis, &read, options, &given)?;
+    let plans = inputs::plan(model, &analysis, &read, options, &given, sizes)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let (mode, dropout) = (options.mode, options.dropout);
     let mut session = Session::new(model, &analysis, folder, limit, mode, dropout);
@@ -449,87 +480,4 @@ fn add_loss(
             .builder
             .node_with(name, loss, &[value, target], None, Origin::default())?;
     Ok(outputs[0])
-}
-
-/// What was chosen, in sentences.
-fn notes(
-    session: &Session<'_>,
-    inputs: &[InputPlan],
-    judged: &Judged,
-    decided: Decided,
-    target: Option<&TargetPlan>,
-    shape: &Shape,
-    options: &OnnxOptions,
-) -> Vec<String> {
-    const MOST_INPUTS: usize = 8;
-    let mut notes = Vec::new();
-    let listed: Vec<String> = inputs
-        .iter()
-        .take(MOST_INPUTS)
-        .map(InputPlan::about)
-        .collect();
-    let drawn = inputs.iter().any(|input| !input.is_given());
-    let more = inputs.len().saturating_sub(MOST_INPUTS);
-    notes.push(format!(
-        "inputs: {}{}{}",
-        listed.join(", "),
-        if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        },
-        if drawn {
-            " (--input, --data, --dim)"
-        } else {
-            ""
-        },
-    ));
-    let of = match judged.absorbed {
-        Some(op) => format!(
-            "what the {op} before output {} reads, shape {shape}",
-            quoted(&judged.output)
-        ),
-        None => format!("output {}, shape {shape}", quoted(&judged.output)),
-    };
-    let chosen = if options.loss == OnnxLoss::Auto {
-        " (--loss, --target, --output)"
-    } else {
-        ""
-    };
-    notes.push(match target {
-        Some(target) => format!(
-            "loss: {} of {of}, against {}{chosen}",
-            decided.words(),
-            target.about()
-        ),
-        None => format!("differentiated: {of}{chosen}"),
-    });
-    let inference = session.counts.get("batch-norm in inference form").copied();
-    if let Some(count) = inference {
-        notes.push(match options.mode {
-            Mode::Train => format!(
-                "batch norm: {count} in inference form, run on batch statistics as in training \
-                 (--mode eval uses the running ones)"
-            ),
-            Mode::Eval => format!("batch norm: {count}, run on their running statistics"),
-        });
-    }
-    if let Some(count) = session.counts.get("dropout") {
-        let how = match (options.mode, options.dropout) {
-            (Mode::Train, false) => " (--dropout drops as in training)",
-            _ => "",
-        };
-        notes.push(format!("dropout: {count}, taken as the identity{how}"));
-    }
-    if let Some(count) = session.counts.get("dropout that drops") {
-        notes.push(format!("dropout: {count}, as in training"));
-    }
-    if let Some(initialiser) = options.reinit {
-        notes.push(format!("weights: drawn anew, {}", name_of(initialiser)));
-    }
-    notes
-}
-
-fn name_of(initialiser: Initialiser) -> &'static str {
-    initialiser.name()
 }

@@ -96,6 +96,7 @@ enum Kind {
     Node,
     Attribute,
     Function,
+    Noted,
     Other,
 }
 
@@ -110,9 +111,12 @@ impl Kind {
             (Self::Graph, 5) => (Self::Other, "initializer"),
             (Self::Graph, 11) => (Self::Other, "input"),
             (Self::Graph, 12) => (Self::Other, "output"),
+            (Self::Graph, 13) => (Self::Noted, "value_info"),
+            (Self::Noted, 4) => (Self::Other, "metadata_props"),
             (Self::Function, 7) => (Self::Node, "node"),
             (Self::Function, 11) => (Self::Attribute, "attribute_proto"),
             (Self::Node, 5) => (Self::Attribute, "attribute"),
+            (Self::Node, 9) => (Self::Other, "metadata_props"),
             (Self::Attribute, 5) => (Self::Other, "t"),
             (Self::Attribute, 6) => (Self::Graph, "g"),
             _ => return None,

@@ -217,6 +217,7 @@ impl<'m> Session<'m> {
             .iter()
             .map(|input| match &input.source {
                 Source::Known(tensor) => Some((**tensor).clone()),
+                Source::Uniform(low, high) => Some(mean(&input.shape, *low, *high)),
                 _ => None,
             })
             .collect();
@@ -293,13 +294,20 @@ impl<'m> Session<'m> {
         match &operand.source {
             Source::Value(value) => Ok(*value),
             Source::Weight(index) => self.weight_value(*index),
-            Source::Known(tensor) => {
-                let name = format!("{}.constant", self.node_name);
-                let name = self.free_name(&name);
-                let data = ParameterData::F64(Arc::clone(tensor));
-                Ok(self.builder.parameter(name, data, false)?)
+            Source::Known(tensor) => self.constant_value(Arc::clone(tensor)),
+            Source::Uniform(low, high) => {
+                let mean = mean(&operand.shape, *low, *high);
+                self.constant_value(Arc::new(mean))
             }
+            Source::Sequence(_) => Err("reads a list of tensors where a tensor belongs".into()),
         }
+    }
+
+    fn constant_value(&mut self, tensor: Arc<Tensor<f64>>) -> Result<ValueId, Fault> {
+        let name = format!("{}.constant", self.node_name);
+        let name = self.free_name(&name);
+        let data = ParameterData::F64(tensor);
+        Ok(self.builder.parameter(name, data, false)?)
     }
 
     fn weight_value(&mut self, index: usize) -> Result<ValueId, Fault> {
@@ -331,7 +339,8 @@ impl<'m> Session<'m> {
         match &operand.source {
             Source::Known(tensor) => Some(Arc::clone(tensor)),
             Source::Weight(index) => Some(self.weights[*index].stored.wide()),
-            Source::Value(_) => None,
+            Source::Uniform(low, high) => Some(Arc::new(mean(&operand.shape, *low, *high))),
+            Source::Value(_) | Source::Sequence(_) => None,
         }
     }
 
@@ -345,7 +354,7 @@ impl<'m> Session<'m> {
         let weights: Vec<usize> = match operand.source {
             Source::Weight(index) => vec![index],
             Source::Value(value) => self.layers.derived_from(value).to_vec(),
-            Source::Known(_) => return,
+            Source::Known(_) | Source::Uniform(..) | Source::Sequence(_) => return,
         };
         for weight in weights {
             self.weights[weight].usage.get_or_insert(usage);
@@ -375,4 +384,10 @@ impl<'m> Session<'m> {
     pub fn reserve(&mut self, name: &str) {
         self.names.insert(name.to_owned());
     }
+}
+
+/// The mean of numbers between two, everywhere.
+fn mean(shape: &Shape, low: f64, high: f64) -> Tensor<f64> {
+    let mean = 0.5 * (low + high);
+    Tensor::new(shape.clone(), vec![mean; shape.element_count()])
 }

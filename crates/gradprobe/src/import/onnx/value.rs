@@ -25,6 +25,11 @@ pub(super) enum Source {
     Weight(usize),
     /// A value of the graph.
     Value(ValueId),
+    /// Random numbers, each number between these two as likely as another: what is compared with
+    /// them is a mask, see `convert/random.rs`.
+    Uniform(f64, f64),
+    /// A list of tensors.
+    Sequence(Arc<Vec<Operand>>),
 }
 
 impl Operand {
@@ -50,6 +55,15 @@ impl Operand {
     /// A known real number.
     pub fn float(value: f64) -> Self {
         Self::known(Kind::Float, Tensor::new(Shape::default(), vec![value]))
+    }
+
+    /// A list of tensors.
+    pub fn sequence(tensors: Vec<Self>) -> Self {
+        Self {
+            kind: tensors.first().map_or(Kind::Float, |first| first.kind),
+            shape: Shape::default(),
+            source: Source::Sequence(Arc::new(tensors)),
+        }
     }
 
     /// The same value, its elements meaning something else.

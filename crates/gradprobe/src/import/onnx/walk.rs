@@ -137,7 +137,11 @@ impl Session<'_> {
             // Of the second input it reads the type alone.
             let read = if op == "CastLike" { 1 } else { inputs.len() };
             let weights = &self.weights;
-            let name = |weight: usize| weights[weight].name.clone();
+            let renamed = &self.analysis.renamed;
+            let name = |weight: usize| {
+                let name = &weights[weight].name;
+                (!renamed.contains(name)).then(|| name.clone())
+            };
             let reduced = node.message.input.first();
             let readers = reduced.and_then(|name| self.analysis.readers.get(name));
             let is_statistic =
@@ -172,15 +176,21 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Counts nodes that a node of the file stands for.
+    pub fn charge_bodies(&mut self, nodes: usize) -> Result<(), Fault> {
+        self.in_bodies = self.in_bodies.saturating_add(nodes);
+        if self.in_bodies > MOST_IN_BODIES {
+            return Err(format!("runs more than {MOST_IN_BODIES} nodes of bodies in all").into());
+        }
+        Ok(())
+    }
+
     /// Converts a body (of an If, say) whose inputs are given, and returns its outputs.
     pub fn body(&mut self, body: &Body, inputs: Vec<Operand>) -> Result<Vec<Operand>, Fault> {
         if self.scopes.len() > DEEPEST {
             return Err(format!("bodies are nested more than {DEEPEST} deep").into());
         }
-        self.in_bodies = self.in_bodies.saturating_add(1 + body.nodes.len());
-        if self.in_bodies > MOST_IN_BODIES {
-            return Err(format!("runs more than {MOST_IN_BODIES} nodes of bodies in all").into());
-        }
+        self.charge_bodies(1 + body.nodes.len())?;
         self.scopes.push(HashMap::new());
         let result = self.body_inside(body, inputs);
         self.scopes.pop();

@@ -9,6 +9,14 @@ pub(super) fn gather(call: &mut Call<'_, '_>) -> Outcome {
     call.used_as(0, Use::Table);
     let attributes = call.pass(&["axis"])?;
     let (table, indices) = (call.input(0)?, call.input(1)?);
+    if let Some(numbers) = call.session.numbers(&indices) {
+        let axis = call.axis(call.int("axis", 0)?, table.shape.len())?;
+        let rows = table.shape.get(axis).copied().unwrap_or(0) as f64;
+        let outside = |&&index: &&f64| index < -rows || index >= rows;
+        if let Some(index) = numbers.data().iter().find(outside) {
+            return Err(format!("looks up row {index} of {rows}").into());
+        }
+    }
     let outputs = call.emit("Gather", &attributes, &[table, indices])?;
     Ok(outputs.into_iter().map(Some).collect())
 }

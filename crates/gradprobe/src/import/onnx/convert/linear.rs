@@ -2,6 +2,7 @@
 
 use super::call::{Call, Outcome, one};
 use crate::import::onnx::fault::Fault;
+use crate::import::onnx::modules::holds_batch_norm;
 use crate::import::onnx::session::Use;
 use crate::import::onnx::value::Operand;
 use crate::ops::Attribute;
@@ -86,6 +87,9 @@ fn kernel(call: &mut Call<'_, '_>) -> Result<(), Fault> {
         && said != is
     {
         return Err(format!("kernel_shape is {said:?}, but the weight's is {is:?}").into());
+    }
+    if holds_batch_norm(&call.node.message) {
+        call.session.count("folded batch norm");
     }
     Ok(())
 }

@@ -15,9 +15,12 @@ mod linear;
 mod losses;
 mod normalisation;
 mod pooling;
+mod random;
 mod rearrange;
 mod recurrent;
+mod recurrent_steps;
 mod reduction;
+mod sequences;
 mod table;
 
 pub use table::{OnnxOp, coverage};

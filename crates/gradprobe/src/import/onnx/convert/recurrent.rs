@@ -1,8 +1,10 @@
 //! Recurrent layers.
 
 use super::call::{Call, Outcome};
+use super::recurrent_steps::{Kind, write_out};
 use crate::import::onnx::fault::Fault;
 use crate::import::onnx::session::Use;
+use crate::import::onnx::value::Operand;
 use crate::ops::{Attribute, Attributes};
 
 /// The inputs of ONNX's recurrent operators.
@@ -15,41 +17,63 @@ mod at {
 }
 
 pub(super) fn lstm(call: &mut Call<'_, '_>) -> Outcome {
-    expect_activations(call, &["Sigmoid", "Tanh", "Tanh"])?;
-    call.refuse(call.int("input_forget", 0)? != 0, "input_forget")?;
+    if call.int("input_forget", 0)? != 0 || !is_usual(call, Kind::Lstm) {
+        return written_out(call, Kind::Lstm);
+    }
     recurrent(call, "LSTM", true, Attributes::new())
 }
 
 pub(super) fn gru(call: &mut Call<'_, '_>) -> Outcome {
-    expect_activations(call, &["Sigmoid", "Tanh"])?;
+    if !is_usual(call, Kind::Gru) {
+        return written_out(call, Kind::Gru);
+    }
     let attributes = call.pass(&["linear_before_reset"])?;
     recurrent(call, "GRU", false, attributes)
 }
 
 pub(super) fn rnn(call: &mut Call<'_, '_>) -> Outcome {
     let activations = call.texts("activations");
-    let first = activations
-        .first()
-        .map_or("Tanh", String::as_str)
-        .to_owned();
-    call.refuse(
-        activations.iter().any(|other| *other != first),
-        "an activation a direction",
-    )?;
-    let attributes = [("activation".to_owned(), Attribute::Text(first))];
+    let first = activations.first().map_or("Tanh", String::as_str);
+    let is_own = ["tanh", "relu"].contains(&&first.to_lowercase()[..]);
+    let same = activations.iter().all(|other| other == first);
+    if !is_own || !same || call.has("clip") {
+        return written_out(call, Kind::Rnn);
+    }
+    let attributes = [("activation".to_owned(), Attribute::Text(first.to_owned()))];
     recurrent(call, "RNN", false, attributes.into_iter().collect())
 }
 
-fn expect_activations(call: &Call<'_, '_>, expected: &[&str]) -> Result<(), Fault> {
+/// Are the activations those of the engine's cell, and not clipped?
+fn is_usual(call: &Call<'_, '_>, kind: Kind) -> bool {
     let given = call.texts("activations");
-    let fits = given
-        .iter()
-        .zip(expected.iter().cycle())
-        .all(|(given, expected)| given.eq_ignore_ascii_case(expected));
-    if fits {
-        return Ok(());
-    }
-    Err(format!("activations {given:?} are not supported, only {expected:?}").into())
+    let mut pairs = given.iter().zip(kind.usual().iter().cycle());
+    !call.has("clip") && pairs.all(|(given, usual)| given.eq_ignore_ascii_case(usual))
+}
+
+/// Step by step; sequences are then of one length.
+fn written_out(call: &mut Call<'_, '_>, kind: Kind) -> Outcome {
+    let lengths = lengths(call)?;
+    call.refuse(
+        lengths.is_some(),
+        "sequences of unequal lengths together with clip, input_forget or other activations than \
+         the usual",
+    )?;
+    write_out(call, kind)
+}
+
+/// The lengths of the sequences, where they say something: those that are all the whole length
+/// do not.
+fn lengths(call: &Call<'_, '_>) -> Result<Option<Operand>, Fault> {
+    let x = call.input(0)?;
+    let batch_first = call.int("layout", 0)? == 1;
+    let time = x.shape.get(usize::from(batch_first)).copied().unwrap_or(0);
+    let lengths = call.optional(at::LENGTHS);
+    let lengths = lengths.filter(|lengths| !call.session.is_whole_lengths(lengths));
+    let known = lengths
+        .as_ref()
+        .and_then(|lengths| call.session.numbers(lengths));
+    let all_whole = known.is_some_and(|known| known.data().iter().all(|&x| x == time as f64));
+    Ok(lengths.filter(|_| !all_whole))
 }
 
 fn recurrent(
@@ -58,18 +82,8 @@ fn recurrent(
     has_cell_state: bool,
     mut attributes: Attributes,
 ) -> Outcome {
-    call.refuse(call.has("clip"), "clip")?;
     let x = call.input(0)?;
-    let batch_first = call.int("layout", 0)? == 1;
-    let time = x.shape.get(usize::from(batch_first)).copied().unwrap_or(0);
-    // Lengths that are all the whole length say nothing.
-    let lengths = call.optional(at::LENGTHS);
-    let lengths = lengths.filter(|lengths| !call.session.is_whole_lengths(lengths));
-    let known = lengths
-        .as_ref()
-        .and_then(|lengths| call.session.numbers(lengths));
-    let all_whole = known.is_some_and(|known| known.data().iter().all(|&x| x == time as f64));
-    let has_lengths = lengths.is_some() && !all_whole;
+    let has_lengths = lengths(call)?.is_some();
     let hidden = call.input(2)?.shape.last().copied().unwrap_or(1);
     for input in [1, 2, at::BIAS] {
         call.used_as(input, Use::Recurrent(hidden));
