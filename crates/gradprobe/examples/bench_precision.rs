@@ -33,7 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if precision == "plain" {
         let inputs: Vec<Tensor<f32>> = batch.iter().map(Tensor::cast).collect();
         let mut executor = Executor::<f32>::new(&graph, options)?;
-        return serve(1, || Ok(drop(executor.run(&inputs)?)));
+        return serve(1, || {
+            executor.run(&inputs)?;
+            Ok(())
+        });
     }
     let asked = PrecisionOptions {
         precisions: precision

@@ -167,11 +167,14 @@ fn what_is_written_fits_the_schema_of_the_standard() {
     assert!(results > 10, "{results}");
 }
 
+/// A keyword of the schema, and what is done to a document that it fits.
+type Break = (&'static str, fn(&mut Value));
+
 #[test]
 fn what_does_not_fit_the_schema_is_told() {
     let schema = Schema::new();
     let good = sarif_of(&[&example("seed_chain.toml")]);
-    let breaks: [(&str, fn(&mut Value)); 7] = [
+    let breaks: [Break; 7] = [
         ("additionalProperties", |log| log["made"] = "up".into()),
         ("required", |log| {
             drop(log.as_object_mut().unwrap().remove("version"))

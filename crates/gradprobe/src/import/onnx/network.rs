@@ -8,7 +8,7 @@ use super::inputs::{self, InputPlan};
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
 use super::notes::notes;
-use super::options::{OnnxOptions, OnnxTarget};
+use super::options::{OnnxLoss, OnnxOptions, OnnxTarget};
 use super::reader;
 use super::reinit;
 use super::session::Session;
