@@ -136,10 +136,15 @@ impl Chart {
             }
             named.push((x + 8.0, x + 8.0 + width, base));
             let fill = if mark.filled { "#1f2328" } else { "#ffffff" };
+            let halo = if self.areas.is_empty() {
+                ""
+            } else {
+                " stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\""
+            };
             let _ = writeln!(
                 svg,
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\" fill=\"{fill}\" stroke=\"#1f2328\" \
-                 stroke-width=\"1.5\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#1f2328\">{}</text>",
+                 stroke-width=\"1.5\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#1f2328\"{halo}>{}</text>",
                 x + 8.0,
                 base,
                 text(&mark.name)

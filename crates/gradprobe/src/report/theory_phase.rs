@@ -143,7 +143,15 @@ fn colours(measured: &MeasuredDiagram) -> Vec<(String, String)> {
         line("gradient a layer,".into()),
         line("measured".into()),
     ];
-    list.extend([2.0, 1.25, 1.0, 0.8, 0.5].map(|chi| (colour(chi), format!("×{chi}"))));
+    let (first, last) = (LINES[0].0, LINES[LINES.len() - 1].0);
+    list.extend([last, 1.25, 1.1, 1.0, 0.9, 0.8, first].map(|chi| {
+        let end = match chi {
+            chi if chi == last => " or more",
+            chi if chi == first => " or less",
+            _ => "",
+        };
+        (colour(chi), format!("×{chi}{end}"))
+    }));
     if measured
         .grid
         .iter()

@@ -99,7 +99,7 @@ fn grid(measured: &MeasuredDiagram) -> String {
     off.sort_by(f64::total_cmp);
     if let Some(median) = off.get(off.len() / 2) {
         text.push_str(&format!(
-            "; theory is off by {:.1} % at half of them",
+            "; at half of them theory is off by at most {:.1} %",
             100.0 * median.exp_m1()
         ));
     }
