@@ -171,6 +171,19 @@ def cases():
         "torch",
         1.0,
     )
+    for name, how, more in (
+        ("phase-diagram", "weights that it draws beforehand", ()),
+        ("phase-diagram-drawing", "weights drawn at every point", ("--draw",)),
+    ):
+        yield Case(
+            name,
+            "a phase diagram measured at 20 × 20 points (tanh, 50 × 200, batch 16, forward, backward, "
+            f"every layer's gradient norm), ours with drawing, against PyTorch's loop with {how}",
+            example("bench_phase", 20, 50, 200, 16),
+            peer("phase_diagram_peer.py", 20, 50, 200, 16, *more),
+            "torch",
+            0.25,
+        )
     yield Case(
         "chain-cold",
         "gradprobe chain (tanh and ReLU) against the same four layers in micrograd (ReLU), whole processes",

@@ -36,9 +36,16 @@ impl Progress {
         if done == self.total {
             return self.clear();
         }
+        const WIDTH: usize = 30;
+        let full = WIDTH * done.min(self.total) / self.total;
+        let (full, rest) = ("█".repeat(full), "░".repeat(WIDTH - full));
         let mut stderr = std::io::stderr().lock();
-        let _ = write!(stderr, "\r{} {done} of {}", self.noun, self.total)
-            .and_then(|()| stderr.flush());
+        let _ = write!(
+            stderr,
+            "\r{} {done} of {} {full}{rest}",
+            self.noun, self.total
+        )
+        .and_then(|()| stderr.flush());
         self.shown = true;
     }
 

@@ -38,6 +38,11 @@ fn yang() {
 }
 
 #[test]
+fn pennington() {
+    repeat("pennington");
+}
+
+#[test]
 fn power_law() {
     repeat("power-law");
 }

@@ -11,6 +11,7 @@ mod ops;
 mod rule;
 mod rule_arguments;
 mod theory;
+mod theory_grid;
 
 use crate::Failure;
 use clap::Subcommand;

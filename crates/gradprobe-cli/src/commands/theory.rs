@@ -1,22 +1,23 @@
 //! `gradprobe theory`: what signal propagation theory predicts, and what the engine measures.
 
+use super::theory_grid::{self, GridOutcome};
 use crate::failure::Failure;
 use crate::output::OutputArguments;
 use crate::talk::Progress;
 use clap::{Args, ValueEnum};
 use gradprobe::diagnose::experiment::{
-    CaseResult, Comparison, Experiment, ExperimentError, Normalisation, PublishedExperiment,
-    compare, published,
+    CaseResult, Comparison, Experiment, ExperimentError, GridSettings, Normalisation,
+    PublishedExperiment, compare, published,
 };
 use gradprobe::init::calculate_gain;
 use gradprobe::ops::activation::{Activation, parse};
 use gradprobe::report::{
-    write_experiments_text, write_phase_diagram, write_theory_json, write_theory_text,
+    PhaseDiagram, TheoryAnswer, png, write_experiments_text, write_theory_json, write_theory_text,
 };
 use gradprobe::theory::isometry::WeightEnsemble;
 use gradprobe::theory::mean_field::{BiasVariance, WeightVariance};
 use gradprobe::theory::outlook::{Outlook, Question};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -29,9 +30,11 @@ use std::sync::{Arc, Mutex};
 /// argument, and σ_b likewise.
 ///
 /// With --measure networks are drawn and run, and what was measured stands beside; with
-/// --experiment published experiments are repeated.
+/// --phase-diagram and --grid they are over a grid of σ_w by σ_b; with --experiment published
+/// experiments are repeated.
 ///
-/// Exit status: 0, or 1 if a measured figure lies outside its band, 2 on bad input.
+/// Exit status: 0, or 1 if a measured figure lies outside its band, 2 on bad input, 130 if a grid is
+/// interrupted.
 #[derive(Debug, Args)]
 pub struct TheoryArguments {
     /// An activation by name, with its parameter (leaky-relu=0.2), or an expression in x; may be
@@ -62,17 +65,24 @@ pub struct TheoryArguments {
     /// Draw networks and measure them, with every gain of the table
     #[arg(long)]
     measure: bool,
-    /// Networks to draw
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
-    networks: u32,
+    /// Networks to draw [default: 20; of a grid 1 at each point]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    networks: Option<u32>,
+    /// How the weights of the measured networks are drawn
+    #[arg(long, value_enum, default_value_t, value_name = "ENSEMBLE")]
+    init: InitArgument,
     /// Normalisation before each activation of the measured networks
     #[arg(long, value_enum, default_value_t, value_name = "NORM")]
     norm: NormArgument,
-    /// Draw a phase diagram, σ_w by σ_b with the edge of chaos, into an SVG file
+    /// Draw a phase diagram, σ_w by σ_b with the edge of chaos, into a file: `….svg` or `….png`
     #[arg(long, value_name = "FILE")]
     phase_diagram: Option<PathBuf>,
+    /// Measure the phase diagram too: networks at N by M points (20x20 if no number is given).
+    /// Ctrl-C leaves what is finished in `FILE.partial`, and the same command goes on from there
+    #[arg(long, value_name = "NxM", num_args = 0..=1, default_missing_value = "20x20", value_parser = grid_points, requires = "phase_diagram")]
+    grid: Option<[usize; 2]>,
     /// Repeat a published experiment instead; may be repeated
-    #[arg(long, value_name = "NAME", value_parser = experiment_names(), conflicts_with_all = ["activation", "measure", "phase_diagram", "sigma_w", "sigma_w_squared", "sigma_b", "sigma_b_squared"])]
+    #[arg(long, value_name = "NAME", value_parser = experiment_names(), conflicts_with_all = ["activation", "measure", "phase_diagram", "sigma_w", "sigma_w_squared", "sigma_b", "sigma_b_squared", "init", "grid"])]
     experiment: Vec<String>,
     /// How the result is written
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -105,6 +115,31 @@ enum NormArgument {
     Batch,
     /// Layer norm
     Layer,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum InitArgument {
+    /// Independent normal numbers
+    #[default]
+    Normal,
+    /// Orthogonal matrices times σ_w
+    Orthogonal,
+}
+
+/// Wider Jacobians are not decomposed on the way.
+const WIDEST_JACOBIAN: u32 = 512;
+
+/// `20x20`, or one number for both.
+fn grid_points(text: &str) -> Result<[usize; 2], String> {
+    const MOST: usize = 1000;
+    let number = |text: &str| text.trim().parse().ok().filter(|n| (1..=MOST).contains(n));
+    let (across, up) = text.split_once(['x', '×']).unwrap_or((text, text));
+    match (number(across), number(up)) {
+        (Some(across), Some(up)) => Ok([across, up]),
+        _ => Err(format!(
+            "expected points along σ_w and σ_b, such as 20x20, each from 1 to {MOST}"
+        )),
+    }
 }
 
 fn experiment_names() -> clap::builder::PossibleValuesParser {
@@ -151,61 +186,108 @@ impl TheoryArguments {
             given => given.to_vec(),
         };
         if let Some(path) = &self.phase_diagram {
-            self.check_diagram(path, activations.len())?;
+            check_diagram(path, activations.len())?;
         }
-        let mut answers: Vec<(Outlook, Vec<Comparison>)> = Vec::new();
+        if self.grid.is_some() && !matches!(self.norm, NormArgument::None) {
+            return Err(Failure::Input(
+                "--grid measures networks without normalisation: leave --norm out".into(),
+            ));
+        }
+        if self.grid.is_some() && matches!(self.init, InitArgument::Orthogonal) {
+            return Err(Failure::Input(
+                "--grid draws normal weights: leave --init out".into(),
+            ));
+        }
+        let measures = self.measure || !matches!(self.norm, NormArgument::None);
+        if measures && self.networks == Some(1) {
+            return Err(Failure::Input(
+                "--measure tells a spread: --networks must be 2 or more".into(),
+            ));
+        }
+        let mut answers: Vec<TheoryAnswer> = Vec::new();
         for activation in &activations {
             let outlook = Outlook::of(&self.question(&**activation));
-            let measured = if self.measure || !matches!(self.norm, NormArgument::None) {
+            let phase_diagram = match &self.phase_diagram {
+                Some(path) => match self.diagram(path, activation, &outlook)? {
+                    Some(diagram) => Some(diagram),
+                    None => return Ok(ExitCode::from(theory_grid::INTERRUPTED)),
+                },
+                None => None,
+            };
+            let measured = if measures {
                 self.measured(activation, &outlook)?
             } else {
                 Vec::new()
             };
-            answers.push((outlook, measured));
-        }
-        if let (Some(path), [activation], [(outlook, _)]) = (
-            &self.phase_diagram,
-            activations.as_slice(),
-            answers.as_slice(),
-        ) {
-            OutputArguments::to(path)
-                .write(|out| write_phase_diagram(out, &**activation, outlook))?;
+            answers.push(TheoryAnswer {
+                outlook,
+                measured,
+                phase_diagram,
+            });
         }
         let width = self.output.width();
         self.output.write(|out| match self.format {
             Format::Text => {
-                for (index, (outlook, measured)) in answers.iter().enumerate() {
+                for (index, answer) in answers.iter().enumerate() {
                     if index > 0 {
                         writeln!(out)?;
                     }
-                    write_theory_text(out, outlook, measured, width)?;
+                    write_theory_text(out, answer, width)?;
                 }
                 Ok(())
             }
             Format::Json => write_theory_json(out, &answers, &[]),
         })?;
-        let inside = |(_, measured): &(Outlook, Vec<Comparison>)| {
-            measured.iter().all(|comparison| comparison.inside)
-        };
+        let inside =
+            |answer: &TheoryAnswer| answer.measured.iter().all(|comparison| comparison.inside);
         Ok(status(answers.iter().all(inside)))
     }
 
-    fn check_diagram(&self, path: &std::path::Path, activations: usize) -> Result<(), Failure> {
-        let is_svg = path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("svg"));
-        if !is_svg {
-            return Err(Failure::Input(format!(
-                "cannot write `{}`: a phase diagram is an SVG file; name it `….svg`",
-                crate::output::shown(path)
-            )));
+    /// Measures the diagram where that was asked for, and draws it. `None` if it was interrupted.
+    fn diagram(
+        &self,
+        path: &Path,
+        activation: &Arc<dyn Activation>,
+        outlook: &Outlook,
+    ) -> Result<Option<PhaseDiagram>, Failure> {
+        let mut partial = None;
+        let measured = match self.grid {
+            None => None,
+            Some(points) => {
+                let (largest_sigma_w, largest_sigma_b) = PhaseDiagram::plane(outlook);
+                let settings = GridSettings {
+                    activation: activation.label(),
+                    points,
+                    largest_sigma_w,
+                    largest_sigma_b,
+                    depth: self.depth as usize,
+                    width: self.width as usize,
+                    batch: self.batch as usize,
+                    networks: self.networks.unwrap_or(1) as usize,
+                };
+                let file = theory_grid::partial_file(path);
+                let threads = self.thread_count();
+                match theory_grid::measure(settings, activation, &file, threads, !self.quiet)? {
+                    GridOutcome::Interrupted => return Ok(None),
+                    GridOutcome::Measured(measured) => {
+                        partial = Some(file);
+                        Some(*measured)
+                    }
+                }
+            }
+        };
+        let diagram = PhaseDiagram::of(&**activation, outlook, measured);
+        let svg = diagram.svg();
+        let picture = if is_named(path, "png") {
+            png(&svg).map_err(|error| Failure::Input(error.to_string()))?
+        } else {
+            svg.into_bytes()
+        };
+        OutputArguments::to(path).write(|out| out.write_all(&picture))?;
+        if let Some(file) = partial {
+            theory_grid::forget(&file)?;
         }
-        if activations > 1 {
-            return Err(Failure::Input(
-                "--phase-diagram draws one activation: give --activation once".into(),
-            ));
-        }
-        Ok(())
+        Ok(Some(diagram))
     }
 
     fn biases(&self) -> BiasVariance {
@@ -249,7 +331,9 @@ impl TheoryArguments {
         activation: &Arc<dyn Activation>,
         outlook: &Outlook,
     ) -> Result<Vec<Comparison>, Failure> {
-        let networks = self.networks as usize;
+        const NETWORKS: u32 = 20;
+        let networks = self.networks.unwrap_or(NETWORKS);
+        let (count, networks) = (u64::from(networks), networks as usize);
         let total = networks * outlook.gains.len();
         let progress = Mutex::new(Progress::new("network", total, !self.quiet));
         let gains = outlook.gains.iter().enumerate();
@@ -260,7 +344,10 @@ impl TheoryArguments {
                     activation: activation.clone(),
                     weights: WeightVariance::from_sigma_w_squared(gain.sigma_w_squared),
                     biases: self.biases(),
-                    ensemble: WeightEnsemble::Gaussian,
+                    ensemble: match self.init {
+                        InitArgument::Normal => WeightEnsemble::Gaussian,
+                        InitArgument::Orthogonal => WeightEnsemble::Orthogonal,
+                    },
                     normalisation: match self.norm {
                         NormArgument::None => Normalisation::None,
                         NormArgument::Batch => Normalisation::Batch,
@@ -269,8 +356,8 @@ impl TheoryArguments {
                     depth: self.depth as usize,
                     width: self.width as usize,
                     batch: self.batch as usize,
-                    networks: u64::from(self.networks),
-                    singular_values: false,
+                    networks: count,
+                    singular_values: self.width <= WIDEST_JACOBIAN,
                 };
                 let told = |done: usize| show(&progress, index * networks + done);
                 compare(&experiment, self.thread_count(), &told).map_err(|error| failure(&error))
@@ -314,7 +401,27 @@ fn show(progress: &Mutex<Progress>, done: usize) {
     }
 }
 
-fn failure(error: &ExperimentError) -> Failure {
+fn is_named(path: &Path, extension: &str) -> bool {
+    path.extension()
+        .is_some_and(|own| own.eq_ignore_ascii_case(extension))
+}
+
+fn check_diagram(path: &Path, activations: usize) -> Result<(), Failure> {
+    if !is_named(path, "svg") && !is_named(path, "png") {
+        return Err(Failure::Input(format!(
+            "cannot write `{}`: a phase diagram is an SVG or PNG file; name it `….svg` or `….png`",
+            crate::output::shown(path)
+        )));
+    }
+    if activations > 1 {
+        return Err(Failure::Input(
+            "--phase-diagram draws one activation: give --activation once".into(),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn failure(error: &ExperimentError) -> Failure {
     Failure::Input(gradprobe::report::escape(&error.to_string()).into_owned())
 }
 

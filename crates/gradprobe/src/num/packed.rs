@@ -70,8 +70,17 @@ impl<'a, T: Scratch> Packed<'a, T> {
                 filling.fill(T::zero());
             }
         }
+        Self::of_panels(to, rows, columns)
+    }
+
+    /// The matrix of these extents that [`new`](Self::new) laid out before.
+    ///
+    /// # Panics
+    /// If its panels take another number of elements.
+    pub fn of_panels(panels: &'a [T], rows: usize, columns: usize) -> Self {
+        assert_eq!(panels.len(), packed_len(rows, columns), "the panels of it");
         Self {
-            data: to,
+            data: panels,
             rows,
             columns,
         }

@@ -44,11 +44,17 @@ impl GaussLegendre {
     }
 
     /// The integral of `f`, and of |f|, from `from` to `to`.
-    fn integrate(&self, from: f64, to: f64, f: &mut impl FnMut(f64) -> f64) -> (f64, f64) {
+    fn integrate(&self, from: f64, to: f64, f: &mut impl FnMut(&[f64], &mut [f64])) -> (f64, f64) {
         let (middle, half) = (0.5 * (from + to), 0.5 * (to - from));
+        let count = self.nodes.len().min(PANEL_POINTS);
+        let (mut points, mut values) = ([0.0; PANEL_POINTS], [0.0; PANEL_POINTS]);
+        for (point, node) in points.iter_mut().zip(&self.nodes) {
+            *point = middle + half * node;
+        }
+        f(&points[..count], &mut values[..count]);
         let (mut sum, mut size) = (0.0, 0.0);
-        for (node, weight) in self.nodes.iter().zip(&self.weights) {
-            let value = weight * f(middle + half * node);
+        for (value, weight) in values.iter().zip(&self.weights) {
+            let value = weight * value;
             sum += value;
             size += value.abs();
         }
@@ -117,8 +123,8 @@ fn tridiagonal_eigenvalues(mut diagonal: Vec<f64>, beside: impl Iterator<Item = 
     diagonal
 }
 
-/// Points of the rule that the panels use.
-const PANEL_POINTS: usize = 20;
+/// Points of the rule that the panels use: as many are asked for at a time.
+pub const PANEL_POINTS: usize = 20;
 /// How often a panel is halved at most: to 2^−50 of its length.
 const MOST_HALVINGS: u32 = 50;
 /// How many halvings an integral may take in all. What needs more (sin(10⁶ x)) is not resolved,
@@ -133,6 +139,20 @@ fn panel_rule() -> &'static GaussLegendre {
 /// The integral of `f` over the panels between neighbouring `breaks` (ascending), each halved until
 /// halving changes less than `tolerance` times the integral of |f|. NaN or infinite where `f` is.
 pub fn integrate(breaks: &[f64], tolerance: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
+    integrate_slices(breaks, tolerance, |points, values| {
+        for (value, &point) in values.iter_mut().zip(points) {
+            *value = f(point);
+        }
+    })
+}
+
+/// The same of an `f` that takes many points at once: it is given up to [`PANEL_POINTS`] and writes
+/// the values there.
+pub fn integrate_slices(
+    breaks: &[f64],
+    tolerance: f64,
+    mut f: impl FnMut(&[f64], &mut [f64]),
+) -> f64 {
     let rule = panel_rule();
     let panels: Vec<(f64, f64, f64, f64)> = breaks
         .windows(2)
@@ -174,7 +194,7 @@ struct Work<F> {
     f: F,
 }
 
-impl<F: FnMut(f64) -> f64> Work<F> {
+impl<F: FnMut(&[f64], &mut [f64])> Work<F> {
     fn refined(&mut self, from: f64, to: f64, whole: f64, halvings: u32) -> f64 {
         let middle = 0.5 * (from + to);
         let left = self.rule.integrate(from, middle, &mut self.f).0;

@@ -1,4 +1,4 @@
-//! Line charts as SVG: axes with round ticks, curves, areas' names.
+//! Charts as SVG: axes with round ticks, curves, filled areas, names.
 //!
 //! Written by hand so that the picture needs no script, no font and no other file.
 
@@ -37,6 +37,19 @@ pub struct Mark {
     pub filled: bool,
 }
 
+/// A rectangle of the plane, filled.
+#[derive(Clone, Debug)]
+pub struct Area {
+    /// A corner.
+    pub from: (f64, f64),
+    /// The other.
+    pub to: (f64, f64),
+    /// `#rrggbb`.
+    pub colour: String,
+    /// What a pointer over it is told.
+    pub name: String,
+}
+
 /// A chart.
 #[derive(Clone, Debug)]
 pub struct Chart {
@@ -50,6 +63,10 @@ pub struct Chart {
     pub x: (f64, f64),
     /// The ends of the axes.
     pub y: (f64, f64),
+    /// Rectangles under everything else.
+    pub areas: Vec<Area>,
+    /// Squares of these colours stand for these words below the list of curves.
+    pub colours: Vec<(String, String)>,
     /// The curves, in the order they are drawn and listed.
     pub curves: Vec<Curve>,
     /// The points.
@@ -78,6 +95,9 @@ impl Chart {
              <text x=\"{LEFT}\" y=\"28\" font-size=\"16\" fill=\"#1f2328\">{title}</text>\n",
             title = text(&self.title)
         );
+        for area in &self.areas {
+            self.area(&mut svg, area);
+        }
         self.axes(&mut svg);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         let _ = writeln!(
@@ -116,10 +136,15 @@ impl Chart {
             }
             named.push((x + 8.0, x + 8.0 + width, base));
             let fill = if mark.filled { "#1f2328" } else { "#ffffff" };
+            let halo = if self.areas.is_empty() {
+                ""
+            } else {
+                " stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\""
+            };
             let _ = writeln!(
                 svg,
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\" fill=\"{fill}\" stroke=\"#1f2328\" \
-                 stroke-width=\"1.5\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#1f2328\">{}</text>",
+                 stroke-width=\"1.5\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#1f2328\"{halo}>{}</text>",
                 x + 8.0,
                 base,
                 text(&mark.name)
@@ -128,6 +153,20 @@ impl Chart {
         self.legend(&mut svg);
         svg.push_str("</svg>\n");
         svg
+    }
+
+    fn area(&self, svg: &mut String, area: &Area) {
+        let ((left, low), (right, high)) = (self.place(area.from), self.place(area.to));
+        // Neighbours overlap by a little: a renderer that smooths edges shows no seam.
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{left:.2}\" y=\"{high:.2}\" width=\"{:.2}\" height=\"{:.2}\" \
+             fill=\"{}\"><title>{}</title></rect>",
+            right - left + 0.3,
+            low - high + 0.3,
+            area.colour,
+            text(&area.name)
+        );
     }
 
     fn axes(&self, svg: &mut String) {
@@ -193,6 +232,14 @@ impl Chart {
         } else {
             ""
         };
+        if !self.areas.is_empty() {
+            // Seen on areas of its own colour.
+            let _ = writeln!(
+                svg,
+                "<path d=\"{path}\" fill=\"none\" stroke=\"#ffffff\" stroke-width=\"{}\"/>",
+                curve.thickness + 2.0
+            );
+        }
         let _ = writeln!(
             svg,
             "<path d=\"{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\"{dashes}/>",
@@ -225,6 +272,28 @@ impl Chart {
                 y + 4.5,
                 text(&curve.name)
             );
+        }
+        let listed = self.curves.iter().filter(|curve| !curve.name.is_empty());
+        let mut y = TOP + 18.0 + 20.0 * listed.count() as f64;
+        for (colour, words) in &self.colours {
+            let square = if colour.is_empty() {
+                String::new()
+            } else {
+                format!(
+                    "<rect x=\"{x}\" y=\"{:.1}\" width=\"24\" height=\"14\" fill=\"{colour}\" \
+                     stroke=\"#d0d7de\"/>",
+                    y - 7.0
+                )
+            };
+            let indent = if colour.is_empty() { 0.0 } else { 31.0 };
+            let _ = writeln!(
+                svg,
+                "{square}<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#1f2328\">{}</text>",
+                x + indent,
+                y + 4.5,
+                text(words)
+            );
+            y += 18.0;
         }
     }
 }
@@ -290,6 +359,8 @@ mod tests {
             y_name: String::new(),
             x: (0.0, 1.0),
             y: (0.0, 1.0),
+            areas: vec![],
+            colours: vec![],
             curves: vec![],
             marks: vec![],
             words: vec![],

@@ -14,6 +14,7 @@ mod jacobian_text;
 mod junit;
 mod layout;
 mod ops;
+mod picture;
 mod precision_text;
 mod rules;
 mod sarif;
@@ -34,12 +35,13 @@ pub use jacobian_json::{JACOBIAN_SCHEMA, write_jacobian_json};
 pub use jacobian_text::write_jacobian_text;
 pub use junit::write_junit;
 pub use ops::{write_ops_markdown, write_ops_text};
+pub use picture::{PictureError, png};
 pub use rules::{
     rule_page_file, write_rule_markdown, write_rule_text, write_rules_json, write_rules_markdown,
     write_rules_text,
 };
 pub use sarif::write_sarif;
 pub use theory_check::write_check_theory;
-pub use theory_json::{THEORY_SCHEMA, write_theory_json};
-pub use theory_phase::write_phase_diagram;
+pub use theory_json::{THEORY_SCHEMA, TheoryAnswer, write_theory_json};
+pub use theory_phase::{EdgePoint, PhaseDiagram};
 pub use theory_text::{write_experiments_text, write_theory_text};

@@ -2,7 +2,8 @@
 
 use super::escape::escape;
 use super::layout::{columns_of, plural, write_wrapped};
-use crate::diagnose::experiment::{CaseResult, Comparison};
+use super::theory_json::TheoryAnswer;
+use crate::diagnose::experiment::{CaseResult, Comparison, MeasuredDiagram};
 use crate::theory::mean_field::Stability;
 use crate::theory::outlook::{Change, GainOutlook, LOST_DECADES, Outlook, PointOutlook};
 use std::io::{self, Write};
@@ -16,10 +17,14 @@ const NAME_WIDTH: usize = 21;
 /// If the writer fails.
 pub fn write_theory_text(
     out: &mut dyn Write,
-    outlook: &Outlook,
-    measured: &[Comparison],
+    answer: &TheoryAnswer,
     width: usize,
 ) -> io::Result<()> {
+    let TheoryAnswer {
+        outlook,
+        measured,
+        phase_diagram,
+    } = answer;
     let mut say = |text: String, rest: usize| write_wrapped(out, &text, width, (0, rest));
     say(
         format!(
@@ -47,10 +52,62 @@ pub fn write_theory_text(
         comparisons(out, measured, width)?;
         writeln!(out)?;
     }
+    let diagram = phase_diagram.as_ref();
+    if let Some(measured) = diagram.and_then(|diagram| diagram.measured.as_ref()) {
+        write_wrapped(out, &grid(measured), width, (0, 2))?;
+        writeln!(out)?;
+    }
     if let Some(gain) = outlook.main_gain() {
         details(out, outlook, gain, width)?;
     }
     Ok(())
+}
+
+/// What was measured over the plane, in a sentence or two.
+fn grid(measured: &MeasuredDiagram) -> String {
+    let settings = &measured.settings;
+    let [across, up] = settings.points;
+    let each = if settings.networks == 1 {
+        "a network".to_owned()
+    } else {
+        format!("{} networks", settings.networks)
+    };
+    let mut text = format!(
+        "phase diagram measured at {across} × {up} points, {each} at each ({} of {}, batch {})",
+        plural(settings.depth, "layer"),
+        settings.width,
+        settings.batch
+    );
+    let mut rates: Vec<f64> = measured
+        .grid
+        .iter()
+        .filter_map(|point| point.measured_rate)
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    if let (Some(least), Some(most)) = (rates.first(), rates.last()) {
+        text.push_str(&format!(
+            ": squared gradient ×{} to ×{} a layer",
+            short(least.exp()),
+            short(most.exp())
+        ));
+    }
+    let mut off: Vec<f64> = measured
+        .grid
+        .iter()
+        .filter_map(|point| Some((point.measured_rate? - point.predicted_rate?).abs()))
+        .collect();
+    off.sort_by(f64::total_cmp);
+    if let Some(median) = off.get(off.len() / 2) {
+        text.push_str(&format!(
+            "; at half of them theory is off by at most {:.1} %",
+            100.0 * median.exp_m1()
+        ));
+    }
+    match settings.point_count() - rates.len() {
+        0 => {}
+        none => text.push_str(&format!("; no signal at {}", plural(none, "point"))),
+    }
+    text
 }
 
 fn biases(outlook: &Outlook) -> String {
@@ -204,6 +261,45 @@ fn comparisons(out: &mut dyn Write, measured: &[Comparison], width: usize) -> io
             "{name}{:padding$} {:>9} {band:>9} {error:>18} {word:>18}",
             "",
             format!("×{theory:.4}"),
+        )?;
+    }
+    spectra(out, measured, width)
+}
+
+/// The singular values of the Jacobians, where they were measured.
+fn spectra(out: &mut dyn Write, measured: &[Comparison], width: usize) -> io::Result<()> {
+    let spread = |comparison: &Comparison| {
+        Some((
+            comparison.predicted_largest?,
+            comparison.measured_largest?,
+            comparison.predicted_relative_variance?,
+            comparison.measured_relative_variance?,
+        ))
+    };
+    if measured
+        .iter()
+        .all(|comparison| spread(comparison).is_none())
+    {
+        return Ok(());
+    }
+    let head = "singular values of the whole Jacobian, theory (for a depth far below the width) \
+                and measured: the largest, and the variance of the squares over their mean's square";
+    write_wrapped(out, head, width, (0, 2))?;
+    for comparison in measured {
+        let Some((largest, measured_largest, variance, measured_variance)) = spread(comparison)
+        else {
+            continue;
+        };
+        let name = &comparison.name;
+        let padding = NAME_WIDTH.saturating_sub(columns_of(name));
+        writeln!(
+            out,
+            "{name}{:padding$} {:>9} {:>9} {:>18} {:>18}",
+            "",
+            short(largest),
+            short(measured_largest),
+            short(variance),
+            short(measured_variance)
         )?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What a finite width adds to mean field: the squared gradient is log-normal (Hanin and Nica 2020).
 
+use super::isometry::WeightEnsemble;
 use super::mean_field::MeanField;
 use std::f64::consts::{LN_2, PI};
 
@@ -110,6 +111,20 @@ impl MeanField<'_> {
     /// other at the output: what is random in z then averages out, 2 μ2/μ1² of the variance, and
     /// the units' slopes stay. 1 for the Jacobian's action on one vector.
     pub fn log_normal(&self, q: f64, widths: &[usize], rows: usize) -> Vec<LogNormal> {
+        self.log_normal_of(WeightEnsemble::Gaussian, q, widths, rows)
+    }
+
+    /// The same, for weights of an ensemble. An orthogonal matrix keeps lengths: a layer's
+    /// pre-activations and cotangents lie on spheres, evenly, and so what is random in their norms
+    /// goes. Of Var f(u), f being φ² or φ′², that is Cov(f, u²)²/Var u² = 2q² (dE f/dq)²; of what is
+    /// random in z, 2 of 2 μ2/μ1².
+    pub fn log_normal_of(
+        &self,
+        ensemble: WeightEnsemble,
+        q: f64,
+        widths: &[usize],
+        rows: usize,
+    ) -> Vec<LogNormal> {
         let mut q = q;
         // Var δq, Cov(δq, S), and S itself.
         let (mut length, mut cross) = (0.0, 0.0);
@@ -119,11 +134,11 @@ impl MeanField<'_> {
         for &width in widths {
             let at = match local {
                 Some((before, at)) if (before / q - 1.0).abs() < 1e-9 => at,
-                _ => self.local(q),
+                _ => self.local(q, ensemble),
             };
             local = Some((q, at));
             let n = width.max(1) as f64;
-            let own = (at.slope_variance - 1.0 + 2.0 * at.slope_variance / rows.max(1) as f64) / n;
+            let own = (at.slope_variance + at.vector_variance / rows.max(1) as f64) / n;
             let beside = at.covariance / n;
             sum.mean += libm::log(at.chi_1) - 0.5 * own;
             sum.variance += own + 2.0 * at.slope * cross + at.slope * at.slope * length;
@@ -135,7 +150,7 @@ impl MeanField<'_> {
         result
     }
 
-    fn local(&self, q: f64) -> Local {
+    fn local(&self, q: f64, ensemble: WeightEnsemble) -> Local {
         let sigma_w_squared = self.weights.sigma_w_squared();
         // Below this every activation is its tangent.
         let q = q.max(1e-14);
@@ -143,13 +158,24 @@ impl MeanField<'_> {
         let second = self.moments.derivative_moment(q, 2);
         let square = self.moments.square(q);
         let both = self.moments.square_times_derivative_square(q);
+        let slope = self.moments.derivative_square_slope(q) / first;
+        let chi_parallel = self.chi_parallel(q);
+        let ratio = second / (first * first);
+        // What the length alone explains, where it cannot vary.
+        let (kept, vector) = match ensemble {
+            WeightEnsemble::Gaussian => (0.0, 0.0),
+            WeightEnsemble::Orthogonal => (2.0 * q * q, 2.0),
+        };
         Local {
             chi_1: sigma_w_squared * first,
-            chi_parallel: self.chi_parallel(q),
-            slope: self.moments.derivative_square_slope(q) / first,
-            slope_variance: second / (first * first),
-            length_variance: sigma_w_squared.powi(2) * (self.moments.fourth(q) - square * square),
-            covariance: sigma_w_squared * (both - square * first) / first,
+            chi_parallel,
+            slope,
+            slope_variance: ratio - 1.0 - kept * slope * slope,
+            vector_variance: 2.0 * ratio - vector,
+            length_variance: sigma_w_squared.powi(2) * (self.moments.fourth(q) - square * square)
+                - kept * chi_parallel * chi_parallel,
+            covariance: sigma_w_squared * (both - square * first) / first
+                - kept * chi_parallel * slope,
         }
     }
 }
@@ -161,8 +187,10 @@ struct Local {
     chi_parallel: f64,
     /// d ln χ1/dq.
     slope: f64,
-    /// μ2/μ1².
+    /// Of the units' slopes: Var φ′²/μ1².
     slope_variance: f64,
+    /// Of the direction of one cotangent: 2 μ2/μ1².
+    vector_variance: f64,
     length_variance: f64,
     covariance: f64,
 }
@@ -191,6 +219,18 @@ mod tests {
         assert!((20.0 * all.mean + 1.0348).abs() < 1e-4);
         assert!((20.0 * all.variance - 2.163).abs() < 1e-3);
         assert!(relu_layer(1_000_000).variance > 0.0);
+    }
+
+    #[test]
+    fn orthogonal_linear_layers_are_sure() {
+        let identity = parse("identity").expect("known");
+        let network = MeanField::new(
+            &*identity,
+            WeightVariance::from_sigma_w_squared(1.0),
+            BiasVariance::ZERO,
+        );
+        let all = network.log_normal_of(WeightEnsemble::Orthogonal, 1.0, &[50; 10], 1);
+        assert!(all[9].variance.abs() < 1e-12 && all[9].mean.abs() < 1e-12);
     }
 
     #[test]

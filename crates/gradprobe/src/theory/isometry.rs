@@ -29,11 +29,6 @@ pub struct JacobianSpectrum {
 
 impl JacobianSpectrum {
     /// Of layers with pre-activations of variance q.
-    ///
-    /// The edge is where z(w) = (1 + w)/(w S(w)) is least, w > 0. The S-transforms of the layers
-    /// multiply: that of W Wᵀ/σ_w² is 1/(1 + w) for Gaussian and 1 for orthogonal weights, that of
-    /// φ′² is (1 + w)/(w t) where w = E φ′²/(t − φ′²), t > sup φ′² (Pennington et al. 2018,
-    /// section 3).
     pub fn of(
         moments: &Moments<'_>,
         weights: WeightVariance,
@@ -41,37 +36,168 @@ impl JacobianSpectrum {
         depth: usize,
         ensemble: WeightEnsemble,
     ) -> Self {
-        // At q = 0 every unit is in the linear part; a kink at 0 has two.
-        let q = q.max(1e-12);
-        let layers = depth as f64;
-        let first = moments.derivative_moment(q, 1);
-        let second = moments.derivative_moment(q, 2);
+        Self::of_layers(moments, ensemble, &vec![(weights, q); depth])
+    }
+
+    /// Of layers with these weights and variances of the pre-activations, first to last, all of one
+    /// width.
+    ///
+    /// The edge is where z(w) = (1 + w)/(w S(w)) is least, w > 0. The S-transforms of the layers
+    /// multiply: that of W Wᵀ/σ_w² is 1/(1 + w) for Gaussian and 1 for orthogonal weights, that of
+    /// φ′² is (1 + w)/(w t) where w = E φ′²/(t − φ′²), t > sup φ′² (Pennington et al. 2018,
+    /// section 3). The mean square is their product, and relative variances add up.
+    pub fn of_layers(
+        moments: &Moments<'_>,
+        ensemble: WeightEnsemble,
+        layers: &[(WeightVariance, f64)],
+    ) -> Self {
         let s1 = match ensemble {
             WeightEnsemble::Gaussian => -1.0,
             WeightEnsemble::Orthogonal => 0.0,
         };
-        let steepest = steepest_squared(moments, q);
-        let ln_gain = libm::log(weights.sigma_w_squared());
-        let ln_edge = |y: f64| {
-            let above = steepest * libm::exp(y);
-            let t = steepest + above;
-            // t − φ′² = (sup φ′² − φ′²) + above, without cancellation.
-            let w = moments
-                .of_squared_derivative(q, |square| square / ((steepest - square).max(0.0) + above));
-            let of_diagonal = ln_gain + libm::log(t);
-            let outer = libm::log1p(w) - libm::log(w);
+        let mut diagonals: Vec<Diagonal<'_>> = Vec::new();
+        let (mut ln_mean_square, mut relative_variance, mut ln_gain) = (0.0, 0.0, 0.0);
+        for &(weights, q) in layers {
+            // At q = 0 every unit is in the linear part; a kink at 0 has two.
+            let q = q.max(1e-12);
+            let index = match diagonals.iter().position(|known| known.is_of(q)) {
+                Some(index) => index,
+                None => {
+                    diagonals.push(Diagonal::new(moments, q));
+                    diagonals.len() - 1
+                }
+            };
+            let diagonal = &mut diagonals[index];
+            diagonal.count += 1.0;
+            let (first, second) = (diagonal.first, diagonal.second);
+            ln_gain += libm::log(weights.sigma_w_squared());
+            ln_mean_square += libm::log(weights.sigma_w_squared() * first);
+            // A variance is not negative, whatever rounding says.
+            relative_variance += (second / (first * first) - 1.0).max(0.0) - s1;
+        }
+        let depth = layers.len() as f64;
+        // By ln w, and Σ ln t at that w.
+        let ln_edge = |ln_w: f64, ln_t: f64| {
+            let outer = libm::log1p(libm::exp(-ln_w));
             match ensemble {
-                WeightEnsemble::Gaussian => outer + layers * (of_diagonal + libm::log(w)),
-                WeightEnsemble::Orthogonal => outer + layers * (of_diagonal - outer),
+                WeightEnsemble::Gaussian => outer + ln_gain + ln_t + depth * ln_w,
+                WeightEnsemble::Orthogonal => outer + ln_gain + ln_t - depth * outer,
             }
         };
-        let at = minimum(-25.0, 25.0, ln_edge);
+        let least = match diagonals.as_slice() {
+            [] => 0.0,
+            [only] => {
+                let at = |y: f64| {
+                    let (ln_w, ln_t) = only.at(y);
+                    ln_edge(ln_w, only.count * ln_t)
+                };
+                at(minimum(LEAST_Y, MOST_Y, at))
+            }
+            several => {
+                let tables: Vec<Table> = several.iter().map(Diagonal::table).collect();
+                let from = tables.iter().map(Table::first).fold(f64::MIN, f64::max);
+                let to = tables.iter().map(Table::last).fold(f64::MAX, f64::min);
+                let at = |ln_w: f64| {
+                    let of = |(table, diagonal): (&Table, &Diagonal<'_>)| {
+                        diagonal.count * table.ln_t(ln_w)
+                    };
+                    ln_edge(ln_w, tables.iter().zip(several).map(of).sum())
+                };
+                at(minimum(from, to, at))
+            }
+        };
         Self {
-            mean_square: (weights.sigma_w_squared() * first).powf(layers),
-            // A variance is not negative, whatever rounding says.
-            relative_variance: layers * ((second / (first * first) - 1.0).max(0.0) - s1),
-            largest_singular_value: libm::exp(0.5 * ln_edge(at)),
+            mean_square: libm::exp(ln_mean_square),
+            relative_variance,
+            largest_singular_value: libm::exp(0.5 * least),
         }
+    }
+}
+
+/// Where ln(t/sup φ′² − 1) is looked at.
+const LEAST_Y: f64 = -25.0;
+const MOST_Y: f64 = 25.0;
+/// The step between points of a table of it.
+const STEP_OF_Y: f64 = 0.5;
+
+/// φ′² at one length.
+struct Diagonal<'a> {
+    moments: &'a Moments<'a>,
+    q: f64,
+    steepest: f64,
+    /// μ1 and μ2.
+    first: f64,
+    second: f64,
+    /// Layers that have it.
+    count: f64,
+}
+
+impl<'a> Diagonal<'a> {
+    fn new(moments: &'a Moments<'a>, q: f64) -> Self {
+        Self {
+            moments,
+            q,
+            steepest: steepest_squared(moments, q),
+            first: moments.derivative_moment(q, 1),
+            second: moments.derivative_moment(q, 2),
+            count: 0.0,
+        }
+    }
+
+    /// Lengths within a thousandth have one spectrum.
+    fn is_of(&self, q: f64) -> bool {
+        (self.q / q - 1.0).abs() < 1e-3
+    }
+
+    /// (ln w, ln t) at t = sup φ′² (1 + e^y).
+    fn at(&self, y: f64) -> (f64, f64) {
+        let above = self.steepest * libm::exp(y);
+        // t − φ′² = (sup φ′² − φ′²) + above, without cancellation.
+        let w = self.moments.of_squared_derivative(self.q, |square| {
+            square / ((self.steepest - square).max(0.0) + above)
+        });
+        (libm::log(w), libm::log(self.steepest + above))
+    }
+
+    fn table(&self) -> Table {
+        let steps = ((MOST_Y - LEAST_Y) / STEP_OF_Y) as u32;
+        let at = |step: u32| self.at(MOST_Y - STEP_OF_Y * f64::from(step));
+        let mut points: Vec<(f64, f64)> = (0..=steps).map(at).collect();
+        points.dedup_by(|next, before| next.0 <= before.0);
+        Table { points }
+    }
+}
+
+/// ln t by ln w, ascending in ln w.
+struct Table {
+    points: Vec<(f64, f64)>,
+}
+
+impl Table {
+    fn first(&self) -> f64 {
+        self.points.first().map_or(f64::NAN, |point| point.0)
+    }
+
+    fn last(&self) -> f64 {
+        self.points.last().map_or(f64::NAN, |point| point.0)
+    }
+
+    /// By the cubic through the four points around.
+    fn ln_t(&self, ln_w: f64) -> f64 {
+        let after = self.points.partition_point(|point| point.0 < ln_w);
+        let from = after
+            .saturating_sub(2)
+            .min(self.points.len().saturating_sub(4));
+        let near = &self.points[from..(from + 4).min(self.points.len())];
+        let basis = |index: usize| {
+            let others = near.iter().enumerate().filter(|(other, _)| *other != index);
+            others
+                .map(|(_, other)| (ln_w - other.0) / (near[index].0 - other.0))
+                .product::<f64>()
+        };
+        (0..near.len())
+            .map(|index| basis(index) * near[index].1)
+            .sum()
     }
 }
 
@@ -112,6 +238,27 @@ mod tests {
                 assert!((got - expected).abs() < 1e-5, "{name} {depth}: {got}");
             }
         }
+    }
+
+    #[test]
+    fn layers_of_many_lengths_are_between_those_of_one() {
+        let tanh = parse("tanh").expect("known");
+        let moments = Moments::of(&*tanh);
+        let weights = WeightVariance::from_sigma_w_squared(1.5);
+        let ensemble = WeightEnsemble::Gaussian;
+        let edge = |layers: &[(WeightVariance, f64)]| {
+            JacobianSpectrum::of_layers(&moments, ensemble, layers).largest_singular_value
+        };
+        let (wide, narrow) = (edge(&[(weights, 0.5); 8]), edge(&[(weights, 0.9); 8]));
+        let mixed: Vec<_> = (0..8)
+            .map(|l| (weights, 0.5 + 0.4 * f64::from(l % 2)))
+            .collect();
+        assert!(narrow < edge(&mixed) && edge(&mixed) < wide);
+        // What a table gives is what the search gives, where the lengths are as good as one.
+        let near: Vec<_> = (0..8)
+            .map(|l| (weights, 0.5 * 1.002f64.powi(l % 2)))
+            .collect();
+        assert!((edge(&near) / edge(&[(weights, 0.5005); 8]) - 1.0).abs() < 1e-4);
     }
 
     #[test]

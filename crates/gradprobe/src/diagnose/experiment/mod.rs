@@ -4,14 +4,16 @@
 //! [`compare`] is the one mechanism; [`published`] lists experiments from papers, each a setting of
 //! it and a figure.
 
+mod grid;
 mod published;
 
+pub use grid::{GridPoint, GridRun, GridSettings, MeasuredDiagram, measure_grid};
 pub use published::{CaseResult, PublishedExperiment, published};
 
 use super::trend::{Direction, Law, trend};
 use crate::graph::Graph;
 use crate::import::spec::{Network, SpecError, Specification};
-use crate::measure::{LayerRun, RunMeasurement, measure};
+use crate::measure::{JacobianError, JacobianOptions, LayerRun, RunMeasurement, jacobian, measure};
 use crate::num::{Shape, Stream, Tensor, Threads};
 use crate::ops::activation::Activation;
 use crate::run::{Executor, Options, RunError};
@@ -68,7 +70,7 @@ pub struct Experiment {
     pub batch: usize,
     /// How many networks.
     pub networks: u64,
-    /// Compute the largest singular value of each Jacobian?
+    /// Compute the singular values of each network's Jacobian at one row?
     pub singular_values: bool,
 }
 
@@ -108,10 +110,17 @@ pub struct Comparison {
     pub measured_last_length: f64,
     /// The law that the backward signal follows over depth in the first network.
     pub law: Option<Law>,
-    /// The largest singular value of the Jacobian: theory.
+    /// The largest singular value of the Jacobian: theory, for a depth far below the width. `None`
+    /// where singular values were not measured, as with normalisation.
     pub predicted_largest: Option<f64>,
-    /// The mean over networks, where asked for.
+    /// The same, measured: the mean over the networks.
     pub measured_largest: Option<f64>,
+    /// The variance of the squared singular values over the square of their mean: theory.
+    pub predicted_relative_variance: Option<f64>,
+    /// The same, measured.
+    pub measured_relative_variance: Option<f64>,
+    /// The smallest singular value, measured: the mean over the networks.
+    pub measured_smallest: Option<f64>,
 }
 
 /// Why an experiment stops.
@@ -124,6 +133,9 @@ pub enum ExperimentError {
     /// An op could not compute.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A Jacobian that is not finite.
+    #[error(transparent)]
+    Jacobian(#[from] JacobianError),
     /// Nothing of the signal arrives, so that there is no rate.
     #[error("{0}: the signal is exactly zero or not finite somewhere; there is no rate to measure")]
     NoSignal(String),
@@ -142,20 +154,19 @@ impl Experiment {
                 self.weights.sigma_w_squared(),
                 self.biases.sigma_b_squared()
             ),
-            WeightEnsemble::Orthogonal => {
-                format!(
-                    "{{ name = \"orthogonal\", gain = {:e} }}",
-                    self.weights.sigma_w()
-                )
-            }
+            WeightEnsemble::Orthogonal => format!(
+                "{{ name = \"orthogonal\", gain = {:e} }}",
+                self.weights.sigma_w()
+            ),
         };
-        // Orthogonal layers have no bias; BatchNorm takes a bias away.
-        let bias =
-            if self.biases == BiasVariance::ZERO || self.ensemble == WeightEnsemble::Orthogonal {
-                "bias = false, "
-            } else {
-                ""
-            };
+        let bias = if self.biases == BiasVariance::ZERO {
+            "bias = false, ".to_owned()
+        } else if self.ensemble == WeightEnsemble::Orthogonal {
+            let deviation = self.biases.sigma_b();
+            format!("bias = {{ name = \"normal\", std = {deviation:e} }}, ")
+        } else {
+            String::new()
+        };
         let (depth, width, batch) = (self.depth, self.width, self.batch);
         // A string of JSON is one of TOML.
         let activation = serde_json::Value::String(self.activation.label());
@@ -200,7 +211,15 @@ struct Sample {
     run: RunMeasurement,
     /// ln ‖J u‖².
     log: f64,
-    largest: Option<f64>,
+    singular_values: Option<SingularValues>,
+}
+
+/// Of one network's Jacobian.
+#[derive(Clone, Copy)]
+struct SingularValues {
+    largest: f64,
+    smallest: f64,
+    relative_variance: f64,
 }
 
 /// Draws networks, measures them and puts theory beside.
@@ -246,17 +265,46 @@ fn run(
         input_gradients: true,
         ..Options::default()
     };
-    let output = Executor::<f32>::new(graph, options)?.run(&[experiment.batch(seed, q)])?;
+    let rows = [experiment.batch(seed, q)];
+    let mut executor = Executor::<f32>::new(graph, options)?;
+    let output = executor.run(&rows)?;
     let run = measure(graph, &output.trace, None, seed);
     let no_signal = || ExperimentError::NoSignal(experiment.name.clone());
     let at_input = output.trace.inputs.first().copied().flatten();
     let at_input = at_input.ok_or_else(no_signal)?.l2().log10();
     let last = run.layers.last().and_then(|layer| layer.backward.log10_l2);
     let log = 2.0 * LN_10 * (at_input - last.ok_or_else(no_signal)?);
+    let wanted = experiment.singular_values && experiment.normalisation == Normalisation::None;
     Ok(Sample {
         run,
         log,
-        largest: None,
+        singular_values: wanted
+            .then(|| singular_values(graph, &mut executor, &rows, seed))
+            .transpose()?,
+    })
+}
+
+/// Of the Jacobian at the first row.
+fn singular_values(
+    graph: &Graph,
+    executor: &mut Executor<'_, f32>,
+    rows: &[Tensor<f32>],
+    seed: u64,
+) -> Result<SingularValues, ExperimentError> {
+    let options = JacobianOptions {
+        largest: 1,
+        layers: false,
+        sample: 0,
+        seed,
+    };
+    let spectrum = jacobian(graph, &executor.linearise(rows)?, &options)?.end_to_end;
+    let size = |log10: Option<f64>| log10.map_or(0.0, |log10| 10f64.powf(log10));
+    Ok(SingularValues {
+        largest: size(spectrum.log10_largest()),
+        smallest: size(spectrum.log10_smallest()),
+        relative_variance: spectrum
+            .isometry
+            .map_or(f64::NAN, |isometry| 1.0 / isometry - 1.0),
     })
 }
 
@@ -280,8 +328,8 @@ fn comparison(
     let (measured_rate, measured_deviation) = mean_and_deviation(&rates);
     let network = experiment.mean_field();
     let widths = vec![experiment.width; experiment.depth];
-    let curve = (!normalised && experiment.ensemble == WeightEnsemble::Gaussian)
-        .then(|| network.log_normal(q, &widths, experiment.batch));
+    let curve = (!normalised)
+        .then(|| network.log_normal_of(experiment.ensemble, q, &widths, experiment.batch));
     let all = curve.as_ref().and_then(|curve| curve.last().copied());
     let predicted_rate = match (experiment.normalisation, &curve) {
         (Normalisation::Batch, _) => {
@@ -294,10 +342,10 @@ fn comparison(
         )
         .ln(),
         // From the output back to layer l the signal crosses the layers behind it.
-        (Normalisation::None, Some(curve)) => {
-            slope(curve.iter().map(|sum| sum.mean)).unwrap_or(f64::NAN)
+        (Normalisation::None, curve) => {
+            let means = curve.iter().flatten().map(|sum| sum.mean);
+            slope(means).unwrap_or(f64::NAN)
         }
-        (Normalisation::None, None) => network.chi_1(q).ln(),
     };
     // The slope of a random walk of n steps varies as 6/5 of its variance over n².
     let predicted_deviation =
@@ -313,7 +361,19 @@ fn comparison(
         .collect();
     let logs: Vec<f64> = samples.iter().map(|sample| sample.log).collect();
     let (mean, deviation) = mean_and_deviation(&logs);
-    let largest: Option<Vec<f64>> = samples.iter().map(|sample| sample.largest).collect();
+    let spectra: Option<Vec<SingularValues>> = samples
+        .iter()
+        .map(|sample| sample.singular_values)
+        .collect();
+    let of_spectra = |part: fn(&SingularValues) -> f64| {
+        let values: Vec<f64> = spectra.as_ref()?.iter().map(part).collect();
+        Some(mean_and_deviation(&values).0).filter(|mean| mean.is_finite())
+    };
+    let predicted_spectrum = spectra.as_ref().map(|_| {
+        let lengths = network.lengths(q, experiment.depth);
+        let layers: Vec<(WeightVariance, f64)> = lengths.map(|q| (experiment.weights, q)).collect();
+        JacobianSpectrum::of_layers(&network.moments, experiment.ensemble, &layers)
+    });
     let decades: Option<Vec<f64>> = samples.first().and_then(|sample| {
         let layers = sample.run.layers.iter();
         layers.map(|layer| layer.backward_decades).collect()
@@ -339,12 +399,11 @@ fn comparison(
             .flatten(),
         measured_last_length: mean_and_deviation(&lengths).0,
         law: decades.and_then(|decades| Some(trend(&decades, Direction::Backward)?.law)),
-        predicted_largest: experiment.singular_values.then(|| {
-            let (depth, ensemble) = (experiment.depth, experiment.ensemble);
-            JacobianSpectrum::of(&network.moments, experiment.weights, q, depth, ensemble)
-                .largest_singular_value
-        }),
-        measured_largest: largest.map(|largest| mean_and_deviation(&largest).0),
+        predicted_largest: predicted_spectrum.map(|spectrum| spectrum.largest_singular_value),
+        measured_largest: of_spectra(|values| values.largest),
+        predicted_relative_variance: predicted_spectrum.map(|spectrum| spectrum.relative_variance),
+        measured_relative_variance: of_spectra(|values| values.relative_variance),
+        measured_smallest: of_spectra(|values| values.smallest),
     })
 }
 

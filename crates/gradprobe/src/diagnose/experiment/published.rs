@@ -32,6 +32,10 @@ enum Quantity {
     LogVariance(f64, f64),
     /// q of the last layer; ± a share.
     LastLength(f64, f64),
+    /// The largest singular value of the Jacobian; ± a share.
+    LargestSingularValue(f64, f64),
+    /// Every singular value is 1: the one furthest off; ± absolute.
+    AllSingularValuesOne(f64),
     /// The gradient follows a power law: the exponent is of order 1.
     PowerLaw,
 }
@@ -41,6 +45,7 @@ struct Case {
     activation: &'static str,
     sigma_w_squared: f64,
     sigma_b_squared: f64,
+    ensemble: WeightEnsemble,
     normalisation: Normalisation,
     depth: usize,
     width: usize,
@@ -53,6 +58,7 @@ const DENSE: Case = Case {
     activation: "tanh",
     sigma_w_squared: 1.0,
     sigma_b_squared: 0.0,
+    ensemble: WeightEnsemble::Gaussian,
     normalisation: Normalisation::None,
     depth: 40,
     width: 500,
@@ -65,6 +71,25 @@ const fn schoenholz(sigma_w_squared: f64, quantities: &'static [Quantity]) -> Ca
     Case {
         sigma_w_squared,
         sigma_b_squared: 0.05,
+        quantities,
+        ..DENSE
+    }
+}
+
+const fn pennington(
+    activation: &'static str,
+    sigma_w_squared: f64,
+    ensemble: WeightEnsemble,
+    quantities: &'static [Quantity],
+) -> Case {
+    Case {
+        activation,
+        sigma_w_squared,
+        ensemble,
+        depth: 4,
+        width: 400,
+        batch: 1,
+        networks: 16,
         quantities,
         ..DENSE
     }
@@ -85,7 +110,11 @@ const fn batch_norm(batch: usize, networks: u64, quantities: &'static [Quantity]
 
 /// Every one there is.
 pub fn published() -> &'static [PublishedExperiment] {
-    use Quantity::{Factor, FactorBelow, LastLength, LogMean, LogVariance, PowerLaw, Rate};
+    use Quantity::{
+        AllSingularValuesOne, Factor, FactorBelow, LargestSingularValue, LastLength, LogMean,
+        LogVariance, PowerLaw, Rate,
+    };
+    use WeightEnsemble::{Gaussian, Orthogonal};
     const EXPERIMENTS: &[PublishedExperiment] = &[
         PublishedExperiment {
             name: "schoenholz",
@@ -129,6 +158,20 @@ pub fn published() -> &'static [PublishedExperiment] {
                 quantities: &[LogMean(-1.0348, 0.07), LogVariance(2.163, 0.08)],
                 ..DENSE
             }],
+        },
+        PublishedExperiment {
+            name: "pennington",
+            source: "singular values of deep Jacobians, Pennington et al. 2017",
+            cases: &[
+                pennington(
+                    "identity",
+                    1.0,
+                    Gaussian,
+                    &[LargestSingularValue(3.494, 0.05)],
+                ),
+                pennington("relu", 2.0, Gaussian, &[LargestSingularValue(4.675, 0.05)]),
+                pennington("identity", 1.0, Orthogonal, &[AllSingularValuesOne(1e-4)]),
+            ],
         },
         PublishedExperiment {
             name: "yang",
@@ -202,13 +245,16 @@ impl PublishedExperiment {
                 activation,
                 weights: WeightVariance::from_sigma_w_squared(case.sigma_w_squared),
                 biases: BiasVariance::from_sigma_b_squared(case.sigma_b_squared),
-                ensemble: WeightEnsemble::Gaussian,
+                ensemble: case.ensemble,
                 normalisation: case.normalisation,
                 depth: case.depth,
                 width: case.width,
                 batch: case.batch,
                 networks: case.networks,
-                singular_values: false,
+                singular_values: case.quantities.iter().any(|quantity| {
+                    use Quantity::{AllSingularValuesOne, LargestSingularValue};
+                    matches!(quantity, LargestSingularValue(..) | AllSingularValuesOne(_))
+                }),
             };
             let found = compare(&experiment, threads, &|done| progress(before + done))?;
             before += case.networks as usize;
@@ -268,6 +314,23 @@ impl PublishedExperiment {
                 let got = found.measured_last_length;
                 let inside = near(got, expected, t * expected);
                 ("q of the last layer", expected, share(t), got, inside)
+            }
+            Quantity::LargestSingularValue(expected, t) => {
+                let got = found.measured_largest.unwrap_or(f64::NAN);
+                let inside = near(got, expected, t * expected);
+                ("largest singular value", expected, share(t), got, inside)
+            }
+            Quantity::AllSingularValuesOne(t) => {
+                let ends = [found.measured_largest, found.measured_smallest];
+                let ends = ends.map(|end| end.unwrap_or(f64::NAN));
+                let off = |value: f64| (value - 1.0).abs();
+                let furthest = if off(ends[0]) > off(ends[1]) {
+                    ends[0]
+                } else {
+                    ends[1]
+                };
+                let inside = ends.iter().all(|&end| near(end, 1.0, t));
+                ("all singular values", 1.0, absolute(t), furthest, inside)
             }
             Quantity::PowerLaw => {
                 let exponent = match found.law {

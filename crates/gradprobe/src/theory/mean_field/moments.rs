@@ -5,8 +5,11 @@
 //! Squares are integrated as (φ e^(−z²/4))²: an activation that grows like e^u meets its density
 //! before it overflows.
 
-use crate::num::quadrature::integrate;
+use crate::num::Real;
+use crate::num::quadrature::{PANEL_POINTS, integrate_slices};
+use crate::num::simd::vectorised;
 use crate::ops::activation::Activation;
+use pulp::{Simd, WithSimd};
 
 /// Beyond this the density e^(−z²/2) is below the smallest f64.
 const FURTHEST: f64 = 40.0;
@@ -32,9 +35,33 @@ pub struct Moments<'a> {
     kinks: Vec<f64>,
 }
 
-/// e^(−z²/4)/(2π)^(1/4): the root of the standard normal density.
-fn root_density(z: f64) -> f64 {
-    FOURTH_ROOT * libm::exp(-0.25 * z * z)
+/// e^(−z²/4)/(2π)^(1/4): the root of the standard normal density, element by element.
+struct RootDensity<'a> {
+    z: &'a [f64],
+    out: &'a mut [f64],
+}
+
+impl WithSimd for RootDensity<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (out, &z) in self.out.iter_mut().zip(self.z) {
+            *out = FOURTH_ROOT * Real::exp(-0.25 * z * z);
+        }
+    }
+}
+
+/// One point of an integral over z ~ N(0, 1).
+#[derive(Clone, Copy)]
+struct Point {
+    z: f64,
+    /// The root of the density at z.
+    root: f64,
+    /// φ at u.
+    value: f64,
+    /// φ′ at u.
+    slope: f64,
 }
 
 impl<'a> Moments<'a> {
@@ -79,11 +106,45 @@ impl<'a> Moments<'a> {
         breaks
     }
 
-    /// E f(u, z)² over z ~ N(0, 1), u = √q z.
-    fn mean_of_square(&self, q: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
+    /// The integral of `f` over z, with φ and φ′ at `mean + deviation·z`.
+    fn integral(
+        &self,
+        breaks: &[f64],
+        tolerance: f64,
+        (mean, deviation): (f64, f64),
+        mut f: impl FnMut(Point) -> f64,
+    ) -> f64 {
+        let kernel = self.activation.in_f64();
+        let mut room = [[0.0; PANEL_POINTS]; 4];
+        integrate_slices(breaks, tolerance, |z, out| {
+            let [u, values, slopes, roots] = &mut room;
+            let count = z.len();
+            for (u, &z) in u.iter_mut().zip(z) {
+                *u = mean + deviation * z;
+            }
+            let (values, slopes) = (&mut values[..count], &mut slopes[..count]);
+            kernel.value_and_derivative(&u[..count], values, slopes);
+            vectorised(RootDensity {
+                z,
+                out: &mut roots[..count],
+            });
+            for (index, out) in out.iter_mut().enumerate() {
+                *out = f(Point {
+                    z: z[index],
+                    root: roots[index],
+                    value: values[index],
+                    slope: slopes[index],
+                });
+            }
+        })
+    }
+
+    /// E f(φ, φ′)² over u ~ N(0, q).
+    fn mean_of_square(&self, q: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
         let deviation = q.sqrt();
-        integrate(&self.breaks(0.0, deviation), TOLERANCE, |z| {
-            (f(deviation * z) * root_density(z)).powi(2)
+        let breaks = self.breaks(0.0, deviation);
+        self.integral(&breaks, TOLERANCE, (0.0, deviation), |at| {
+            (f(at.value, at.slope) * at.root).powi(2)
         })
     }
 
@@ -92,7 +153,7 @@ impl<'a> Moments<'a> {
         if q == 0.0 {
             return self.activation.value(0.0).powi(2);
         }
-        self.mean_of_square(q, |u| self.activation.value(u))
+        self.mean_of_square(q, |value, _| value)
     }
 
     /// E φ′(u)², u ~ N(0, q); for q = 0 the limit from above, which averages a kink's two sides.
@@ -106,24 +167,22 @@ impl<'a> Moments<'a> {
             let side = |u: f64| self.activation.derivative(u).powi(2 * k);
             return 0.5 * (side(NEXT_TO_ZERO) + side(-NEXT_TO_ZERO));
         }
-        self.mean_of_square(q, |u| self.activation.derivative(u).powi(k))
+        self.mean_of_square(q, |_, slope| slope.powi(k))
     }
 
     /// E φ(u)⁴, u ~ N(0, q).
     pub fn fourth(&self, q: f64) -> f64 {
-        self.mean_of_square(q, |u| self.activation.value(u).powi(2))
+        self.mean_of_square(q, |value, _| value.powi(2))
     }
 
     /// E φ(u)² φ′(u)², u ~ N(0, q).
     pub fn square_times_derivative_square(&self, q: f64) -> f64 {
-        self.mean_of_square(q, |u| {
-            self.activation.value(u) * self.activation.derivative(u)
-        })
+        self.mean_of_square(q, |value, slope| value * slope)
     }
 
     /// E φ(u), u ~ N(0, q).
     pub fn mean(&self, q: f64) -> f64 {
-        self.expectation(q, |u, _| self.activation.value(u))
+        self.expectation(q, |value, _| value)
     }
 
     /// E φ′(u), u ~ N(0, q).
@@ -132,14 +191,15 @@ impl<'a> Moments<'a> {
             let side = |u: f64| self.activation.derivative(u);
             return 0.5 * (side(NEXT_TO_ZERO) + side(-NEXT_TO_ZERO));
         }
-        self.expectation(q, |u, _| self.activation.derivative(u))
+        self.expectation(q, |_, slope| slope)
     }
 
-    /// E f(u, z), z ~ N(0, 1), u = √q z.
+    /// E f(φ, φ′) over u ~ N(0, q).
     fn expectation(&self, q: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
         let deviation = q.sqrt();
-        integrate(&self.breaks(0.0, deviation), TOLERANCE, |z| {
-            f(deviation * z, z) * root_density(z).powi(2)
+        let breaks = self.breaks(0.0, deviation);
+        self.integral(&breaks, TOLERANCE, (0.0, deviation), |at| {
+            f(at.value, at.slope) * at.root.powi(2)
         })
     }
 
@@ -157,9 +217,11 @@ impl<'a> Moments<'a> {
         // E(z² − 1) = 0: without φ(0)² there is nothing large to cancel.
         let at_zero = self.activation.value(0.0);
         let deviation = q.sqrt();
-        let integral = integrate(&self.breaks(0.0, deviation), TOLERANCE, |z| {
-            let (value, root) = (self.activation.value(deviation * z), root_density(z));
-            ((value - at_zero) * root) * ((value + at_zero) * root) * (z * z - 1.0)
+        let breaks = self.breaks(0.0, deviation);
+        let integral = self.integral(&breaks, TOLERANCE, (0.0, deviation), |at| {
+            ((at.value - at_zero) * at.root)
+                * ((at.value + at_zero) * at.root)
+                * (at.z * at.z - 1.0)
         });
         integral / (2.0 * q)
     }
@@ -167,36 +229,36 @@ impl<'a> Moments<'a> {
     /// d E φ′(√q z)² / dq = E φ′²(z² − 1)/(2q).
     pub fn derivative_square_slope(&self, q: f64) -> f64 {
         let deviation = q.sqrt();
-        let integral = integrate(&self.breaks(0.0, deviation), TOLERANCE, |z| {
-            let derivative = self.activation.derivative(deviation * z);
-            (derivative * root_density(z)).powi(2) * (z * z - 1.0)
+        let breaks = self.breaks(0.0, deviation);
+        let integral = self.integral(&breaks, TOLERANCE, (0.0, deviation), |at| {
+            (at.slope * at.root).powi(2) * (at.z * at.z - 1.0)
         });
         integral / (2.0 * q)
     }
 
     /// E f(φ′(u)²), u ~ N(0, q), q > 0.
     pub fn of_squared_derivative(&self, q: f64, f: impl Fn(f64) -> f64) -> f64 {
-        self.expectation(q, |u, _| f(self.activation.derivative(u).powi(2)))
+        self.expectation(q, |_, slope| f(slope.powi(2)))
     }
 
     /// E φ(u1) φ(u2) for two pre-activations of variance q and correlation c.
     pub fn product(&self, q: f64, c: f64) -> f64 {
-        self.of_pair(q, c, |u| self.activation.value(u))
+        self.of_pair(q, c, |value, _| value)
     }
 
     /// E φ′(u1) φ′(u2) for two pre-activations of variance q and correlation c.
     pub fn derivative_product(&self, q: f64, c: f64) -> f64 {
-        self.of_pair(q, c, |u| self.activation.derivative(u))
+        self.of_pair(q, c, |_, slope| slope)
     }
 
-    fn of_pair(&self, q: f64, c: f64, f: impl Fn(f64) -> f64) -> f64 {
+    fn of_pair(&self, q: f64, c: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
         let deviation = q.sqrt();
         let c = c.clamp(-1.0, 1.0);
         if c == 1.0 {
             return self.mean_of_square(q, f);
         }
         if c == 0.0 {
-            return self.expectation(q, |u, _| f(u)).powi(2);
+            return self.expectation(q, f).powi(2);
         }
         // u1 = √q z1, u2 = √q (c z1 + s z2).
         let rest = deviation * ((1.0 - c) * (1.0 + c)).sqrt();
@@ -210,17 +272,17 @@ impl<'a> Moments<'a> {
         breaks.retain(|z| z.abs() <= FURTHEST);
         breaks.sort_by(f64::total_cmp);
         breaks.dedup();
-        integrate(&breaks, OUTER_TOLERANCE, |z1| {
-            let root = root_density(z1);
-            let first = f(deviation * z1) * root;
-            if first == 0.0 {
+        self.integral(&breaks, OUTER_TOLERANCE, (0.0, deviation), |first| {
+            let outer = f(first.value, first.slope) * first.root;
+            if outer == 0.0 {
                 return 0.0;
             }
-            let mean = c * deviation * z1;
-            let inner = integrate(&self.breaks(mean, rest), INNER_TOLERANCE, |z2| {
-                f(mean + rest * z2) * root * root_density(z2).powi(2)
+            let mean = c * deviation * first.z;
+            let inner = self.breaks(mean, rest);
+            let inner = self.integral(&inner, INNER_TOLERANCE, (mean, rest), |second| {
+                f(second.value, second.slope) * first.root * second.root.powi(2)
             });
-            first * inner
+            outer * inner
         })
     }
 }
