@@ -72,14 +72,22 @@ fn by_squares(data: MatRef<'_, f32>) -> Option<Vec<f64>> {
 impl SpectralElement for f32 {
     fn singular_values(matrix: Matrix<'_, Self>) -> Option<Vec<f64>> {
         let data = view(&matrix);
-        is_finite(data).then(|| by_squares(data)).flatten()
+        if is_finite(data) {
+            by_squares(data)
+        } else {
+            None
+        }
     }
 }
 
 impl SpectralElement for f64 {
     fn singular_values(matrix: Matrix<'_, Self>) -> Option<Vec<f64>> {
         let data = view(&matrix);
-        is_finite(data).then(|| decomposed(data)).flatten()
+        if is_finite(data) {
+            decomposed(data)
+        } else {
+            None
+        }
     }
 }
 
