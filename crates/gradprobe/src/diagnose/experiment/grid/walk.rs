@@ -63,7 +63,7 @@ impl Drawn {
                     panels
                 };
                 let weight = Matrix::new(&weight, width, width);
-                let backward = (layer > 0).then(|| pack(weight)).unwrap_or_default();
+                let backward = if layer > 0 { pack(weight) } else { Vec::new() };
                 Some((pack(weight.transposed()), backward, biases))
             })
             .collect();
