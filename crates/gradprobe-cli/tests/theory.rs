@@ -135,3 +135,112 @@ fn a_phase_diagram_is_an_svg_that_is_there_whole() {
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
     assert!(svg.contains("edge of chaos") && !svg.contains("NaN"));
 }
+
+/// A diagram of `points` × `points` networks, drawn into `file`.
+fn grid(file: &std::path::Path, points: usize, depth: usize, width: usize) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradprobe"));
+    command.arg("theory").arg(format!("--grid={points}x{points}"));
+    command.args(["--depth", &depth.to_string()]);
+    command.args(["--width", &width.to_string()]);
+    command
+        .args(["--format", "json", "--phase-diagram"])
+        .arg(file);
+    command
+}
+
+#[test]
+fn a_measured_diagram_is_what_theory_says_and_goes_on_from_what_was_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.png");
+    let output = grid(&whole, 6, 6, 24).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let measured = &report["activations"][0]["phase_diagram"]["measured"];
+    let points = measured["grid"].as_array().unwrap();
+    assert_eq!(points.len(), 36);
+    for point in points {
+        let of = |name: &str| point[name].as_f64().unwrap();
+        let off = of("measured_rate") - of("predicted_rate");
+        // Six layers of 24 units: the spread of ln of the squared gradient is about √(2 · 6/24).
+        assert!(off.abs() < 0.8, "{point}");
+        assert_eq!(point["log10_gradient_norms"].as_array().unwrap().len(), 6);
+    }
+    assert!(std::fs::read(&whole).unwrap().starts_with(b"\x89PNG\r\n"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    // With one network a point, the runs are the points: what an interruption after 20 would leave.
+    let setting = |name: &str| measured[name].clone();
+    let finished: Vec<Value> = points[..20]
+        .iter()
+        .enumerate()
+        .map(|(index, point)| {
+            serde_json::json!({
+                "network": 0, "point": index, "rate": point["measured_rate"],
+                "log10_gradient_norms": point["log10_gradient_norms"],
+            })
+        })
+        .collect();
+    let largest = |name: &str| {
+        let of = |point: &Value| point[name].as_f64().unwrap();
+        points.iter().map(of).fold(0.0, f64::max)
+    };
+    let kept = serde_json::json!({
+        "schema": "gradprobe.phase-grid/1",
+        "settings": {
+            "activation": "tanh", "points": [6, 6],
+            "largest_sigma_w": largest("sigma_w"), "largest_sigma_b": largest("sigma_b"),
+            "depth": 6, "width": 24, "batch": setting("batch"), "networks": 1,
+        },
+        "finished": finished,
+    });
+    let again = folder.path().join("again.png");
+    let partial = folder.path().join("again.png.partial");
+    std::fs::write(&partial, kept.to_string()).unwrap();
+
+    let other = grid(&again, 6, 7, 24).output().unwrap();
+    assert_eq!(other.status.code(), Some(2));
+    let message = String::from_utf8(other.stderr).unwrap();
+    assert!(
+        message.contains("again.png.partial") && message.contains("depth"),
+        "{message}"
+    );
+    assert!(partial.exists() && !again.exists());
+
+    let resumed = grid(&again, 6, 6, 24).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&resumed.stderr), "");
+    assert_eq!(resumed.stdout, output.stdout);
+    assert_eq!(std::fs::read(&again).unwrap(), std::fs::read(&whole).unwrap());
+    assert!(!partial.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_diagram_keeps_what_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tanh.svg");
+    let partial = folder.path().join("tanh.svg.partial");
+    let mut command = grid(&file, 40, 50, 100);
+    command.stdout(std::process::Stdio::null());
+    let mut process = command
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What is finished is written every few seconds: once that happened, the signal is listened to.
+    while !partial.exists() {
+        assert!(process.try_wait().unwrap().is_none(), "it ended too soon");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let interrupted = Command::new("kill")
+        .args(["-INT", &process.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupted.success());
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("the same command goes on"), "{message}");
+    assert!(!file.exists());
+    let kept: Value = serde_json::from_slice(&std::fs::read(&partial).unwrap()).unwrap();
+    let kept = kept["finished"].as_array().unwrap().len();
+    assert!(kept > 0 && kept < 1600, "{kept}");
+    assert!(message.contains(&format!("{kept} of 1600")), "{message}");
+}
