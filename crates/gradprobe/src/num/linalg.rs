@@ -5,6 +5,7 @@ mod spectral;
 pub use spectral::{SpectralElement, ThinSvd, orthonormal, thin_svd};
 
 use super::scratch::Scratch;
+use super::threads::join;
 use faer::linalg::matmul::matmul as faer_matmul;
 use faer::reborrow::Reborrow;
 use faer::traits::ComplexField;
@@ -344,15 +345,6 @@ fn tile<T: MatrixElement + ComplexField>(
         packed.copy_from(lhs);
         faer_matmul(dst, mode, packed.rb(), rhs, T::one(), Par::Seq);
     });
-}
-
-fn join(parallel: bool, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
-    if parallel {
-        rayon::join(one, other);
-    } else {
-        one();
-        other();
-    }
 }
 
 macro_rules! matrix_element {

@@ -72,6 +72,16 @@ impl Threads {
     }
 }
 
+/// Does both, side by side if `parallel`: on the threads that it is called on.
+pub fn join(parallel: bool, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+    if parallel {
+        rayon::join(one, other);
+    } else {
+        one();
+        other();
+    }
+}
+
 fn start(count: usize) -> Result<ThreadPool, ThreadPoolBuildError> {
     let builder = ThreadPoolBuilder::new()
         .num_threads(count)

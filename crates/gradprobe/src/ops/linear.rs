@@ -5,6 +5,7 @@ use super::shapes::{expect_inputs, expect_shape, misfit};
 use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::sum::column_sums;
+use crate::num::threads::join;
 use crate::num::{Shape, View, ViewMut};
 use std::ops::Range;
 
@@ -64,24 +65,33 @@ impl<T: OpElement> Kernel<T> for Linear {
         let (fan_out, fan_in) = (w.shape[0], w.shape[1]);
         let rows = g.data.len() / fan_out;
         let g_matrix = Matrix::new(g.data, rows, fan_out);
-        if let Some(gradient) = &mut gradients[0] {
-            T::matmul_tiled(
-                MatrixMut::new(gradient.data, rows, fan_in),
-                g_matrix,
-                Matrix::new(w.data, fan_out, fan_in),
-                false,
-                context.parallel,
-            );
-        }
-        if let Some(gradient) = &mut gradients[1] {
-            T::matmul_tiled(
-                MatrixMut::new(gradient.data, fan_out, fan_in),
-                g_matrix.transposed(),
-                Matrix::new(x.data, rows, fan_in),
-                false,
-                context.parallel,
-            );
-        }
+        let (of_input, of_weight) = gradients.split_at_mut(1);
+        // Side by side, since either may be too small to be shared among threads.
+        join(
+            context.parallel,
+            || {
+                if let Some(gradient) = &mut of_input[0] {
+                    T::matmul_tiled(
+                        MatrixMut::new(gradient.data, rows, fan_in),
+                        g_matrix,
+                        Matrix::new(w.data, fan_out, fan_in),
+                        false,
+                        context.parallel,
+                    );
+                }
+            },
+            || {
+                if let Some(gradient) = &mut of_weight[0] {
+                    T::matmul_tiled(
+                        MatrixMut::new(gradient.data, fan_out, fan_in),
+                        g_matrix.transposed(),
+                        Matrix::new(x.data, rows, fan_in),
+                        false,
+                        context.parallel,
+                    );
+                }
+            },
+        );
         if let Some(Some(gradient)) = gradients.get_mut(2) {
             column_sums(gradient.data, g.data);
         }

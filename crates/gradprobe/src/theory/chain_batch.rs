@@ -233,17 +233,14 @@ impl<T: ActivationElement> Part<'_, T> {
                 }
             }
             // Backward.
-            cotangent.fill(T::one());
             for layer in (0..depth).rev() {
-                let row = &mut self.gradients[layer][start..end];
-                if layer == 0 {
-                    row.copy_from_slice(x);
-                }
                 vectorised(PullBack {
                     weights: layer_weights(layer),
                     derivative: &derivatives[layer * stride..][..len],
+                    is_last: layer + 1 == depth,
                     cotangent: &mut *cotangent,
-                    row,
+                    first_input: (layer == 0).then_some(x),
+                    row: &mut self.gradients[layer][start..end],
                 });
             }
             start = end;
@@ -276,7 +273,11 @@ impl<T: ActivationElement> WithSimd for Multiply<'_, T> {
 struct PullBack<'a, T> {
     weights: LayerWeights<'a, T>,
     derivative: &'a [T],
+    /// df/dh_L is 1, whatever `cotangent` holds.
+    is_last: bool,
     cotangent: &'a mut [T],
+    /// h_0, at the first layer: it lies elsewhere, and nothing is before it.
+    first_input: Option<&'a [T]>,
     row: &'a mut [T],
 }
 
@@ -284,18 +285,34 @@ impl<T: ActivationElement> WithSimd for PullBack<'_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
+        match self.is_last {
+            true => self.pull(|_, derivative| derivative),
+            false => self.pull(|cotangent, derivative| cotangent * derivative),
+        }
+    }
+}
+
+impl<T: ActivationElement> PullBack<'_, T> {
+    /// `at_argument` gives df/du_l of df/dh_l and φ′(u_l).
+    #[inline(always)]
+    fn pull(self, at_argument: impl Fn(T, T) -> T) {
         let entries = self.derivative.iter().zip(self.cotangent).zip(self.row);
-        match self.weights {
-            LayerWeights::Same(w) => {
+        match (self.first_input, self.weights) {
+            (Some(input), _) => {
+                for (((&d, c), g), &x) in entries.zip(input) {
+                    *g = at_argument(*c, d) * x;
+                }
+            }
+            (None, LayerWeights::Same(w)) => {
                 for ((&d, c), g) in entries {
-                    let at_argument = *c * d;
+                    let at_argument = at_argument(*c, d);
                     *g = at_argument * *g;
                     *c = at_argument * w;
                 }
             }
-            LayerWeights::Each(weights) => {
+            (None, LayerWeights::Each(weights)) => {
                 for (((&d, c), g), &w) in entries.zip(weights) {
-                    let at_argument = *c * d;
+                    let at_argument = at_argument(*c, d);
                     *g = at_argument * *g;
                     *c = at_argument * w;
                 }

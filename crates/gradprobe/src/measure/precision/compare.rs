@@ -4,8 +4,10 @@ use super::super::schema::Optimiser;
 use super::RunSettings;
 use super::reference::{Reference, TrueGradient};
 use crate::graph::{Graph, ParameterData, ParameterId};
+use crate::num::simd::vectorised;
 use crate::num::{Dtype, Element, Rounding};
 use crate::run::emulated::{Held, Precision, Watch};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Entries that one thread compares at a time.
@@ -202,47 +204,55 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     fn piece<T: Held, W: Element>(&self, start: usize, data: &[T], weights: &[W]) -> Counts {
+        let truth = &self.truth.data[start..][..data.len()];
+        let sums = vectorised(Sums {
+            data,
+            truth,
+            factor: self.unscale,
+            to_units: self.to_units,
+        });
         let mut counts = Counts {
             entries: data.len() as u64,
+            overflowed: sums.not_finite.iter().sum(),
+            squared_error: sums.squared_error.iter().sum(),
+            squared: sums.squared.iter().sum(),
             exponent: self.truth.exponent,
             ..Counts::default()
         };
-        let mut lost_update = 0;
-        let weights = &weights[start..][..data.len()];
-        let truth = &self.truth.data[start..][..data.len()];
-        for (index, ((&got, &weight), &truth)) in data.iter().zip(weights).zip(truth).enumerate() {
-            counts.squared += truth * truth;
-            let got = got.to_f64() * self.unscale;
-            if !got.is_finite() {
-                counts.overflowed += 1;
-                continue;
-            }
-            let error = got * self.to_units - truth;
-            counts.squared_error += error * error;
-            if got != 0.0 {
-                lost_update += u64::from(self.loses_update(weight.to_f64(), got));
-            } else if truth == 0.0 {
-                counts.true_zero += 1;
-            } else if truth.abs() <= self.floor {
-                counts.underflowed += 1;
-            } else {
-                counts.open.push((start + index) as u32);
+        if sums.zeros.iter().any(|&zeros| zeros > 0) {
+            for (index, (&got, &truth)) in data.iter().zip(truth).enumerate() {
+                if got != T::zero() {
+                    continue;
+                }
+                if truth == 0.0 {
+                    counts.true_zero += 1;
+                } else if truth.abs() <= self.floor {
+                    counts.underflowed += 1;
+                } else {
+                    counts.open.push((start + index) as u32);
+                }
             }
         }
-        counts.lost_update = self.optimiser.map(|_| lost_update);
+        if let Some(optimiser) = self.optimiser {
+            let loses = |(&got, &weight): (&T, &W)| {
+                let got = got.to_f64() * self.unscale;
+                got.is_finite() && got != 0.0 && self.loses_update(optimiser, weight.to_f64(), got)
+            };
+            let entries = data.iter().zip(&weights[start..]);
+            counts.lost_update = Some(entries.filter(|&entry| loses(entry)).count() as u64);
+        }
         counts
     }
 
     /// Does w − step round back to w, in the type that weights are kept in?
-    fn loses_update(&self, weight: f64, gradient: f64) -> bool {
-        let step = match self.optimiser {
-            None => return false,
-            Some(Optimiser::Sgd { learning_rate }) => learning_rate * gradient,
-            Some(Optimiser::Adam {
+    fn loses_update(&self, optimiser: Optimiser, weight: f64, gradient: f64) -> bool {
+        let step = match optimiser {
+            Optimiser::Sgd { learning_rate } => learning_rate * gradient,
+            Optimiser::Adam {
                 learning_rate,
                 epsilon,
                 ..
-            }) => learning_rate * gradient / (gradient.abs() + epsilon),
+            } => learning_rate * gradient / (gradient.abs() + epsilon),
         };
         if self.master == Dtype::F64 {
             return weight - step == weight;
@@ -253,6 +263,56 @@ impl Entry<'_> {
         };
         let weight = kept(weight as f32);
         kept(weight - step as f32) == weight
+    }
+}
+
+/// Sums over the entries of a piece. A struct and not a function, so that its loop is compiled for
+/// each instruction set.
+struct Sums<'a, T> {
+    data: &'a [T],
+    truth: &'a [f64],
+    factor: f64,
+    to_units: f64,
+}
+
+/// Entries that are summed side by side: the order of a sum does not depend on the machine.
+const LANES: usize = 8;
+
+/// What the entries at every [`LANES`]th place come to.
+#[derive(Default)]
+struct Summed {
+    squared: [f64; LANES],
+    /// Of finite entries.
+    squared_error: [f64; LANES],
+    not_finite: [u64; LANES],
+    zeros: [u64; LANES],
+}
+
+impl<T: Held> WithSimd for Sums<'_, T> {
+    type Output = Summed;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Summed {
+        let mut sums = Summed::default();
+        let mut take = |lane: usize, got: T, truth: f64| {
+            let got = got.to_f64() * self.factor;
+            let error = got * self.to_units - truth;
+            let is_finite = got.is_finite();
+            sums.squared[lane] += truth * truth;
+            sums.squared_error[lane] += if is_finite { error * error } else { 0.0 };
+            sums.not_finite[lane] += u64::from(!is_finite);
+            sums.zeros[lane] += u64::from(got == 0.0);
+        };
+        let (data, data_rest) = self.data.as_chunks::<LANES>();
+        let (truth, truth_rest) = self.truth.as_chunks::<LANES>();
+        for (data, truth) in data.iter().zip(truth) {
+            for lane in 0..LANES {
+                take(lane, data[lane], truth[lane]);
+            }
+        }
+        for (lane, (&got, &truth)) in data_rest.iter().zip(truth_rest).enumerate() {
+            take(lane, got, truth);
+        }
+        sums
     }
 }
 
@@ -272,6 +332,10 @@ pub(super) struct Resolution<'a> {
 }
 
 impl<T: Held> Watch<T> for Resolution<'_> {
+    fn wants(&self, parameter: ParameterId) -> bool {
+        !self.counts[parameter.index()].open.is_empty()
+    }
+
     fn gradient(&mut self, parameter: ParameterId, data: &[T], _exponent: i64) {
         let counts = &mut self.counts[parameter.index()];
         let before = counts.open.len();

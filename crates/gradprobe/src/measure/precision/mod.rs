@@ -5,11 +5,11 @@
 //! exponents. An entry of a gradient that is 0 and should not be is explained in this order:
 //!
 //! 1. its true value is below what the type can hold: *underflowed*;
-//! 2. it is there when the run is repeated with stable derivatives: *cancelled*;
+//! 2. it is there when the way back is repeated with stable derivatives: *cancelled*;
 //! 3. it is there when exponents have no bounds too: *underflowed*, on its way;
 //! 4. it is not: a forward value was *rounded* onto a flat part of an activation.
 //!
-//! The runs of 2 and 3 are made where there is something to explain.
+//! The repetitions of 2 and 3 are made where there is something to explain, and for that alone.
 
 mod compare;
 mod reference;
@@ -21,14 +21,15 @@ pub use window::{DYNAMIC_SCALE_START, LossScaleWindow};
 
 use super::layers::parameters_by_layer;
 use super::schema::Optimiser;
-use crate::graph::{Graph, ValueId};
-use crate::num::{Dtype, Tensor};
+use crate::graph::{Graph, Value, ValueId};
+use crate::num::{Dtype, Tensor, Threads};
 use crate::ops::Mode;
 use crate::run::RunError;
 use crate::run::emulated::{
     Derivatives, EmulatedOptions, EmulatedTrace, Emulator, Exponents, Held, Precision,
 };
 use compare::{Change, Comparison};
+use rayon::prelude::*;
 use reference::Reference;
 
 /// The share of a layer's entries from which on they count as lost to it.
@@ -57,6 +58,11 @@ pub struct RunSettings {
     pub optimiser: Option<Optimiser>,
 }
 
+/// Elements, of values and parameters, up to which a network is small: its settings are run side by
+/// side, a thread each, for its ops are too small to be shared among threads. A setting holds about
+/// three times so many in f32.
+const SMALL: usize = 1 << 25;
+
 /// Runs a graph in every setting that is asked for, beside the true gradient.
 ///
 /// `batch` are the graph's inputs in order. It takes the memory of all gradients in f64.
@@ -70,15 +76,26 @@ pub fn examine_precision(
     settings: &RunSettings,
 ) -> Result<Vec<PrecisionReport>, RunError> {
     let reference = Reference::new(graph, batch, settings)?;
-    let mut reports = Vec::with_capacity(options.precisions.len());
-    for &precision in &options.precisions {
+    let elements = |value: &Value| value.shape.element_count();
+    let is_small = graph.values().iter().map(elements).sum::<usize>() <= SMALL;
+    let threads = Threads::new(settings.threads)?;
+    let inside = RunSettings {
+        threads: if is_small { 1 } else { threads.count() },
+        ..*settings
+    };
+    let one = |&precision: &Precision| {
         let scale = options.loss_scale;
-        reports.push(match precision.narrow() {
-            Dtype::F64 => examine::<f64>(graph, batch, &reference, precision, scale, settings)?,
-            _ => examine::<f32>(graph, batch, &reference, precision, scale, settings)?,
-        });
+        match precision.narrow() {
+            Dtype::F64 => examine::<f64>(graph, batch, &reference, precision, scale, &inside),
+            _ => examine::<f32>(graph, batch, &reference, precision, scale, &inside),
+        }
+    };
+    if is_small {
+        let each = || options.precisions.par_iter().with_max_len(1).map(one);
+        threads.install(|| each().collect())
+    } else {
+        options.precisions.iter().map(one).collect()
     }
-    Ok(reports)
 }
 
 fn examine<T: Held>(
@@ -118,13 +135,13 @@ fn examine<T: Held>(
     let trace = emulator.run(&inputs, &mut comparison)?;
     if comparison.is_open() && trace.cancelled() > 0 {
         emulator.set(Derivatives::Stable, Exponents::OfType, loss_scale);
-        emulator.run(&inputs, &mut comparison.resolve(Change::Derivatives))?;
+        emulator.run_backward_again(&inputs, &mut comparison.resolve(Change::Derivatives))?;
     }
     // In f32 what an op flushes is not seen from outside.
     let may_underflow = trace.backward().flushed > 0 || precision.narrow() <= Dtype::F32;
     if comparison.is_open() && may_underflow {
         emulator.set(Derivatives::Stable, Exponents::Unbounded, 1.0);
-        emulator.run(&inputs, &mut comparison.resolve(Change::Exponents))?;
+        emulator.run_backward_again(&inputs, &mut comparison.resolve(Change::Exponents))?;
     }
     comparison.close();
     let dtype_of = |value| emulator.cotangent_dtype(value);

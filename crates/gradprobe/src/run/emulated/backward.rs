@@ -1,6 +1,6 @@
 //! The backward pass of an emulated run.
 
-use super::{Derivatives, EmulatedTrace, Emulator, Exponents, Held, Watch};
+use super::{Derivatives, EmulatedTrace, Emulator, Exponents, Held, Watch, needs};
 use crate::graph::{CotangentKind, Node, Objective, ValueId, ValueKind};
 use crate::num::random::Stream;
 use crate::num::{Dtype, Rounded, Statistics, Tensor, View, ViewMut, scaled};
@@ -21,6 +21,7 @@ impl<T: Held> Emulator<'_, T> {
         watch: &mut (dyn Watch<T> + Send),
     ) -> Result<(), RunError> {
         let graph = self.graph;
+        self.needs = needs(graph, |parameter| watch.wants(parameter));
         let count = graph.values().len();
         let mut cotangents: Vec<Option<Cotangent<T>>> = (0..count).map(|_| None).collect();
         // By value: the first node that reads it, after which its cotangent is complete.

@@ -64,6 +64,10 @@ pub struct EmulatedOptions {
 
 /// What is seen in the backward pass: elements × 2^exponent, still times the loss scale.
 pub trait Watch<T> {
+    /// Is the gradient of this parameter asked for?
+    fn wants(&self, _parameter: ParameterId) -> bool {
+        true
+    }
     /// The cotangent of a value, complete.
     fn cotangent(&mut self, _value: ValueId, _data: &[T], _exponent: i64) {}
     /// The gradient of a parameter, complete.
@@ -131,7 +135,7 @@ pub struct Emulator<'g, T> {
     graph: &'g Graph,
     options: EmulatedOptions,
     formats: Formats,
-    /// By value: does its cotangent matter?
+    /// By value: does its cotangent matter to who watches?
     needs: Vec<bool>,
     /// By value: its elements; empty for those that are given and not rounded.
     values: Vec<Vec<T>>,
@@ -154,7 +158,7 @@ impl<'g, T: Held> Emulator<'g, T> {
         let count = graph.values().len();
         Ok(Self {
             formats: Formats::new(graph, options.precision),
-            needs: needs(graph),
+            needs: Vec::new(),
             values: vec![Vec::new(); count],
             cast: vec![Vec::new(); count],
             parameters: data.map(T::parameter).collect(),
@@ -196,6 +200,29 @@ impl<'g, T: Held> Emulator<'g, T> {
             }
             self.run_backward(inputs, &mut trace, watch)?;
             Ok(trace)
+        })
+    }
+
+    /// Runs backward once more through what the last run computed forward: all that changes is
+    /// what was [`set`](Self::set) since.
+    ///
+    /// # Errors
+    /// If a node cannot compute.
+    ///
+    /// # Panics
+    /// If `inputs` are not those of the last run, or there was none.
+    pub fn run_backward_again(
+        &mut self,
+        inputs: &[Tensor<T>],
+        watch: &mut (dyn Watch<T> + Send),
+    ) -> Result<(), RunError> {
+        let threads = self.threads.clone();
+        threads.install(|| {
+            let mut trace = EmulatedTrace {
+                loss: None,
+                nodes: vec![NodeLosses::default(); self.graph.nodes().len()],
+            };
+            self.run_backward(inputs, &mut trace, watch)
         })
     }
 
@@ -347,13 +374,13 @@ impl<'g, T: Held> Emulator<'g, T> {
     }
 }
 
-/// By value: does its cotangent matter, for a trained parameter is before it?
-fn needs(graph: &Graph) -> Vec<bool> {
+/// By value: does its cotangent matter, for a trained parameter that is wanted is before it?
+fn needs(graph: &Graph, wants: impl Fn(ParameterId) -> bool) -> Vec<bool> {
     let mut needs: Vec<bool> = graph
         .values()
         .iter()
         .map(|value| match value.kind {
-            ValueKind::Parameter(id) => graph.parameter(id).trainable,
+            ValueKind::Parameter(id) => graph.parameter(id).trainable && wants(id),
             _ => false,
         })
         .collect();
