@@ -139,7 +139,9 @@ fn a_phase_diagram_is_an_svg_that_is_there_whole() {
 /// A diagram of `points` × `points` networks, drawn into `file`.
 fn grid(file: &std::path::Path, points: usize, depth: usize, width: usize) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gradprobe"));
-    command.arg("theory").arg(format!("--grid={points}x{points}"));
+    command
+        .arg("theory")
+        .arg(format!("--grid={points}x{points}"));
     command.args(["--depth", &depth.to_string()]);
     command.args(["--width", &width.to_string()]);
     command
@@ -208,7 +210,10 @@ fn a_measured_diagram_is_what_theory_says_and_goes_on_from_what_was_finished() {
     let resumed = grid(&again, 6, 6, 24).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&resumed.stderr), "");
     assert_eq!(resumed.stdout, output.stdout);
-    assert_eq!(std::fs::read(&again).unwrap(), std::fs::read(&whole).unwrap());
+    assert_eq!(
+        std::fs::read(&again).unwrap(),
+        std::fs::read(&whole).unwrap()
+    );
     assert!(!partial.exists());
 }
 

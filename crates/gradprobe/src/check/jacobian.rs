@@ -47,9 +47,10 @@ pub fn jacobians(
             seed,
             ..Options::default()
         };
+        let fresh = network.is_freshly_drawn();
         let of_seed = match network.dtype() {
-            Dtype::F32 => at_samples::<f32>(&graph, &batch, options, request),
-            Dtype::F64 => at_samples::<f64>(&graph, &batch, options, request),
+            Dtype::F32 => at_samples::<f32>(&graph, &batch, options, request, fresh),
+            Dtype::F64 => at_samples::<f64>(&graph, &batch, options, request, fresh),
         };
         runs.extend(of_seed?);
         progress(done + 1);
@@ -69,6 +70,7 @@ fn at_samples<T: RunElement + SpectralElement>(
     batch: &[Tensor<f64>],
     options: Options,
     request: &JacobianRequest,
+    fresh: bool,
 ) -> Result<Vec<JacobianRun>, JacobianError> {
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
     let rows = inputs
@@ -84,6 +86,7 @@ fn at_samples<T: RunElement + SpectralElement>(
             layers: request.layers,
             sample,
             seed: options.seed,
+            theory: fresh,
         };
         let run = jacobian(graph, &at, &options)?;
         let is_of_batch = run.sample.is_none();

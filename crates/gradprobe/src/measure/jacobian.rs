@@ -1,5 +1,6 @@
 //! The Jacobians of a network and of each layer on its chain, by their singular values.
 
+use super::jacobian_theory::{SpectrumTheory, spectrum_theory};
 use super::spectrum::Spectrum;
 use super::spine::Chains;
 use crate::graph::{Graph, ValueId, ValueKind};
@@ -32,6 +33,8 @@ pub struct JacobianOptions {
     pub sample: usize,
     /// Seed of the search for largest singular values.
     pub seed: u64,
+    /// Put theory beside them? It is about weights that are freshly drawn.
+    pub theory: bool,
 }
 
 /// The Jacobian of a layer's output with respect to that of the layer before it.
@@ -43,6 +46,9 @@ pub struct LayerJacobian {
     pub kind: String,
     /// Its singular values.
     pub spectrum: Spectrum,
+    /// What theory says of them, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theory: Option<SpectrumTheory>,
 }
 
 /// The Jacobians of one run at one sample.
@@ -57,6 +63,12 @@ pub struct JacobianRun {
     pub from: String,
     /// The network's output with respect to where it begins.
     pub end_to_end: Spectrum,
+    /// What theory says of it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theory: Option<SpectrumTheory>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theory_silent: Option<String>,
     /// The layers of the chain, first to last.
     pub layers: Vec<LayerJacobian>,
 }
@@ -120,6 +132,14 @@ pub fn jacobian<T: RunElement + SpectralElement>(
         move || JacobianError::NonFinite { what }
     };
     let end_to_end = spectrum(at, &whole, options)?.ok_or_else(named("the network"))?;
+    let beside = |stretch: &Stretch| match options.theory {
+        true => spectrum_theory(graph, at, stretch, options.sample),
+        false => Err("the weights come from a file and may be trained".to_owned()),
+    };
+    let (theory, theory_silent) = match beside(&whole) {
+        Ok(theory) => (Some(theory), None),
+        Err(why) => (None, Some(why)),
+    };
     let mut layers = Vec::new();
     if options.layers {
         for pair in points.windows(2) {
@@ -133,6 +153,7 @@ pub fn jacobian<T: RunElement + SpectralElement>(
                 name: point.name.clone(),
                 kind: point.kind.clone(),
                 spectrum,
+                theory: beside(&stretch).ok(),
             });
         }
     }
@@ -141,6 +162,8 @@ pub fn jacobian<T: RunElement + SpectralElement>(
         sample: whole.by_sample().then_some(options.sample),
         from: first.name.clone(),
         end_to_end,
+        theory,
+        theory_silent,
         layers,
     })
 }

@@ -12,7 +12,7 @@ use crate::num::{Bounds, Magnitude, Tensor, square_sum};
 use crate::ops::activation::Activation;
 use crate::ops::{Mode, Role};
 use crate::run::{Observer, RunElement, Signals, saturation_bounds};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Rows of logits and of inputs that are looked at.
@@ -34,6 +34,8 @@ pub struct Probe<'g> {
     /// By node: the layer whose activation, and whose linear map on vectors, it is.
     activations: HashMap<usize, usize>,
     linear: HashMap<usize, usize>,
+    /// Nodes whose units gave different numbers.
+    distinct: HashSet<usize>,
     layers: Vec<Seen>,
     output: Option<OutputRun>,
 }
@@ -60,6 +62,7 @@ impl<'g> Probe<'g> {
             last: HashMap::new(),
             activations: HashMap::new(),
             linear: HashMap::new(),
+            distinct: HashSet::new(),
             layers: vec![Seen::default(); graph.layers().len()],
             output: None,
         };
@@ -107,7 +110,7 @@ impl<'g> Probe<'g> {
         run.input = self.input(inputs);
         run.output = self.output;
         run.head = head::of(self.graph, self.mode, inputs);
-        let twins = twins::fractions(self.graph);
+        let twins = twins::fractions(self.graph, &self.distinct);
         let mut by_name: HashMap<&str, usize> = HashMap::new();
         for (index, layer) in self.graph.layers().iter().enumerate() {
             by_name.insert(&layer.name, index);
@@ -380,6 +383,12 @@ impl<T: RunElement> Observer<T> for Probe<'_> {
                 let features = self.graph.value(node.inputs[0]).shape.row_len();
                 let rows = signals.value(node.inputs[0]).chunks_exact(features.max(1));
                 self.layers[layer].input_squares = rows.map(square_sum).collect();
+            }
+            if matches!(node.op.name(), "Linear" | "Conv") {
+                let shape = &self.graph.value(node.outputs[0]).shape;
+                if !twins::may_be_twins(node, shape, signals.value(node.outputs[0])) {
+                    self.distinct.insert(position);
+                }
             }
             if LOSSES.contains(&node.op.name()) {
                 self.output = self.logits(node, signals);

@@ -1,7 +1,9 @@
 //! How far samples differ.
 
+use crate::num::simd::vectorised;
 use crate::num::square_sum;
 use crate::run::RunElement;
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Samples (or tokens) that are compared with each other.
@@ -28,32 +30,86 @@ pub(super) fn spread<T: RunElement>(data: &[T], rows: usize, len: usize) -> Opti
     let stretches: Vec<Range<usize>> = evenly(len, count)
         .map(|start| start..start + size.min(len - start))
         .collect();
-    let elements = |row: usize| {
-        let row = data.get(row * len..(row + 1) * len)?;
-        let stretches = stretches.iter().flat_map(|stretch| &row[stretch.clone()]);
-        Some(stretches.map(|x| x.to_f64()).collect())
-    };
-    let mut chosen: Vec<Vec<f64>> = evenly(rows, COMPARED_ROWS).filter_map(elements).collect();
-    let taken = chosen.first().map_or(0, Vec::len);
+    let chosen: Vec<&[T]> = evenly(rows, COMPARED_ROWS)
+        .filter_map(|row| data.get(row * len..(row + 1) * len))
+        .collect();
+    let taken = stretches.iter().map(ExactSizeIterator::len).sum();
     if chosen.len() < 2 || taken == 0 {
         return None;
     }
     let share = 1.0 / chosen.len() as f64;
     let (mut total, mut deviation) = (0.0, 0.0);
     let mut means = vec![0.0f64; taken];
-    for row in &chosen {
-        total += square_sum(row);
-        means
-            .iter_mut()
-            .zip(row)
-            .for_each(|(mean, x)| *mean += x * share);
+    let pieces = || chosen.iter().flat_map(|row| placed(&stretches, row));
+    for (at, values) in pieces() {
+        let means = &mut means[at..][..values.len()];
+        total += square_sum(values);
+        vectorised(AddShare {
+            values,
+            share,
+            means,
+        });
     }
-    for row in &mut chosen {
-        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
-        deviation += square_sum(row);
+    for (at, values) in pieces() {
+        let means = &means[at..][..values.len()];
+        deviation += vectorised(SquaredDeviation { values, means });
     }
     let spread = (deviation / total).sqrt();
     spread.is_finite().then_some(spread)
+}
+
+/// The stretches of a row, each with its place among all that is taken of one.
+fn placed<'a, T>(
+    stretches: &'a [Range<usize>],
+    row: &'a [T],
+) -> impl Iterator<Item = (usize, &'a [T])> {
+    stretches.iter().scan(0, move |place, stretch| {
+        let at = *place;
+        *place += stretch.len();
+        Some((at, &row[stretch.clone()]))
+    })
+}
+
+/// means += share · values.
+struct AddShare<'a, T> {
+    values: &'a [T],
+    share: f64,
+    means: &'a mut [f64],
+}
+
+impl<T: RunElement> WithSimd for AddShare<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (mean, x) in self.means.iter_mut().zip(self.values) {
+            *mean += x.to_f64() * self.share;
+        }
+    }
+}
+
+/// Σ (value − mean)².
+struct SquaredDeviation<'a, T> {
+    values: &'a [T],
+    means: &'a [f64],
+}
+
+impl<T: RunElement> WithSimd for SquaredDeviation<'_, T> {
+    type Output = f64;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f64 {
+        const LANES: usize = 8;
+        let mut lanes = [0.0; LANES];
+        let (values, rest) = self.values.as_chunks::<LANES>();
+        let (means, rest_means) = self.means.as_chunks::<LANES>();
+        let square = |x: T, mean: f64| (x.to_f64() - mean) * (x.to_f64() - mean);
+        for (values, means) in values.iter().zip(means) {
+            for lane in 0..LANES {
+                lanes[lane] += square(values[lane], means[lane]);
+            }
+        }
+        let rest = rest.iter().zip(rest_means);
+        lanes.iter().sum::<f64>() + rest.map(|(&x, &mean)| square(x, mean)).sum::<f64>()
+    }
 }
 
 #[cfg(test)]

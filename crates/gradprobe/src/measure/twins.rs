@@ -5,18 +5,19 @@
 //! weights after every step.
 
 use crate::graph::{Graph, Node, NodeId, ParameterData, ValueId, ValueKind};
+use crate::num::Element;
 use crate::ops::Role;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The share of each node's output units that have a twin, for linear maps that go into another
-/// one; by node.
-pub(super) fn fractions(graph: &Graph) -> HashMap<NodeId, f64> {
+/// one; by node. Of nodes in `distinct` it is known that they have none.
+pub(super) fn fractions(graph: &Graph, distinct: &HashSet<usize>) -> HashMap<NodeId, f64> {
     let mut fractions = HashMap::new();
     for (position, node) in graph.nodes().iter().enumerate() {
         let Some(first) = Weight::of(graph, node) else {
             continue;
         };
-        let groups = match first_elements_differ(&first) {
+        let groups = match distinct.contains(&position) {
             true => Vec::new(),
             false => groups(&first),
         };
@@ -108,15 +109,22 @@ impl<'a> Weight<'a> {
     }
 }
 
-/// Do all rows differ in their first element already, as random ones nearly always do?
-fn first_elements_differ(weight: &Weight<'_>) -> bool {
-    if weight.row() == 0 {
-        return true;
-    }
-    let first = |unit| weight.data.at(unit * weight.row()).to_bits();
-    let mut first: Vec<u64> = (0..weight.units).map(first).collect();
-    first.sort_unstable();
-    first.windows(2).all(|pair| pair[0] != pair[1])
+/// May a node have output units with equal weights? Those give the same but for rounding, so that
+/// for one vector (one place of an image) it is seen in a few numbers that lie together. `output`
+/// is the node's.
+pub(super) fn may_be_twins<T: Element>(node: &Node, shape: &[usize], output: &[T]) -> bool {
+    let (units, stride) = match (node.op.name(), shape) {
+        ("Linear", [.., units]) => (*units, 1),
+        ("Conv", [_, units, places @ ..]) => (*units, places.iter().product()),
+        _ => return true,
+    };
+    let numbers = output.iter().step_by(stride.max(1)).take(units);
+    let mut numbers: Vec<f64> = numbers.map(|x| x.to_f64()).collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    let largest = numbers.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+    let rounding = largest * f64::exp2i(4 - T::SIGNIFICAND_BITS);
+    let differ = |pair: &[f64]| pair[1] - pair[0] > rounding;
+    !numbers.windows(2).all(differ)
 }
 
 /// The units with equal incoming weights, together.

@@ -26,12 +26,17 @@ pub(super) fn units_where<T: Element>(
         return Vec::new();
     };
     let inner: usize = shape.iter().skip(unit_axis(shape) + 1).product();
-    let mut left: Vec<usize> = (0..units).collect();
-    for row in data.chunks_exact(units * inner) {
-        left.retain(|unit| row[unit * inner..(unit + 1) * inner].iter().all(&holds));
+    let mut rows = data.chunks_exact(units * inner);
+    let in_row = |row: &[T], unit: usize| row[unit * inner..][..inner].iter().all(&holds);
+    let Some(first) = rows.next() else {
+        return (0..units).collect();
+    };
+    let mut left: Vec<usize> = (0..units).filter(|&unit| in_row(first, unit)).collect();
+    for row in rows {
         if left.is_empty() {
             break;
         }
+        left.retain(|&unit| in_row(row, unit));
     }
     left
 }

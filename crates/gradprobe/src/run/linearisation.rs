@@ -39,6 +39,11 @@ impl Stretch {
     pub fn by_sample(&self) -> bool {
         self.by_sample
     }
+
+    /// The nodes that compute between start and end, by position, in order.
+    pub fn nodes(&self) -> &[usize] {
+        &self.nodes
+    }
 }
 
 /// Which way vectors are sent.
@@ -133,6 +138,16 @@ impl<'a, T: RunElement> Linearisation<'a, T> {
             }
         };
         (of(stretch.end), of(stretch.start))
+    }
+
+    /// The elements of the start, at one sample of the batch where each is apart.
+    pub fn start(&self, stretch: &Stretch, sample: usize) -> &[T] {
+        let data = self.environment.read_finished(stretch.start.index(), None);
+        let (_, len) = self.extents(stretch);
+        match stretch.by_sample {
+            true => data.get(sample * len..(sample + 1) * len).unwrap_or(data),
+            false => data,
+        }
     }
 
     /// Pulls cotangents of the end back to the start: to each row u of `cotangents` its Jᵀu, at

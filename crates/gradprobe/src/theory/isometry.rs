@@ -14,12 +14,13 @@ pub enum WeightEnsemble {
     Orthogonal,
 }
 
-/// The spectrum of the end-to-end Jacobian J of `depth` layers at the fixed length q.
+/// The singular values of the Jacobian J of a stretch of layers; of a Jacobian of n_L × n_0, its
+/// min(n_0, n_L).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct JacobianSpectrum {
-    /// The mean of the squared singular values, (1/n) tr J Jᵀ = χ1^L.
+    /// The mean of the squared singular values; of square ones (1/n) tr J Jᵀ = χ1^L.
     pub mean_square: f64,
-    /// The variance of the squared singular values over the square of their mean:
+    /// The variance of the squared singular values over the square of their mean; of square ones
     /// L (μ2/μ1² − 1 − s1), s1 = −1 for Gaussian weights and 0 for orthogonal ones (Pennington et
     /// al. 2017, eq. 17).
     pub relative_variance: f64,
@@ -27,8 +28,23 @@ pub struct JacobianSpectrum {
     pub largest_singular_value: f64,
 }
 
+/// A dense layer: weights, and a function of each unit.
+#[derive(Clone, Copy, Debug)]
+pub struct JacobianLayer<'a> {
+    /// Of its function.
+    pub moments: &'a Moments<'a>,
+    /// How its weights are drawn, of variance σ_w²/fan_in.
+    pub ensemble: WeightEnsemble,
+    /// Their size.
+    pub weights: WeightVariance,
+    /// The variance of its pre-activations.
+    pub q: f64,
+    /// Its units.
+    pub width: usize,
+}
+
 impl JacobianSpectrum {
-    /// Of layers with pre-activations of variance q.
+    /// Of `depth` square layers with pre-activations of variance q.
     pub fn of(
         moments: &Moments<'_>,
         weights: WeightVariance,
@@ -36,82 +52,150 @@ impl JacobianSpectrum {
         depth: usize,
         ensemble: WeightEnsemble,
     ) -> Self {
-        Self::of_layers(moments, ensemble, &vec![(weights, q); depth])
+        let layer = JacobianLayer {
+            moments,
+            ensemble,
+            weights,
+            q,
+            width: 1,
+        };
+        Self::of_layers(1, &vec![layer; depth])
     }
 
-    /// Of layers with these weights and variances of the pre-activations, first to last, all of one
-    /// width.
+    /// Of these layers, first to last, of which the first reads `inputs` numbers. Only the ratios
+    /// of the widths matter.
     ///
-    /// The edge is where z(w) = (1 + w)/(w S(w)) is least, w > 0. The S-transforms of the layers
-    /// multiply: that of W Wᵀ/σ_w² is 1/(1 + w) for Gaussian and 1 for orthogonal weights, that of
-    /// φ′² is (1 + w)/(w t) where w = E φ′²/(t − φ′²), t > sup φ′² (Pennington et al. 2018,
-    /// section 3). The mean square is their product, and relative variances add up.
-    pub fn of_layers(
-        moments: &Moments<'_>,
-        ensemble: WeightEnsemble,
-        layers: &[(WeightVariance, f64)],
-    ) -> Self {
-        let s1 = match ensemble {
-            WeightEnsemble::Gaussian => -1.0,
-            WeightEnsemble::Orthogonal => 0.0,
-        };
+    /// The S-transforms of the factors of Jᵀ J multiply, each taken at w = u/n in the space of its
+    /// n units (Müller 2002), so that with w_l = u/n_l
+    ///
+    /// z(u) = (1 + w_L) n_L/(w_0 n_0) Π 1/(S of φ′²(w_l) · S of W Wᵀ(w_l)),
+    ///
+    /// and the largest squared singular value is where z is least, u > 0. The S-transform of φ′² is
+    /// (1 + w)/(w t) where w = E φ′²/(t − φ′²), t > sup φ′² (Pennington et al. 2018, section 3),
+    /// that of W Wᵀ for Gaussian weights 1/(σ_w² (1 + w_(l−1))), and for orthogonal rows or columns
+    /// of length s 1/s², times (1 + w_l)/(n_(l−1)/n_l + w_l) where the columns are those.
+    ///
+    /// tr J Jᵀ = n_L Π χ1, and r = tr (J Jᵀ)²/(tr J Jᵀ)² begins as 1/n_0 and grows by μ2/(μ1² n_l)
+    /// with every layer of Gaussian weights; by (μ2/μ1² − 1)/n_l with orthogonal ones, after
+    /// n_l r − 1 was multiplied by n_l/n_(l−1) if the layer has fewer units than that before it.
+    pub fn of_layers(inputs: usize, layers: &[JacobianLayer<'_>]) -> Self {
+        let first_width = inputs.max(1) as f64;
         let mut diagonals: Vec<Diagonal<'_>> = Vec::new();
-        let (mut ln_mean_square, mut relative_variance, mut ln_gain) = (0.0, 0.0, 0.0);
-        for &(weights, q) in layers {
+        let mut steps: Vec<Step> = Vec::with_capacity(layers.len());
+        let mut before = first_width;
+        let (mut ln_trace, mut square_ratio) = (0.0, 1.0 / first_width);
+        for layer in layers {
             // At q = 0 every unit is in the linear part; a kink at 0 has two.
-            let q = q.max(1e-12);
-            let index = match diagonals.iter().position(|known| known.is_of(q)) {
+            let q = layer.q.max(1e-12);
+            let width = layer.width.max(1) as f64;
+            let known = |diagonal: &Diagonal<'_>| diagonal.is_of(layer.moments, q);
+            let diagonal = match diagonals.iter().position(known) {
                 Some(index) => index,
                 None => {
-                    diagonals.push(Diagonal::new(moments, q));
+                    diagonals.push(Diagonal::new(layer.moments, q));
                     diagonals.len() - 1
                 }
             };
-            let diagonal = &mut diagonals[index];
-            diagonal.count += 1.0;
-            let (first, second) = (diagonal.first, diagonal.second);
-            ln_gain += libm::log(weights.sigma_w_squared());
-            ln_mean_square += libm::log(weights.sigma_w_squared() * first);
+            let (first, second) = (diagonals[diagonal].first, diagonals[diagonal].second);
             // A variance is not negative, whatever rounding says.
-            relative_variance += (second / (first * first) - 1.0).max(0.0) - s1;
-        }
-        let depth = layers.len() as f64;
-        // By ln w, and Σ ln t at that w.
-        let ln_edge = |ln_w: f64, ln_t: f64| {
-            let outer = libm::log1p(libm::exp(-ln_w));
-            match ensemble {
-                WeightEnsemble::Gaussian => outer + ln_gain + ln_t + depth * ln_w,
-                WeightEnsemble::Orthogonal => outer + ln_gain + ln_t - depth * outer,
-            }
-        };
-        let least = match diagonals.as_slice() {
-            [] => 0.0,
-            [only] => {
-                let at = |y: f64| {
-                    let (ln_w, ln_t) = only.at(y);
-                    ln_edge(ln_w, only.count * ln_t)
-                };
-                at(minimum(LEAST_Y, MOST_Y, at))
-            }
-            several => {
-                let tables: Vec<Table> = several.iter().map(Diagonal::table).collect();
-                let from = tables.iter().map(Table::first).fold(f64::MIN, f64::max);
-                let to = tables.iter().map(Table::last).fold(f64::MAX, f64::min);
-                let at = |ln_w: f64| {
-                    let of = |(table, diagonal): (&Table, &Diagonal<'_>)| {
-                        diagonal.count * table.ln_t(ln_w)
+            let spread = (second / (first * first)).max(1.0);
+            let ln_gain = libm::log(layer.weights.sigma_w_squared());
+            ln_trace += ln_gain + libm::log(first);
+            let (map, ln_size) = match layer.ensemble {
+                WeightEnsemble::Gaussian => {
+                    square_ratio += spread / width;
+                    (Map::Gaussian, ln_gain)
+                }
+                WeightEnsemble::Orthogonal => {
+                    if width < before {
+                        square_ratio = (1.0 + width / before * (square_ratio * before - 1.0)) / width;
+                    }
+                    square_ratio += (spread - 1.0) / width;
+                    let map = match width > before {
+                        true => Map::OrthogonalColumns,
+                        false => Map::OrthogonalRows,
                     };
-                    ln_edge(ln_w, tables.iter().zip(several).map(of).sum())
-                };
-                at(minimum(from, to, at))
-            }
-        };
+                    (map, ln_gain + libm::log(width / width.min(before)))
+                }
+            };
+            steps.push(Step {
+                diagonal,
+                map,
+                ln_size,
+                before,
+                width,
+            });
+            before = width;
+        }
+        let last_width = before;
+        let count = first_width.min(last_width);
         Self {
-            mean_square: libm::exp(ln_mean_square),
-            relative_variance,
-            largest_singular_value: libm::exp(0.5 * least),
+            mean_square: libm::exp(ln_trace) * last_width / count,
+            relative_variance: (count * square_ratio - 1.0).max(0.0),
+            largest_singular_value: libm::exp(0.5 * ln_edge(first_width, &diagonals, &steps)),
         }
     }
+}
+
+/// A layer on the way to the edge.
+struct Step {
+    /// Which of the diagonals.
+    diagonal: usize,
+    map: Map,
+    /// ln of σ_w², or of the squared length of the orthogonal rows or columns.
+    ln_size: f64,
+    before: f64,
+    width: f64,
+}
+
+/// How a layer's weights are drawn.
+#[derive(Clone, Copy)]
+enum Map {
+    Gaussian,
+    OrthogonalRows,
+    OrthogonalColumns,
+}
+
+/// ln of the largest squared singular value.
+fn ln_edge(first_width: f64, diagonals: &[Diagonal<'_>], steps: &[Step]) -> f64 {
+    let Some(last) = steps.last() else { return 0.0 };
+    let ln_first = libm::log(first_width);
+    let outer = libm::log(last.width / first_width);
+    // By ln u, and what gives ln t of a step at its ln w.
+    let ln_z = |ln_u: f64, ln_t: &dyn Fn(&Step, f64) -> f64| {
+        let ln_one_plus = |width: f64| libm::log1p(libm::exp(ln_u - libm::log(width)));
+        let of = |step: &Step| {
+            let ln_w = ln_u - libm::log(step.width);
+            let own = ln_one_plus(step.width);
+            let map = match step.map {
+                Map::Gaussian => ln_one_plus(step.before),
+                Map::OrthogonalRows => 0.0,
+                Map::OrthogonalColumns => {
+                    libm::log(step.before / step.width + libm::exp(ln_w)) - own
+                }
+            };
+            ln_w + ln_t(step, ln_w) - own + map + step.ln_size
+        };
+        let layers: f64 = steps.iter().map(of).sum();
+        ln_first - ln_u + outer + ln_one_plus(last.width) + layers
+    };
+    let alike = steps.iter().all(|step| step.width == last.width);
+    if let ([only], true) = (diagonals, alike) {
+        let at = |y: f64| {
+            let (ln_w, ln_t) = only.at(y);
+            ln_z(ln_w + libm::log(last.width), &|_, _| ln_t)
+        };
+        return at(minimum(LEAST_Y, MOST_Y, at));
+    }
+    let tables: Vec<Table> = diagonals.iter().map(Diagonal::table).collect();
+    let ends = |step: &Step| {
+        let (table, ln_width) = (&tables[step.diagonal], libm::log(step.width));
+        (table.first() + ln_width, table.last() + ln_width)
+    };
+    let from = steps.iter().map(|step| ends(step).0).fold(f64::MIN, f64::max);
+    let to = steps.iter().map(|step| ends(step).1).fold(f64::MAX, f64::min);
+    let at = |ln_u: f64| ln_z(ln_u, &|step, ln_w| tables[step.diagonal].ln_t(ln_w));
+    at(minimum(from, to, at))
 }
 
 /// Where ln(t/sup φ′² − 1) is looked at.
@@ -128,8 +212,6 @@ struct Diagonal<'a> {
     /// μ1 and μ2.
     first: f64,
     second: f64,
-    /// Layers that have it.
-    count: f64,
 }
 
 impl<'a> Diagonal<'a> {
@@ -140,13 +222,12 @@ impl<'a> Diagonal<'a> {
             steepest: steepest_squared(moments, q),
             first: moments.derivative_moment(q, 1),
             second: moments.derivative_moment(q, 2),
-            count: 0.0,
         }
     }
 
     /// Lengths within a thousandth have one spectrum.
-    fn is_of(&self, q: f64) -> bool {
-        (self.q / q - 1.0).abs() < 1e-3
+    fn is_of(&self, moments: &Moments<'_>, q: f64) -> bool {
+        std::ptr::eq(self.moments, moments) && (self.q / q - 1.0).abs() < 1e-3
     }
 
     /// (ln w, ln t) at t = sup φ′² (1 + e^y).
@@ -245,9 +326,16 @@ mod tests {
         let tanh = parse("tanh").expect("known");
         let moments = Moments::of(&*tanh);
         let weights = WeightVariance::from_sigma_w_squared(1.5);
-        let ensemble = WeightEnsemble::Gaussian;
+        let layer = |(weights, q)| JacobianLayer {
+            moments: &moments,
+            ensemble: WeightEnsemble::Gaussian,
+            weights,
+            q,
+            width: 1,
+        };
         let edge = |layers: &[(WeightVariance, f64)]| {
-            JacobianSpectrum::of_layers(&moments, ensemble, layers).largest_singular_value
+            let layers: Vec<_> = layers.iter().copied().map(layer).collect();
+            JacobianSpectrum::of_layers(1, &layers).largest_singular_value
         };
         let (wide, narrow) = (edge(&[(weights, 0.5); 8]), edge(&[(weights, 0.9); 8]));
         let mixed: Vec<_> = (0..8)
@@ -271,5 +359,39 @@ mod tests {
         assert!((of(WeightEnsemble::Gaussian).relative_variance - 20.0).abs() < 1e-9);
         assert!((of(WeightEnsemble::Orthogonal).relative_variance - 10.0).abs() < 1e-9);
         assert!((of(WeightEnsemble::Gaussian).mean_square - 1.0).abs() < 1e-9);
+    }
+    #[test]
+    fn rectangular_layers_are_those_of_marchenko_and_pastur() {
+        let linear = parse("identity").expect("known");
+        let moments = Moments::of(&*linear);
+        let layer = |ensemble, width| JacobianLayer {
+            moments: &moments,
+            ensemble,
+            weights: WeightVariance::from_sigma_w_squared(2.0),
+            q: 1.0,
+            width,
+        };
+        for (inputs, width) in [(100, 400), (400, 100), (300, 300)] {
+            let got = JacobianSpectrum::of_layers(
+                inputs,
+                &[layer(WeightEnsemble::Gaussian, width)],
+            );
+            let ratio = width as f64 / inputs as f64;
+            let edge = 2f64.sqrt() * (1.0 + ratio.sqrt());
+            assert!((got.largest_singular_value / edge - 1.0).abs() < 1e-6, "{got:?}");
+            assert!((got.mean_square - 2.0 * ratio.max(1.0)).abs() < 1e-9, "{got:?}");
+            // The spectrum's variance over its squared mean is min/max.
+            let variance = ratio.min(1.0 / ratio);
+            assert!((got.relative_variance - variance).abs() < 1e-9, "{got:?}");
+
+            // Orthogonal rows, or columns, have one length.
+            let got = JacobianSpectrum::of_layers(
+                inputs,
+                &[layer(WeightEnsemble::Orthogonal, width)],
+            );
+            let length = (2.0 * ratio.max(1.0)).sqrt();
+            assert!((got.largest_singular_value / length - 1.0).abs() < 1e-5, "{got:?}");
+            assert!(got.relative_variance.abs() < 1e-9, "{got:?}");
+        }
     }
 }

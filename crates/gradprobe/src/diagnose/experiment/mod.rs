@@ -18,7 +18,7 @@ use crate::num::{Shape, Stream, Tensor, Threads};
 use crate::ops::activation::Activation;
 use crate::run::{Executor, Options, RunError};
 use crate::theory::finite_width::LogNormal;
-use crate::theory::isometry::{JacobianSpectrum, WeightEnsemble};
+use crate::theory::isometry::{JacobianLayer, JacobianSpectrum, WeightEnsemble};
 use crate::theory::mean_field::{BiasVariance, LengthLimit, MeanField, Stability, WeightVariance};
 use crate::theory::normalised::{batch_norm_rate, layer_norm_rate};
 use rayon::prelude::*;
@@ -371,8 +371,15 @@ fn comparison(
     };
     let predicted_spectrum = spectra.as_ref().map(|_| {
         let lengths = network.lengths(q, experiment.depth);
-        let layers: Vec<(WeightVariance, f64)> = lengths.map(|q| (experiment.weights, q)).collect();
-        JacobianSpectrum::of_layers(&network.moments, experiment.ensemble, &layers)
+        let layer = |q| JacobianLayer {
+            moments: &network.moments,
+            ensemble: experiment.ensemble,
+            weights: experiment.weights,
+            q,
+            width: experiment.width,
+        };
+        let layers: Vec<JacobianLayer<'_>> = lengths.map(layer).collect();
+        JacobianSpectrum::of_layers(experiment.width, &layers)
     });
     let decades: Option<Vec<f64>> = samples.first().and_then(|sample| {
         let layers = sample.run.layers.iter();
