@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         layers: false,
         sample: 0,
         seed: 0,
+        theory: false,
     };
     let mut executor = Executor::<f32>::new(&graph, options)?;
     let mut stdout = std::io::stdout().lock();

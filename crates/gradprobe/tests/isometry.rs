@@ -65,6 +65,7 @@ impl Network {
             layers: false,
             sample: 0,
             seed: 0,
+            theory: false,
         };
         let found = self.at(|at| jacobian(&self.graph, at, &options).unwrap().end_to_end);
         // ReLU's units that are off make some exactly zero.

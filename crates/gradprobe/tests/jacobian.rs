@@ -8,7 +8,7 @@ use gradprobe::check::{JacobianRequest, jacobians};
 use gradprobe::graph::{Graph, ParameterData};
 use gradprobe::import::Subject;
 use gradprobe::import::spec::{Network, Specification};
-use gradprobe::measure::{JacobianOptions, Jacobians, jacobian};
+use gradprobe::measure::{JacobianOptions, JacobianRun, Jacobians, jacobian};
 use gradprobe::num::Tensor;
 use gradprobe::run::{Executor, Options};
 
@@ -293,6 +293,7 @@ fn the_largest_values_of_a_large_jacobian_are_those_of_the_whole() {
         layers: false,
         sample: 0,
         seed: 0,
+        theory: false,
     };
     let found = jacobian(&graph, &at, &options).unwrap().end_to_end;
     assert!(!found.complete);
@@ -336,10 +337,106 @@ fn what_has_no_jacobian_says_so() {
         layers: true,
         sample: 0,
         seed: 0,
+        theory: false,
     };
     let error = jacobian(&graph, &at, &options).unwrap_err();
     assert!(error.to_string().contains("infinite or NaN"), "{error}");
     // Relative to itself there is nothing to differentiate.
     assert!(at.stretch(graph.output(), graph.output()).is_none());
     assert!(at.stretch(graph.output(), graph.inputs()[0]).is_none());
+}
+
+/// The middle over the runs.
+fn middle(jacobians: &Jacobians, of: impl Fn(&JacobianRun) -> f64) -> f64 {
+    let mut values: Vec<f64> = jacobians.runs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[test]
+fn theory_stands_beside_freshly_drawn_dense_layers_whatever_their_widths() {
+    let request = JacobianRequest {
+        layers: true,
+        ..WHOLE
+    };
+    for (init, activation, orthogonal) in [
+        ("xavier-normal", "tanh", false),
+        ("he-uniform", "relu", false),
+        ("orthogonal", "relu", true),
+        ("orthogonal", "tanh", true),
+    ] {
+        let text = format!(
+            "seeds = 5\nlayers = [{{ linear = 200 }}, {{ repeat = 4, linear = 300 }}, {{ linear = 100 }}]\n\
+             [input]\nshape = [150]\nvalues = \"normal\"\n\
+             [defaults]\ninit = \"{init}\"\nactivation = \"{activation}\"\n"
+        );
+        let found = measured(&text, &request);
+        assert_eq!(found.runs.len(), 5);
+        let theory = |run: &JacobianRun| run.theory.clone().expect("dense layers");
+        assert!(
+            found
+                .runs
+                .iter()
+                .all(|run| theory(run).orthogonal == orthogonal)
+        );
+        // A tenth for the edge, which a finite width brings in.
+        let close = |what: &str, predicted: f64, got: f64, tolerance: f64| {
+            let off = (predicted / got).ln().abs();
+            assert!(
+                off < tolerance,
+                "{init} {activation} {what}: {predicted} {got}"
+            );
+        };
+        let ten = |log10: f64| 10f64.powf(log10);
+        close(
+            "root mean square",
+            middle(&found, |run| ten(theory(run).log10_rms)),
+            middle(&found, |run| ten(run.end_to_end.log10_rms.unwrap())),
+            0.05,
+        );
+        close(
+            "largest",
+            middle(&found, |run| ten(theory(run).log10_largest)),
+            middle(&found, |run| ten(run.end_to_end.log10_largest().unwrap())),
+            0.15,
+        );
+        close(
+            "isometry",
+            middle(&found, |run| theory(run).isometry),
+            middle(&found, |run| run.end_to_end.isometry.unwrap()),
+            0.1,
+        );
+        for run in &found.runs {
+            for layer in &run.layers {
+                let theory = layer.theory.as_ref().expect("a dense layer");
+                let largest = layer.spectrum.log10_largest().unwrap();
+                close(&layer.name, ten(theory.log10_largest), ten(largest), 0.1);
+            }
+        }
+    }
+}
+
+#[test]
+fn where_no_theory_is_known_it_is_silent_and_says_why() {
+    for (layers, why) in [
+        (
+            "{ conv = 2, kernel = 3 }, { flatten = true }, { linear = 3 }",
+            "Conv",
+        ),
+        (
+            "{ flatten = true }, { linear = 20, norm = \"layer\" }, { linear = 3 }",
+            "LayerNormalization",
+        ),
+        (
+            "{ flatten = true }, { linear = 20, init = { name = \"constant\", value = 0.1 } }, { linear = 3 }",
+            "are not independent",
+        ),
+    ] {
+        let text =
+            format!("layers = [{layers}]\n[input]\nshape = [1, 6, 6]\nvalues = \"normal\"\n");
+        let found = measured(&text, &WHOLE);
+        assert_eq!(found.runs[0].theory, None);
+        let said = found.runs[0].theory_silent.as_deref().unwrap();
+        assert!(said.contains(why), "{said}");
+    }
 }

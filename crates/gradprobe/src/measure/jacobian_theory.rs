@@ -121,7 +121,10 @@ fn dense_layers<'g>(graph: &'g Graph, stretch: &Stretch) -> Result<Vec<Dense<'g>
             may_activate = false;
         } else {
             let name = layer_name(graph, node);
-            return Err(format!("{name} is no plain dense layer ({})", node.op.name()));
+            return Err(format!(
+                "{name} is no plain dense layer ({})",
+                node.op.name()
+            ));
         }
     }
     Ok(layers)
@@ -208,7 +211,6 @@ fn is_orthogonal<T: RunElement>(data: &[T], width: usize, fan_in: usize) -> bool
     let dot = |a: usize, b: usize| (0..len).map(|i| at(a, i) * at(b, i)).sum::<f64>();
     let count = count.min(COMPARED_ROWS);
     count > 1
-        && (0..count).all(|a| {
-            (0..a).all(|b| dot(a, b).abs() <= ORTHOGONAL * (dot(a, a) * dot(b, b)).sqrt())
-        })
+        && (0..count)
+            .all(|a| (0..a).all(|b| dot(a, b).abs() <= ORTHOGONAL * (dot(a, a) * dot(b, b)).sqrt()))
 }

@@ -9,6 +9,7 @@ mod beside_theory;
 mod first_step;
 mod head;
 mod jacobian;
+mod jacobian_theory;
 mod layers;
 mod origins;
 mod paths;
@@ -29,6 +30,7 @@ pub use head::HeadRun;
 pub use jacobian::{
     JacobianError, JacobianOptions, JacobianRun, Jacobians, LayerJacobian, jacobian,
 };
+pub use jacobian_theory::SpectrumTheory;
 pub use layers::measure;
 pub use probe::Probe;
 pub use schema::{

@@ -2,7 +2,7 @@
 
 use super::escape::escape;
 use super::layout::{fitted_name, grouped, percent, plural, power_of_ten, write_paragraph};
-use crate::measure::{JacobianRun, Jacobians, Spectrum};
+use crate::measure::{JacobianRun, Jacobians, Spectrum, SpectrumTheory};
 use crate::ops::Mode;
 use std::io::{self, Write};
 
@@ -61,7 +61,8 @@ pub fn write_jacobian_text(
     let of_run = |run: &'_ JacobianRun| run.end_to_end.clone();
     row(out, (whole, name_width), &jacobians.runs, of_run)?;
     writeln!(out)?;
-    words(out, jacobians, width)
+    words(out, jacobians, width)?;
+    beside_theory(out, jacobians, width)
 }
 
 fn heading(
@@ -114,15 +115,7 @@ fn row(
     spectrum: impl Fn(&JacobianRun) -> Spectrum,
 ) -> io::Result<()> {
     let spectra: Vec<Spectrum> = runs.iter().map(spectrum).collect();
-    let median = |of: &dyn Fn(&Spectrum) -> Option<f64>| {
-        let mut values: Vec<f64> = spectra.iter().filter_map(of).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len().saturating_sub(1) / 2;
-        values
-            .get(middle)
-            .copied()
-            .filter(|_| values.len() == spectra.len())
-    };
+    let median = |of: &dyn Fn(&Spectrum) -> Option<f64>| median(spectra.iter().map(of));
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
     let complete = spectra.iter().all(|spectrum| spectrum.complete);
     let sized = |value: Option<f64>| match value {
@@ -150,6 +143,75 @@ fn row(
         write!(out, " {:padding$}{cell}", "")?;
     }
     writeln!(out)
+}
+
+/// The middle of some numbers, where none is missing.
+fn median(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect::<Option<_>>()?;
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied()
+}
+
+/// Theory beside the whole's singular values, or why there is none.
+fn beside_theory(out: &mut dyn Write, jacobians: &Jacobians, width: usize) -> io::Result<()> {
+    let runs = &jacobians.runs;
+    let silent = runs.iter().find_map(|run| run.theory_silent.as_deref());
+    if let Some(why) = silent {
+        let text = format!("Theory is silent: {}.", escape(why));
+        return write_paragraph(out, &text, width);
+    }
+    let of_theory = |part: fn(&SpectrumTheory) -> f64| {
+        median(runs.iter().map(|run| Some(part(run.theory.as_ref()?))))
+    };
+    let of_runs =
+        |part: fn(&Spectrum) -> Option<f64>| median(runs.iter().map(|run| part(&run.end_to_end)));
+    let factor = |log10: f64| format!("×{}", power(log10));
+    let plain = |number: f64| format!("{number:.3}");
+    let mut beside: Vec<String> = Vec::new();
+    let mut add =
+        |name: &str, theory: Option<f64>, measured: Option<f64>, shown: &dyn Fn(f64) -> String| {
+            if let (Some(theory), Some(measured)) = (theory, measured) {
+                beside.push(format!(
+                    "{name} {} (measured {})",
+                    shown(theory),
+                    shown(measured)
+                ));
+            }
+        };
+    add(
+        "root mean square",
+        of_theory(|theory| theory.log10_rms),
+        of_runs(|spectrum| spectrum.log10_rms),
+        &factor,
+    );
+    add(
+        "largest",
+        of_theory(|theory| theory.log10_largest),
+        of_runs(Spectrum::log10_largest),
+        &factor,
+    );
+    add(
+        "isometry",
+        of_theory(|theory| theory.isometry),
+        of_runs(|spectrum| spectrum.isometry),
+        &plain,
+    );
+    if beside.is_empty() {
+        return Ok(());
+    }
+    let orthogonal = runs
+        .iter()
+        .flat_map(|run| &run.theory)
+        .all(|theory| theory.orthogonal);
+    let weights = match orthogonal {
+        true => "orthogonal weights of these sizes",
+        false => "random weights of these sizes",
+    };
+    let text = format!(
+        "Theory, for wide layers and {weights}: {}.",
+        beside.join(", ")
+    );
+    write_paragraph(out, &text, width)
 }
 
 /// What the whole's singular values say, in sentences, and their histogram.

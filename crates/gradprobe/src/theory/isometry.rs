@@ -108,7 +108,8 @@ impl JacobianSpectrum {
                 }
                 WeightEnsemble::Orthogonal => {
                     if width < before {
-                        square_ratio = (1.0 + width / before * (square_ratio * before - 1.0)) / width;
+                        square_ratio =
+                            (1.0 + width / before * (square_ratio * before - 1.0)) / width;
                     }
                     square_ratio += (spread - 1.0) / width;
                     let map = match width > before {
@@ -192,8 +193,14 @@ fn ln_edge(first_width: f64, diagonals: &[Diagonal<'_>], steps: &[Step]) -> f64 
         let (table, ln_width) = (&tables[step.diagonal], libm::log(step.width));
         (table.first() + ln_width, table.last() + ln_width)
     };
-    let from = steps.iter().map(|step| ends(step).0).fold(f64::MIN, f64::max);
-    let to = steps.iter().map(|step| ends(step).1).fold(f64::MAX, f64::min);
+    let from = steps
+        .iter()
+        .map(|step| ends(step).0)
+        .fold(f64::MIN, f64::max);
+    let to = steps
+        .iter()
+        .map(|step| ends(step).1)
+        .fold(f64::MAX, f64::min);
     let at = |ln_u: f64| ln_z(ln_u, &|step, ln_w| tables[step.diagonal].ln_t(ln_w));
     at(minimum(from, to, at))
 }
@@ -209,6 +216,8 @@ struct Diagonal<'a> {
     moments: &'a Moments<'a>,
     q: f64,
     steepest: f64,
+    /// Its distribution: probabilities and values.
+    squares: Vec<(f64, f64)>,
     /// μ1 and μ2.
     first: f64,
     second: f64,
@@ -216,12 +225,20 @@ struct Diagonal<'a> {
 
 impl<'a> Diagonal<'a> {
     fn new(moments: &'a Moments<'a>, q: f64) -> Self {
+        let squares = moments.squared_derivatives(q);
+        let moment = |power: i32| {
+            let terms = squares
+                .iter()
+                .map(|(share, square)| share * square.powi(power));
+            terms.sum()
+        };
         Self {
             moments,
             q,
             steepest: steepest_squared(moments, q),
-            first: moments.derivative_moment(q, 1),
-            second: moments.derivative_moment(q, 2),
+            first: moment(1),
+            second: moment(2),
+            squares,
         }
     }
 
@@ -234,9 +251,10 @@ impl<'a> Diagonal<'a> {
     fn at(&self, y: f64) -> (f64, f64) {
         let above = self.steepest * libm::exp(y);
         // t − φ′² = (sup φ′² − φ′²) + above, without cancellation.
-        let w = self.moments.of_squared_derivative(self.q, |square| {
-            square / ((self.steepest - square).max(0.0) + above)
+        let terms = self.squares.iter().map(|(probability, square)| {
+            probability * square / ((self.steepest - square).max(0.0) + above)
         });
+        let w: f64 = terms.sum();
         (libm::log(w), libm::log(self.steepest + above))
     }
 
@@ -372,25 +390,30 @@ mod tests {
             width,
         };
         for (inputs, width) in [(100, 400), (400, 100), (300, 300)] {
-            let got = JacobianSpectrum::of_layers(
-                inputs,
-                &[layer(WeightEnsemble::Gaussian, width)],
-            );
+            let got =
+                JacobianSpectrum::of_layers(inputs, &[layer(WeightEnsemble::Gaussian, width)]);
             let ratio = width as f64 / inputs as f64;
             let edge = 2f64.sqrt() * (1.0 + ratio.sqrt());
-            assert!((got.largest_singular_value / edge - 1.0).abs() < 1e-6, "{got:?}");
-            assert!((got.mean_square - 2.0 * ratio.max(1.0)).abs() < 1e-9, "{got:?}");
+            assert!(
+                (got.largest_singular_value / edge - 1.0).abs() < 1e-6,
+                "{got:?}"
+            );
+            assert!(
+                (got.mean_square - 2.0 * ratio.max(1.0)).abs() < 1e-9,
+                "{got:?}"
+            );
             // The spectrum's variance over its squared mean is min/max.
             let variance = ratio.min(1.0 / ratio);
             assert!((got.relative_variance - variance).abs() < 1e-9, "{got:?}");
 
             // Orthogonal rows, or columns, have one length.
-            let got = JacobianSpectrum::of_layers(
-                inputs,
-                &[layer(WeightEnsemble::Orthogonal, width)],
-            );
+            let got =
+                JacobianSpectrum::of_layers(inputs, &[layer(WeightEnsemble::Orthogonal, width)]);
             let length = (2.0 * ratio.max(1.0)).sqrt();
-            assert!((got.largest_singular_value / length - 1.0).abs() < 1e-5, "{got:?}");
+            assert!(
+                (got.largest_singular_value / length - 1.0).abs() < 1e-5,
+                "{got:?}"
+            );
             assert!(got.relative_variance.abs() < 1e-9, "{got:?}");
         }
     }

@@ -296,6 +296,7 @@ fn singular_values(
         layers: false,
         sample: 0,
         seed,
+        theory: false,
     };
     let spectrum = jacobian(graph, &executor.linearise(rows)?, &options)?.end_to_end;
     let size = |log10: Option<f64>| log10.map_or(0.0, |log10| 10f64.powf(log10));
