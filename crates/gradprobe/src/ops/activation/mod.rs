@@ -25,6 +25,7 @@ mod shrink;
 mod sigmoidal;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod waves;
 
 pub use erased::{
