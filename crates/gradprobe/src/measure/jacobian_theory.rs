@@ -43,21 +43,29 @@ pub(super) fn spectrum_theory<T: RunElement>(
         return Err("an op takes the samples together".into());
     }
     let layers = dense_layers(graph, stretch)?;
-    let moments: Vec<Moments<'_>> = distinct(&layers).map(Moments::of).collect();
+    let mut moments: Vec<Moments<'_>> = Vec::new();
+    let mut own = |layer: &Dense<'_>| {
+        let label = layer.activation.label();
+        let known = moments
+            .iter()
+            .position(|own| own.activation().label() == label);
+        known.unwrap_or_else(|| {
+            moments.push(Moments::of(layer.activation));
+            moments.len() - 1
+        })
+    };
+    let own: Vec<usize> = layers.iter().map(&mut own).collect();
     let start = at.start(stretch, sample);
     let mut square = square_sum(start) / start.len().max(1) as f64;
     let mut in_theory = Vec::with_capacity(layers.len());
-    for layer in &layers {
-        let label = layer.activation.label();
-        let own = moments.iter().find(|own| own.activation().label() == label);
-        let moments = own.ok_or_else(String::new)?;
+    for (layer, own) in layers.iter().zip(own) {
         let q = layer.weights.sigma_w_squared() * square + layer.bias_square;
         if !(q > 0.0 && q.is_finite()) {
             return Err(format!("the signal of `{}` is of length {q}", layer.name));
         }
-        square = moments.square(q);
+        square = moments[own].square(q);
         in_theory.push(JacobianLayer {
-            moments,
+            moments: &moments[own],
             ensemble: layer.ensemble,
             weights: layer.weights,
             q,
@@ -93,13 +101,6 @@ struct Dense<'g> {
     width: usize,
 }
 
-/// The activations of the layers, each once.
-fn distinct<'a>(layers: &'a [Dense<'_>]) -> impl Iterator<Item = &'a dyn Activation> {
-    let mut seen = HashSet::new();
-    let first = move |layer: &&Dense<'_>| seen.insert(layer.activation.label());
-    layers.iter().filter(first).map(|layer| layer.activation)
-}
-
 /// The layers that a stretch consists of.
 fn dense_layers<'g>(graph: &'g Graph, stretch: &Stretch) -> Result<Vec<Dense<'g>>, String> {
     let mut layers: Vec<Dense<'g>> = Vec::new();
@@ -110,7 +111,7 @@ fn dense_layers<'g>(graph: &'g Graph, stretch: &Stretch) -> Result<Vec<Dense<'g>
         if node.op.name() == "Linear" {
             let (layer, weight) = dense(graph, node)?;
             if !used.insert(weight) {
-                return Err(format!("the weights of {} are used twice", layer.name));
+                return Err(format!("the weights of `{}` are used twice", layer.name));
             }
             layers.push(layer);
             may_activate = true;
@@ -144,12 +145,12 @@ fn dense<'g>(graph: &'g Graph, node: &'g Node) -> Result<(Dense<'g>, ParameterId
         ValueKind::Parameter(id) => Some(id),
         _ => None,
     };
-    let weight = parameter(1).ok_or_else(|| format!("the weights of {name} are computed"))?;
+    let weight = parameter(1).ok_or_else(|| format!("the weights of `{name}` are computed"))?;
     let sizes = match &graph.parameter(weight).data {
         ParameterData::F32(tensor) => sizes(tensor),
         ParameterData::F64(tensor) => sizes(tensor),
     };
-    let sizes = sizes.ok_or_else(|| format!("the weights of {name} are not independent"))?;
+    let sizes = sizes.ok_or_else(|| format!("the weights of `{name}` are not independent"))?;
     let bias_square = parameter(2).map_or(0.0, |bias| match &graph.parameter(bias).data {
         ParameterData::F32(tensor) => mean_square(tensor),
         ParameterData::F64(tensor) => mean_square(tensor),
