@@ -44,17 +44,17 @@ pub(super) fn spectrum_theory<T: RunElement>(
     }
     let layers = dense_layers(graph, stretch)?;
     let mut moments: Vec<Moments<'_>> = Vec::new();
-    let mut own = |layer: &Dense<'_>| {
+    let mut own: Vec<usize> = Vec::with_capacity(layers.len());
+    for layer in &layers {
         let label = layer.activation.label();
         let known = moments
             .iter()
             .position(|own| own.activation().label() == label);
-        known.unwrap_or_else(|| {
+        own.push(known.unwrap_or(moments.len()));
+        if known.is_none() {
             moments.push(Moments::of(layer.activation));
-            moments.len() - 1
-        })
-    };
-    let own: Vec<usize> = layers.iter().map(&mut own).collect();
+        }
+    }
     let start = at.start(stretch, sample);
     let mut square = square_sum(start) / start.len().max(1) as f64;
     let mut in_theory = Vec::with_capacity(layers.len());
