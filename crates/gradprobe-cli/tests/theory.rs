@@ -181,15 +181,12 @@ fn a_measured_diagram_is_what_theory_says_and_goes_on_from_what_was_finished() {
             })
         })
         .collect();
-    let largest = |name: &str| {
-        let of = |point: &Value| point[name].as_f64().unwrap();
-        points.iter().map(of).fold(0.0, f64::max)
-    };
     let kept = serde_json::json!({
         "schema": "gradprobe.phase-grid/1",
         "settings": {
             "activation": "tanh", "points": [6, 6],
-            "largest_sigma_w": largest("sigma_w"), "largest_sigma_b": largest("sigma_b"),
+            "largest_sigma_w": setting("largest_sigma_w"),
+            "largest_sigma_b": setting("largest_sigma_b"),
             "depth": 6, "width": 24, "batch": setting("batch"), "networks": 1,
         },
         "finished": finished,

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const RESIDUAL: &str = "batch = 2\nseeds = 2\nlayers = [\n  { linear = 8, activation = \"tanh\" },\n  \
      { residual = [{ linear = 8, activation = \"relu\" }] },\n  { linear = 3, name = \"head\" },\n]\n\
      [input]\nshape = [6]\nvalues = \"normal\"\n";
+/// What theory is about.
+const DENSE: &str = "layers = [\n  { repeat = 3, linear = 60, activation = \"tanh\" },\n  \
+     { linear = 10 },\n]\n[input]\nshape = [40]\nvalues = \"normal\"\n[defaults]\ninit = \"xavier-normal\"\n";
 /// Too large to be written down.
 const LARGE: &str = "batch = 1\nlayers = [{ conv = 2, kernel = 3, padding = 1, activation = \"tanh\" }]\n\
      [input]\nshape = [2, 28, 28]\nvalues = \"normal\"\n";
@@ -25,7 +28,10 @@ fn text_of_every_kind_of_jacobian() {
     let large = Folder::with(LARGE);
     let large = printed(&["jacobian", &large.network(), "--largest", "3"], 0);
     insta::assert_snapshot!("jacobian_large", large);
-    for text in [seed_chain, residual, whole, large] {
+    let dense = Folder::with(DENSE);
+    let dense = printed(&["jacobian", &dense.network(), "--seeds", "3"], 0);
+    insta::assert_snapshot!("jacobian_dense", dense);
+    for text in [seed_chain, residual, whole, large, dense] {
         let longest = text.lines().map(|line| line.chars().count()).max();
         assert!(longest.unwrap() <= 80, "{text}");
     }
@@ -47,6 +53,7 @@ fn collect(section: &'static str, value: &Value, found: &mut BTreeMap<&str, BTre
             ("A run", "end_to_end") | ("A layer", "spectrum") => {
                 collect("A spectrum", value, found)
             }
+            ("A run" | "A layer", "theory") => collect("Theory", value, found),
             ("A run", "layers") => each(value)
                 .iter()
                 .for_each(|layer| collect("A layer", layer, found)),
@@ -58,7 +65,7 @@ fn collect(section: &'static str, value: &Value, found: &mut BTreeMap<&str, BTre
 #[test]
 fn every_field_of_the_json_is_documented_and_every_documented_field_is_there() {
     let mut found = BTreeMap::new();
-    for network in [RESIDUAL, LARGE] {
+    for network in [RESIDUAL, LARGE, DENSE] {
         let folder = Folder::with(network);
         let text = printed(&["jacobian", &folder.network(), "--format", "json"], 0);
         collect(

@@ -24,6 +24,8 @@ pub struct SpectrumTheory {
     pub isometry: f64,
 }
 
+/// Layers between the ends that are narrower are none that a theory of wide ones is about.
+const NARROWEST: usize = 16;
 /// Standard errors that the mean of independent weights lies from zero by at most.
 const DEVIATIONS: f64 = 5.0;
 /// Rows of a weight that are held against each other, to tell orthogonal ones.
@@ -43,6 +45,17 @@ pub(super) fn spectrum_theory<T: RunElement>(
         return Err("an op takes the samples together".into());
     }
     let layers = dense_layers(graph, stretch)?;
+    let between = layers.split_last().map_or(&[][..], |(_, between)| between);
+    if let Some(narrow) = between.iter().find(|layer| layer.width < NARROWEST) {
+        return Err(format!(
+            "`{}` is narrow, and theory is about wide layers",
+            narrow.name
+        ));
+    }
+    let (rows, columns) = at.extents(stretch);
+    if rows.min(columns) < 2 {
+        return Err("a Jacobian of one singular value has no spectrum".into());
+    }
     let mut moments: Vec<Moments<'_>> = Vec::new();
     let mut own: Vec<usize> = Vec::with_capacity(layers.len());
     for layer in &layers {
