@@ -136,7 +136,7 @@ fn dense_layers<'g>(graph: &'g Graph, stretch: &Stretch) -> Result<Vec<Dense<'g>
         } else {
             let name = layer_name(graph, node);
             return Err(format!(
-                "{name} is no plain dense layer ({})",
+                "`{name}` is no plain dense layer ({})",
                 node.op.name()
             ));
         }
