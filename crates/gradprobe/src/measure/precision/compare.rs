@@ -75,6 +75,8 @@ pub(super) struct Comparison<'a> {
     master: Dtype,
     loss_scale: f64,
     optimiser: Option<Optimiser>,
+    /// Is work shared among threads?
+    parallel: bool,
     /// By parameter.
     pub counts: Vec<Counts>,
 }
@@ -109,6 +111,7 @@ impl<'a> Comparison<'a> {
             master: precision.master(),
             loss_scale,
             optimiser: settings.optimiser,
+            parallel: settings.threads != 1,
             counts: graph.parameters().iter().map(unreached).collect(),
         }
     }
@@ -161,7 +164,10 @@ impl<'a> Comparison<'a> {
             ParameterData::F32(tensor) => entry.piece(index * PIECE, data, tensor.data()),
             ParameterData::F64(tensor) => entry.piece(index * PIECE, data, tensor.data()),
         };
-        let pieces: Vec<Counts> = data.par_chunks(PIECE).enumerate().map(piece).collect();
+        let pieces: Vec<Counts> = match self.parallel {
+            true => data.par_chunks(PIECE).enumerate().map(piece).collect(),
+            false => data.chunks(PIECE).enumerate().map(piece).collect(),
+        };
         let mut total = Counts {
             lost_update: self.optimiser.map(|_| 0),
             exponent: truth.exponent,

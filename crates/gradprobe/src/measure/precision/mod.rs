@@ -79,8 +79,9 @@ pub fn examine_precision(
     let elements = |value: &Value| value.shape.element_count();
     let is_small = graph.values().iter().map(elements).sum::<usize>() <= SMALL;
     let threads = Threads::new(settings.threads)?;
+    let side_by_side = is_small && threads.count() > 1;
     let inside = RunSettings {
-        threads: if is_small { 1 } else { threads.count() },
+        threads: if side_by_side { 1 } else { threads.count() },
         ..*settings
     };
     let one = |&precision: &Precision| {
@@ -90,7 +91,7 @@ pub fn examine_precision(
             _ => examine::<f32>(graph, batch, &reference, precision, scale, &inside),
         }
     };
-    if is_small {
+    if side_by_side {
         let each = || options.precisions.par_iter().with_max_len(1).map(one);
         threads.install(|| each().collect())
     } else {

@@ -17,16 +17,18 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    fn of(data: &[f64], exponent: i64) -> Self {
-        let (raw, largest) = data.par_chunks(PIECE).map(counted).reduce(
-            || (vec![0; EXPONENTS], 0.0),
-            |(mut mine, largest), (theirs, other)| {
-                mine.iter_mut()
-                    .zip(theirs)
-                    .for_each(|(mine, theirs)| *mine += theirs);
-                (mine, largest.max(other))
-            },
-        );
+    fn of(data: &[f64], exponent: i64, parallel: bool) -> Self {
+        let together = |(mut mine, largest): (Vec<u64>, f64), (theirs, other): (Vec<u64>, f64)| {
+            mine.iter_mut()
+                .zip(theirs)
+                .for_each(|(mine, theirs)| *mine += theirs);
+            (mine, largest.max(other))
+        };
+        let none = || (vec![0; EXPONENTS], 0.0);
+        let (raw, largest) = match parallel {
+            true => data.par_chunks(PIECE).map(counted).reduce(none, together),
+            false => counted(data),
+        };
         let mut sizes = Self::default();
         for (biased, &count) in raw.iter().enumerate().take(EXPONENTS - 1) {
             if count > 0 {
@@ -104,18 +106,20 @@ pub(super) struct TrueGradient {
 pub(super) struct Reference {
     pub gradients: Vec<TrueGradient>,
     pub cotangents: Vec<Sizes>,
+    /// Is work shared among threads?
+    parallel: bool,
 }
 
 impl Watch<f64> for Reference {
     fn cotangent(&mut self, value: ValueId, data: &[f64], exponent: i64) {
-        self.cotangents[value.index()] = Sizes::of(data, exponent);
+        self.cotangents[value.index()] = Sizes::of(data, exponent, self.parallel);
     }
 
     fn gradient(&mut self, parameter: ParameterId, data: &[f64], exponent: i64) {
         self.gradients[parameter.index()] = TrueGradient {
             data: data.to_vec(),
             exponent,
-            sizes: Sizes::of(data, exponent),
+            sizes: Sizes::of(data, exponent, self.parallel),
         };
     }
 }
@@ -139,6 +143,7 @@ impl Reference {
         let mut reference = Self {
             gradients: gradients.collect(),
             cotangents: vec![Sizes::default(); graph.values().len()],
+            parallel: settings.threads != 1,
         };
         Emulator::<f64>::new(graph, options)?.run(batch, &mut reference)?;
         Ok(reference)
@@ -151,13 +156,13 @@ mod tests {
 
     #[test]
     fn sizes_are_counted_by_exponent_whatever_they_are() {
-        let sizes = Sizes::of(&[0.0, 1.0, -1.5, 4.0, 0.25], -5000);
+        let sizes = Sizes::of(&[0.0, 1.0, -1.5, 4.0, 0.25], -5000, true);
         assert_eq!(sizes.count(), 4);
         assert_eq!(sizes.largest, Some((1.0, -4998)));
         assert_eq!(sizes.share_below(-5000), 0.25);
         assert_eq!(sizes.share_below(-4999), 0.75);
         assert_eq!(sizes.exponent_at(0.01), Some(-5002));
         assert_eq!(sizes.exponent_at(0.26), Some(-5000));
-        assert_eq!(Sizes::of(&[0.0; 3], 0).exponent_at(0.01), None);
+        assert_eq!(Sizes::of(&[0.0; 3], 0, false).exponent_at(0.01), None);
     }
 }
