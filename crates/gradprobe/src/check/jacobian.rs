@@ -5,7 +5,9 @@ use super::CheckError;
 use crate::graph::Graph;
 use crate::import::Subject;
 use crate::import::spec::Dtype;
-use crate::measure::{JacobianError, JacobianOptions, JacobianRun, Jacobians, jacobian};
+use crate::measure::{
+    JacobianError, JacobianOptions, JacobianRun, Jacobians, MAY_BE_TRAINED, jacobian,
+};
 use crate::num::linalg::SpectralElement;
 use crate::num::{Tensor, Threads};
 use crate::run::{Executor, Options, RunElement, RunError};
@@ -88,7 +90,10 @@ fn at_samples<T: RunElement + SpectralElement>(
             seed: options.seed,
             theory: fresh,
         };
-        let run = jacobian(graph, &at, &options)?;
+        let mut run = jacobian(graph, &at, &options)?;
+        if !fresh {
+            run.theory_silent = Some(MAY_BE_TRAINED.to_owned());
+        }
         let is_of_batch = run.sample.is_none();
         runs.push(run);
         if is_of_batch {

@@ -20,7 +20,9 @@ const FEWEST_LAYERS: usize = 3;
 /// Widths that are alike differ by no more than this factor.
 const LIKE_WIDTH: f64 = 1.25;
 /// Narrower layers are none that a theory of wide networks is about.
-const NARROWEST: usize = 16;
+pub(super) const NARROWEST: usize = 16;
+/// Why theory is silent about weights that are given.
+pub const MAY_BE_TRAINED: &str = "the weights come from a file and may be trained";
 /// Standard deviations that a layer may lie away: one layer in 16,000 does by chance.
 const DEVIATIONS: f64 = 4.0;
 /// Terms of second order in 1/width of ln of the squared factor.
@@ -117,7 +119,7 @@ pub fn beside_theory(
         silent: Some(why.to_owned()),
     };
     if !fresh {
-        return silent("the weights come from a file and may be trained");
+        return silent(MAY_BE_TRAINED);
     }
     let Some(first) = runs.first() else {
         return silent("nothing was run");

@@ -66,7 +66,7 @@ pub struct JacobianRun {
     /// What theory says of it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theory: Option<SpectrumTheory>,
-    /// Why there is none.
+    /// Why there is none, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theory_silent: Option<String>,
     /// The layers of the chain, first to last.
@@ -132,13 +132,14 @@ pub fn jacobian<T: RunElement + SpectralElement>(
         move || JacobianError::NonFinite { what }
     };
     let end_to_end = spectrum(at, &whole, options)?.ok_or_else(named("the network"))?;
-    let beside = |stretch: &Stretch| match options.theory {
-        true => spectrum_theory(graph, at, stretch, options.sample),
-        false => Err("the weights come from a file and may be trained".to_owned()),
+    let beside = |stretch: &Stretch| {
+        let wanted = options.theory;
+        wanted.then(|| spectrum_theory(graph, at, stretch, options.sample))
     };
     let (theory, theory_silent) = match beside(&whole) {
-        Ok(theory) => (Some(theory), None),
-        Err(why) => (None, Some(why)),
+        None => (None, None),
+        Some(Ok(theory)) => (Some(theory), None),
+        Some(Err(why)) => (None, Some(why)),
     };
     let mut layers = Vec::new();
     if options.layers {
@@ -153,7 +154,7 @@ pub fn jacobian<T: RunElement + SpectralElement>(
                 name: point.name.clone(),
                 kind: point.kind.clone(),
                 spectrum,
-                theory: beside(&stretch).ok(),
+                theory: beside(&stretch).and_then(Result::ok),
             });
         }
     }

@@ -1,6 +1,7 @@
 //! Theory's singular values beside measured ones, where the Jacobian is that of freshly drawn dense
 //! layers.
 
+use super::beside_theory::NARROWEST;
 use crate::graph::{Graph, Node, ParameterData, ParameterId, ValueKind};
 use crate::num::{Tensor, square_sum};
 use crate::ops::activation::{Activation, Identity};
@@ -24,8 +25,6 @@ pub struct SpectrumTheory {
     pub isometry: f64,
 }
 
-/// Layers between the ends that are narrower are none that a theory of wide ones is about.
-const NARROWEST: usize = 16;
 /// Standard errors that the mean of independent weights lies from zero by at most.
 const DEVIATIONS: f64 = 5.0;
 /// Rows of a weight that are held against each other, to tell orthogonal ones.
@@ -56,6 +55,17 @@ pub(super) fn spectrum_theory<T: RunElement>(
     if rows.min(columns) < 2 {
         return Err("a Jacobian of one singular value has no spectrum".into());
     }
+    // What a sequence, or a reshape between layers, makes of a linear map is another matrix.
+    let mut width = columns;
+    for layer in &layers {
+        if layer.fan_in != width {
+            return Err(format!("`{}` reads a part of what is there", layer.name));
+        }
+        width = layer.width;
+    }
+    if width != rows {
+        return Err("the output is not that of one linear map".into());
+    }
     let mut moments: Vec<Moments<'_>> = Vec::new();
     let mut own: Vec<usize> = Vec::with_capacity(layers.len());
     for layer in &layers {
@@ -85,8 +95,7 @@ pub(super) fn spectrum_theory<T: RunElement>(
             width: layer.width,
         });
     }
-    let inputs = layers.first().map_or(0, |layer| layer.fan_in);
-    let spectrum = JacobianSpectrum::of_layers(inputs, &in_theory);
+    let spectrum = JacobianSpectrum::of_layers(columns, &in_theory);
     let theory = SpectrumTheory {
         orthogonal: layers
             .iter()

@@ -24,7 +24,9 @@ mod units;
 
 pub use aggregate::{aggregate, spread};
 pub use batches::{Batches, BatchesProbe, LayerBatches};
-pub use beside_theory::{BesideTheory, Deviation, TheoryLayer, TheoryStretch, beside_theory};
+pub use beside_theory::{
+    BesideTheory, Deviation, MAY_BE_TRAINED, TheoryLayer, TheoryStretch, beside_theory,
+};
 pub use first_step::{FirstStep, updated};
 pub use head::HeadRun;
 pub use jacobian::{

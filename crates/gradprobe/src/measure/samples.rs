@@ -2,6 +2,7 @@
 
 use crate::num::simd::vectorised;
 use crate::num::square_sum;
+use crate::num::sum::squared_deviation;
 use crate::run::RunElement;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -52,7 +53,7 @@ pub(super) fn spread<T: RunElement>(data: &[T], rows: usize, len: usize) -> Opti
     }
     for (at, values) in pieces() {
         let means = &means[at..][..values.len()];
-        deviation += vectorised(SquaredDeviation { values, means });
+        deviation += squared_deviation(values, means);
     }
     let spread = (deviation / total).sqrt();
     spread.is_finite().then_some(spread)
@@ -84,31 +85,6 @@ impl<T: RunElement> WithSimd for AddShare<'_, T> {
         for (mean, x) in self.means.iter_mut().zip(self.values) {
             *mean += x.to_f64() * self.share;
         }
-    }
-}
-
-/// Σ (value − mean)².
-struct SquaredDeviation<'a, T> {
-    values: &'a [T],
-    means: &'a [f64],
-}
-
-impl<T: RunElement> WithSimd for SquaredDeviation<'_, T> {
-    type Output = f64;
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> f64 {
-        const LANES: usize = 8;
-        let mut lanes = [0.0; LANES];
-        let (values, rest) = self.values.as_chunks::<LANES>();
-        let (means, rest_means) = self.means.as_chunks::<LANES>();
-        let square = |x: T, mean: f64| (x.to_f64() - mean) * (x.to_f64() - mean);
-        for (values, means) in values.iter().zip(means) {
-            for lane in 0..LANES {
-                lanes[lane] += square(values[lane], means[lane]);
-            }
-        }
-        let rest = rest.iter().zip(rest_means);
-        lanes.iter().sum::<f64>() + rest.map(|(&x, &mean)| square(x, mean)).sum::<f64>()
     }
 }
 
