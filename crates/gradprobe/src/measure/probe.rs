@@ -53,6 +53,17 @@ struct Seen {
     cotangents: Option<Vec<Magnitude>>,
 }
 
+/// What was seen of a node that ran forward.
+#[derive(Debug, Default)]
+struct SeenForward {
+    /// Of an activation: the shares of saturated and of flat units, and of lost rows.
+    activation: Option<[Option<f64>; 3]>,
+    distance: Option<f64>,
+    input_squares: Vec<f64>,
+    distinct: bool,
+    output: Option<OutputRun>,
+}
+
 impl<'g> Probe<'g> {
     /// Of a graph that is to be run in this mode.
     pub fn new(graph: &'g Graph, mode: Mode) -> Self {
@@ -130,6 +141,61 @@ impl<'g> Probe<'g> {
             if layer.dead_fraction.is_some_and(|dead| dead > 0.0) {
                 layer.dead_for_ever_fraction = self.dead_units_for_ever(of_graph);
             }
+        }
+    }
+
+    fn look<T: RunElement>(&self, signals: &Signals<'_, T>, position: usize) -> SeenForward {
+        let node = &self.graph.nodes()[position];
+        let mut seen = SeenForward::default();
+        if self.activations.contains_key(&position)
+            && let Some(activation) = node.op.activation()
+        {
+            let (before, after) = (node.inputs[0], node.outputs[0]);
+            let units = |value, bounds| self.saturated_units(signals, value, bounds);
+            let saturated = saturation_bounds(activation).and_then(|bounds| units(after, bounds));
+            let flat = debugger_bounds(activation).and_then(|bounds| units(before, bounds));
+            let regions = activation.flat_regions();
+            let lost = match regions.is_empty() {
+                true => None,
+                false => self.lost_rows(signals, before, &regions),
+            };
+            seen.activation = Some([saturated, flat, lost]);
+        }
+        if self.last.contains_key(&position) {
+            seen.distance = self.distance(signals, node.outputs[0]);
+        }
+        if self.linear.contains_key(&position) {
+            let features = self.graph.value(node.inputs[0]).shape.row_len();
+            let rows = signals.value(node.inputs[0]).chunks_exact(features.max(1));
+            seen.input_squares = rows.map(square_sum).collect();
+        }
+        if matches!(node.op.name(), "Linear" | "Conv") {
+            let shape = &self.graph.value(node.outputs[0]).shape;
+            let output = signals.value(node.outputs[0]);
+            seen.distinct = !twins::may_be_twins(node, shape, output);
+        }
+        if LOSSES.contains(&node.op.name()) {
+            seen.output = self.logits(node, signals);
+        }
+        seen
+    }
+
+    fn remember(&mut self, position: usize, seen: SeenForward) {
+        if let (Some(&layer), Some(shares)) = (self.activations.get(&position), seen.activation) {
+            let layer = &mut self.layers[layer];
+            [layer.saturated_units, layer.flat_units, layer.lost_rows] = shares;
+        }
+        if let Some(&layer) = self.last.get(&position) {
+            self.layers[layer].distance = seen.distance;
+        }
+        if let Some(&layer) = self.linear.get(&position) {
+            self.layers[layer].input_squares = seen.input_squares;
+        }
+        if seen.distinct {
+            self.distinct.insert(position);
+        }
+        if seen.output.is_some() {
+            self.output = seen.output;
         }
     }
 
@@ -358,41 +424,9 @@ impl<'g> Probe<'g> {
 
 impl<T: RunElement> Observer<T> for Probe<'_> {
     fn forward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
-        for position in nodes {
-            let node = &self.graph.nodes()[position];
-            if let Some(&layer) = self.activations.get(&position)
-                && let Some(activation) = node.op.activation()
-            {
-                let (before, after) = (node.inputs[0], node.outputs[0]);
-                let units = |value, bounds| self.saturated_units(signals, value, bounds);
-                let saturated = saturation_bounds(activation).map(|bounds| units(after, bounds));
-                let flat = debugger_bounds(activation).map(|bounds| units(before, bounds));
-                let regions = activation.flat_regions();
-                let lost = match regions.is_empty() {
-                    true => None,
-                    false => self.lost_rows(signals, before, &regions),
-                };
-                let seen = &mut self.layers[layer];
-                (seen.saturated_units, seen.flat_units) = (saturated.flatten(), flat.flatten());
-                seen.lost_rows = lost;
-            }
-            if let Some(&layer) = self.last.get(&position) {
-                self.layers[layer].distance = self.distance(signals, node.outputs[0]);
-            }
-            if let Some(&layer) = self.linear.get(&position) {
-                let features = self.graph.value(node.inputs[0]).shape.row_len();
-                let rows = signals.value(node.inputs[0]).chunks_exact(features.max(1));
-                self.layers[layer].input_squares = rows.map(square_sum).collect();
-            }
-            if matches!(node.op.name(), "Linear" | "Conv") {
-                let shape = &self.graph.value(node.outputs[0]).shape;
-                if !twins::may_be_twins(node, shape, signals.value(node.outputs[0])) {
-                    self.distinct.insert(position);
-                }
-            }
-            if LOSSES.contains(&node.op.name()) {
-                self.output = self.logits(node, signals);
-            }
+        let seen = signals.map(nodes.clone(), |position| self.look(signals, position));
+        for (position, seen) in nodes.zip(seen) {
+            self.remember(position, seen);
         }
     }
 

@@ -1,10 +1,8 @@
 //! How far samples differ.
 
-use crate::num::simd::vectorised;
 use crate::num::square_sum;
-use crate::num::sum::squared_deviation;
+use crate::num::sum::{add_with_squares, squared_deviation};
 use crate::run::RunElement;
-use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Samples (or tokens) that are compared with each other.
@@ -13,6 +11,8 @@ const COMPARED_ROWS: usize = 16;
 const COMPARED_ELEMENTS: usize = 1024;
 /// The same where there are more, in stretches of so many.
 const STRETCH: usize = 64;
+/// A difference of sums that is a smaller share of them is summed from differences.
+const CANCELLED: f64 = 1e-6;
 
 /// At most `most` of `count` positions, evenly spread.
 pub(super) fn evenly(count: usize, most: usize) -> impl Iterator<Item = usize> {
@@ -38,22 +38,22 @@ pub(super) fn spread<T: RunElement>(data: &[T], rows: usize, len: usize) -> Opti
     if chosen.len() < 2 || taken == 0 {
         return None;
     }
-    let share = 1.0 / chosen.len() as f64;
-    let (mut total, mut deviation) = (0.0, 0.0);
-    let mut means = vec![0.0f64; taken];
+    let count = chosen.len() as f64;
+    let mut sums = vec![0.0f64; taken];
     let pieces = || chosen.iter().flat_map(|row| placed(&stretches, row));
+    let mut total = 0.0;
     for (at, values) in pieces() {
-        let means = &mut means[at..][..values.len()];
-        total += square_sum(values);
-        vectorised(AddShare {
-            values,
-            share,
-            means,
-        });
+        let sums = &mut sums[at..][..values.len()];
+        total += add_with_squares(values, sums);
     }
-    for (at, values) in pieces() {
-        let means = &means[at..][..values.len()];
-        deviation += squared_deviation(values, means);
+    let mut deviation = total - square_sum(&sums) / count;
+    if deviation < CANCELLED * total {
+        let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
+        let of_piece = |(at, values): (usize, &[T])| {
+            let means = &means[at..][..values.len()];
+            squared_deviation(values, means)
+        };
+        deviation = pieces().map(of_piece).sum();
     }
     let spread = (deviation / total).sqrt();
     spread.is_finite().then_some(spread)
@@ -71,23 +71,6 @@ fn placed<'a, T>(
     })
 }
 
-/// means += share · values.
-struct AddShare<'a, T> {
-    values: &'a [T],
-    share: f64,
-    means: &'a mut [f64],
-}
-
-impl<T: RunElement> WithSimd for AddShare<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        for (mean, x) in self.means.iter_mut().zip(self.values) {
-            *mean += x.to_f64() * self.share;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +81,16 @@ mod tests {
         let opposite = spread(&[1.0, -1.0], 2, 1);
         assert_eq!(opposite, Some(1.0));
         assert_eq!(spread(&[1.0, 2.0], 1, 2), None);
+    }
+
+    #[test]
+    fn a_spread_that_sums_of_squares_cannot_show_is_found() {
+        // 1 + d and 1 − d: exactly d, up to its square.
+        for d in [1e-2, 1e-5, 1e-10] {
+            let data: Vec<f64> = [1.0 + d, 1.0 - d].map(|x| [x; 37]).concat();
+            let found = spread(&data, 2, 37).expect("a spread");
+            assert!((found / d - 1.0).abs() < 1e-3, "{found} of {d}");
+        }
     }
 
     #[test]

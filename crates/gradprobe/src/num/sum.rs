@@ -100,6 +100,40 @@ impl<T: Element> WithSimd for SquaredDeviation<'_, T> {
     }
 }
 
+/// sums += values, and Σ values² in return, in f64 whatever the type.
+pub fn add_with_squares<T: Element>(values: &[T], sums: &mut [f64]) -> f64 {
+    vectorised(AddWithSquares { values, sums })
+}
+
+struct AddWithSquares<'a, T> {
+    values: &'a [T],
+    sums: &'a mut [f64],
+}
+
+impl<T: Element> WithSimd for AddWithSquares<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f64 {
+        let mut lanes = [0.0; LANES];
+        let (groups, rest) = self.values.as_chunks::<LANES>();
+        let (sums, rest_sums) = self.sums.as_chunks_mut::<LANES>();
+        for (group, sums) in groups.iter().zip(sums) {
+            for lane in 0..LANES {
+                let x = group[lane].to_f64();
+                sums[lane] += x;
+                lanes[lane] += x * x;
+            }
+        }
+        for ((lane, value), sum) in lanes.iter_mut().zip(rest).zip(rest_sums) {
+            let x = value.to_f64();
+            *sum += x;
+            *lane += x * x;
+        }
+        fold(lanes)
+    }
+}
+
 /// A call that is compiled for each instruction set. (A closure would reach it through a shim that
 /// is not inlined, and so not vectorised.)
 struct SumMap<'a, T, F> {

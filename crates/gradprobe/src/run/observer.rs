@@ -5,6 +5,7 @@ use super::cotangent::Cotangent;
 use super::environment::{Environment, RunElement};
 use crate::graph::ValueId;
 use crate::num::{Magnitude, square_sum};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Looks at signals.
@@ -56,6 +57,19 @@ impl<'a, T: RunElement> Signals<'a, T> {
     /// The elements of a value; none where it is not there.
     pub fn value(&self, value: ValueId) -> &'a [T] {
         self.environment.read_finished(value.index(), None)
+    }
+
+    /// What `look` finds at each of some nodes, in their order; looked for side by side where the run
+    /// has threads.
+    pub fn map<R: Send>(
+        &self,
+        nodes: Range<usize>,
+        look: impl Fn(usize) -> R + Send + Sync,
+    ) -> Vec<R> {
+        match self.environment.options.threads {
+            1 => nodes.map(look).collect(),
+            _ => nodes.into_par_iter().map(look).collect(),
+        }
     }
 
     /// The Euclidean norm of each row (of axis 0) of the cotangent that arrived at a value; `None`
