@@ -8,7 +8,7 @@ use super::schema::{InputRun, LayerRun, OutputRun, RunMeasurement};
 use super::twins::{self, Numbers};
 use super::units::{flat_in, is_flat, unit_count, units_where};
 use crate::graph::{Graph, Layer, Node, ValueId, ValueKind};
-use crate::num::{Bounds, Magnitude, Tensor, square_sum};
+use crate::num::{Bounds, Magnitude, Statistics, Tensor, square_sum};
 use crate::ops::activation::Activation;
 use crate::ops::{Mode, Role};
 use crate::run::{Observer, RunElement, Signals, saturation_bounds};
@@ -354,16 +354,15 @@ impl<'g> Probe<'g> {
         if data.is_empty() {
             return None;
         }
-        let count = data.len() as f64;
-        let numbers = || data.iter().map(|x| x.to_f64());
+        let all = Statistics::of(data, 0, None);
         let feature_ratio = match shape[..] {
             [_, features] if features > 1 => feature_ratio(data, features),
             _ => None,
         };
         Some(InputRun {
-            mean: numbers().sum::<f64>() / count,
-            rms: (numbers().map(|x| x * x).sum::<f64>() / count).sqrt(),
-            max_abs: numbers().fold(0.0, |most, x| x.abs().max(most)),
+            mean: all.mean(),
+            rms: all.rms().to_f64(),
+            max_abs: all.max_abs().to_f64(),
             feature_ratio,
             unscaled: readers.iter().all(|node| node.role == Role::Weight),
         })
