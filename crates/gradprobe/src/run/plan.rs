@@ -11,6 +11,10 @@ const MOST_CHUNKS: usize = 16;
 /// Elements of a stage's values that are little memory: shorter stages are not worth the threads'
 /// meeting.
 const STAGE_ELEMENTS: usize = 1 << 22;
+/// Where a stage has so many nodes, so many elements are enough: what it leaves is then still in a
+/// cache when it is read.
+const STAGE_NODES: usize = 16;
+const CACHED_ELEMENTS: usize = 1 << 18;
 /// The part of all values that a longer stage may have: memory is given back between stages.
 const STAGE_PART: usize = 32;
 
@@ -170,6 +174,11 @@ impl Plan {
             let by_sample = sampled.contains(&true) && node.op.per_sample(&sampled, &shapes);
             let joins = by_sample && self.stages.last().is_some_and(|stage| stage.chunked);
             elements += size(node);
+            let nodes = self.stages.last().map_or(0, |stage| stage.nodes.len());
+            let most = match nodes >= STAGE_NODES {
+                true => CACHED_ELEMENTS,
+                false => most,
+            };
             if !(joins && elements <= most) {
                 elements = size(node);
                 self.stages.push(Stage {
