@@ -4,7 +4,7 @@ use super::jacobian_theory::{SpectrumTheory, spectrum_theory};
 use super::spectrum::Spectrum;
 use super::spine::Chains;
 use crate::graph::{Graph, ValueId, ValueKind};
-use crate::num::lanczos::{LinearMap, largest_singular_values};
+use crate::num::lanczos::{LinearMap, Search, largest_singular_values};
 use crate::num::linalg::{Matrix, SpectralElement};
 use crate::num::{Element, Scaled, Stream};
 use crate::ops::Mode;
@@ -245,13 +245,15 @@ fn largest<T: RunElement>(
         exponent: None,
     };
     let mut stream = Stream::new(options.seed, "jacobian");
-    let found = largest_singular_values(
-        &mut map,
-        options.largest,
-        TOLERANCE,
-        MOST_STEPS,
-        &mut stream,
-    )?;
+    let search = Search {
+        count: options.largest,
+        tolerance: TOLERANCE,
+        most_steps: MOST_STEPS,
+        parallel: at.threads().count() > 1,
+    };
+    let found = at
+        .threads()
+        .install(|| largest_singular_values(&mut map, &search, &mut stream))?;
     Ok(found.map(|found| {
         Spectrum::of_largest(
             (rows, columns),
@@ -273,18 +275,17 @@ struct Map<'a, 'e, T> {
 }
 
 impl<T: RunElement> Map<'_, '_, T> {
-    fn vectors(&mut self, sent: &Scaled<T>, length: usize) -> Vec<Vec<f64>> {
+    fn vectors(&mut self, sent: &Scaled<T>) -> Vec<f64> {
         let unit = *self.exponent.get_or_insert(sent.exponent);
         let shift = (sent.exponent.saturating_sub(unit)).clamp(-4000, 4000) as i32;
         let factor = libm::ldexp(1.0, shift);
-        let row = |row: &[T]| row.iter().map(|x| x.to_f64() * factor).collect();
-        sent.tensor.data().chunks(length.max(1)).map(row).collect()
+        let data = sent.tensor.data().iter();
+        data.map(|x| x.to_f64() * factor).collect()
     }
 }
 
-fn elements<T: Element>(vectors: &[Vec<f64>]) -> Vec<T> {
-    let all = vectors.iter().flatten();
-    all.map(|&x| T::from_f64(x)).collect()
+fn elements<T: Element>(vectors: &[f64]) -> Vec<T> {
+    vectors.iter().map(|&x| T::from_f64(x)).collect()
 }
 
 impl<T: RunElement> LinearMap for Map<'_, '_, T> {
@@ -298,15 +299,15 @@ impl<T: RunElement> LinearMap for Map<'_, '_, T> {
         self.at.extents(self.stretch).1
     }
 
-    fn apply(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, RunError> {
+    fn apply(&mut self, vectors: &[f64]) -> Result<Vec<f64>, RunError> {
         let at = self.at;
         let sent = at.push_forward(self.stretch, self.sample, &elements::<T>(vectors))?;
-        Ok(self.vectors(&sent, self.rows()))
+        Ok(self.vectors(&sent))
     }
 
-    fn apply_transpose(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, RunError> {
+    fn apply_transpose(&mut self, vectors: &[f64]) -> Result<Vec<f64>, RunError> {
         let at = self.at;
         let sent = at.pull_back(self.stretch, self.sample, &elements::<T>(vectors))?;
-        Ok(self.vectors(&sent, self.columns()))
+        Ok(self.vectors(&sent))
     }
 }

@@ -6,7 +6,7 @@
 //! those residuals bound the error.
 
 use super::Stream;
-use super::linalg::{Matrix, ThinSvd, orthonormal, thin_svd};
+use super::linalg::{Matrix, MatrixElement, MatrixMut, ThinSvd, orthonormal, thin_svd};
 
 /// Vectors beyond those asked for that the search starts with: a cluster at the edge converges
 /// faster then.
@@ -20,16 +20,29 @@ pub trait LinearMap {
     fn rows(&self) -> usize;
     /// Length of what it takes.
     fn columns(&self) -> usize;
-    /// A·v for each of some vectors.
+    /// A·v for each of some vectors, one after the other.
     ///
     /// # Errors
     /// If it cannot be computed.
-    fn apply(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, Self::Error>;
-    /// Aᵀ·u for each of some vectors.
+    fn apply(&mut self, vectors: &[f64]) -> Result<Vec<f64>, Self::Error>;
+    /// Aᵀ·u for each of some vectors, one after the other.
     ///
     /// # Errors
     /// If it cannot be computed.
-    fn apply_transpose(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, Self::Error>;
+    fn apply_transpose(&mut self, vectors: &[f64]) -> Result<Vec<f64>, Self::Error>;
+}
+
+/// What is searched for, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// How many singular values.
+    pub count: usize,
+    /// What a residual may be, as a share of the largest value.
+    pub tolerance: f64,
+    /// How often the space is grown.
+    pub most_steps: usize,
+    /// Use the threads that it is called on?
+    pub parallel: bool,
 }
 
 /// What a search found.
@@ -46,55 +59,54 @@ pub struct Largest {
     pub sum_of_squares: f64,
 }
 
-/// The `count` largest singular values, each residual at most `tolerance` times the largest value,
-/// or what is found when the search space was grown `most_steps` times. `None` where a product is
-/// not finite.
+/// The largest singular values, each residual within the tolerance, or what is found when the space
+/// was grown often enough. `None` where a product is not finite.
 ///
 /// # Errors
 /// Those of the map.
 pub fn largest_singular_values<M: LinearMap>(
     map: &mut M,
-    count: usize,
-    tolerance: f64,
-    most_steps: usize,
+    search: &Search,
     stream: &mut Stream,
 ) -> Result<Option<Largest>, M::Error> {
     let (rows, columns) = (map.rows(), map.columns());
-    let count = count.min(rows).min(columns);
+    let count = search.count.min(rows).min(columns);
     let start = (count + OVERSAMPLING).min(columns);
-    let mut normal = || (0..columns).map(|_| stream.normal()).collect();
-    let mut fresh = orthonormal(&(0..start).map(|_| normal()).collect::<Vec<_>>());
-    let mut basis = Basis::default();
-    let mut images = Basis::default();
+    let mut fresh: Vec<f64> = (0..start * columns).map(|_| stream.normal()).collect();
+    orthonormal(&mut fresh, columns);
+    let mut basis = Basis::new(columns, search.parallel);
+    let mut images = Basis::new(rows, search.parallel);
     // A · basis = images · projected, by columns.
     let mut projected: Vec<Vec<f64>> = Vec::new();
     let mut sum_of_squares = 0.0;
     for step in 1.. {
         let products = map.apply(&fresh)?;
         if step == 1 {
-            let squares: f64 = products.iter().map(|image| dot(image, image)).sum();
-            sum_of_squares = squares * columns as f64 / start.max(1) as f64;
+            sum_of_squares = dot(&products, &products) * columns as f64 / start.max(1) as f64;
         }
-        basis.append(fresh);
+        basis.vectors.append(&mut fresh);
         projected.extend(images.span(products));
-        let Some(svd) = decompose(&projected, images.vectors.len()) else {
+        let Some(svd) = decompose(&projected, images.count()) else {
             return Ok(None);
         };
-        let left = |i: usize| images.combine(&svd.left[i], rows);
-        let left: Vec<Vec<f64>> = (0..count).map(left).collect();
+        let left = images.combine(&svd.left[..count]);
+        let right = basis.combine(&svd.right[..count]);
         let mut residuals = map.apply_transpose(&left)?;
-        for (i, residual) in residuals.iter_mut().enumerate() {
-            let right = basis.combine(&svd.right[i], columns);
-            add(residual, -svd.values[i], &right);
+        for ((residual, right), &value) in residuals
+            .chunks_exact_mut(columns)
+            .zip(right.chunks_exact(columns))
+            .zip(&svd.values)
+        {
+            add(residual, -value, right);
         }
-        let sizes: Vec<f64> = residuals.iter().map(|residual| norm(residual)).collect();
+        let sizes: Vec<f64> = residuals.chunks_exact(columns).map(norm).collect();
         if !sizes.iter().all(|size| size.is_finite()) {
             return Ok(None);
         }
-        let enough = tolerance * svd.values.first().copied().unwrap_or_default();
-        let exhausted = basis.vectors.len() >= columns;
+        let enough = search.tolerance * svd.values.first().copied().unwrap_or_default();
+        let exhausted = basis.count() >= columns;
         let converged = exhausted || sizes.iter().all(|&size| size <= enough);
-        if converged || step >= most_steps {
+        if converged || step >= search.most_steps {
             return Ok(Some(Largest {
                 values: svd.values.into_iter().take(count).collect(),
                 residuals: sizes,
@@ -102,10 +114,10 @@ pub fn largest_singular_values<M: LinearMap>(
                 sum_of_squares,
             }));
         }
-        let open = residuals.into_iter().zip(sizes);
+        let open = residuals.chunks_exact(columns).zip(sizes);
         let open = open.filter(|&(_, size)| size > enough);
-        fresh = open.map(|(residual, _)| residual).collect();
-        fresh.truncate(columns - basis.vectors.len());
+        let open = open.take(columns - basis.count());
+        fresh = open.flat_map(|(residual, _)| residual).copied().collect();
         basis.complete(&mut fresh);
     }
     Ok(None)
@@ -121,63 +133,99 @@ fn decompose(columns: &[Vec<f64>], rows: usize) -> Option<ThinSvd> {
     thin_svd(Matrix::new(&transposed, columns.len(), rows).transposed())
 }
 
-/// Orthonormal vectors of one length.
-#[derive(Default)]
+/// Orthonormal vectors of one length, one after the other.
 struct Basis {
-    vectors: Vec<Vec<f64>>,
+    vectors: Vec<f64>,
+    length: usize,
+    parallel: bool,
 }
 
 impl Basis {
-    fn append(&mut self, mut orthonormal: Vec<Vec<f64>>) {
-        self.vectors.append(&mut orthonormal);
-    }
-
-    /// Makes `vectors` orthonormal, and orthogonal to the basis.
-    fn complete(&self, vectors: &mut Vec<Vec<f64>>) {
-        // Twice is enough (Giraud et al., Numer. Math. 101, 2005).
-        for _ in 0..2 {
-            for vector in vectors.iter_mut() {
-                self.remove_from(vector);
-            }
-            *vectors = orthonormal(vectors);
+    fn new(length: usize, parallel: bool) -> Self {
+        Self {
+            vectors: Vec::new(),
+            length,
+            parallel,
         }
     }
 
-    /// Takes the vector's components in the basis out of it, and returns them.
-    fn remove_from(&self, vector: &mut [f64]) -> Vec<f64> {
-        let component = |with: &Vec<f64>| {
-            let component = dot(vector, with);
-            add(vector, -component, with);
-            component
-        };
-        self.vectors.iter().map(component).collect()
+    fn count(&self) -> usize {
+        self.vectors.len() / self.length.max(1)
+    }
+
+    /// Makes vectors orthonormal, and orthogonal to the basis.
+    fn complete(&self, vectors: &mut Vec<f64>) {
+        // Twice is enough (Giraud et al., Numer. Math. 101, 2005).
+        for _ in 0..2 {
+            self.remove_from(vectors);
+            orthonormal(vectors, self.length);
+        }
+    }
+
+    /// Takes the vectors' components in the basis out of them, and returns those: a row for each
+    /// vector.
+    fn remove_from(&self, vectors: &mut [f64]) -> Vec<f64> {
+        let (count, length) = (self.count(), self.length);
+        let many = vectors.len() / length.max(1);
+        let basis = Matrix::new(&self.vectors, count, length);
+        let mut components = vec![0.0; many * count];
+        f64::matmul_tiled(
+            MatrixMut::new(&mut components, many, count),
+            Matrix::new(vectors, many, length),
+            basis.transposed(),
+            false,
+            self.parallel,
+        );
+        let negative: Vec<f64> = components.iter().map(|component| -component).collect();
+        f64::matmul_tiled(
+            MatrixMut::new(vectors, many, length),
+            Matrix::new(&negative, many, count),
+            basis,
+            true,
+            self.parallel,
+        );
+        components
     }
 
     /// Grows the basis until it spans the vectors too; returns their components.
-    fn span(&mut self, vectors: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-        let of_one = |mut vector: Vec<f64>| {
-            let whole = norm(&vector);
-            let mut components = self.remove_from(&mut vector);
-            let again = self.remove_from(&mut vector);
-            components.iter_mut().zip(again).for_each(|(a, b)| *a += b);
-            let size = norm(&vector);
+    fn span(&mut self, mut vectors: Vec<f64>) -> Vec<Vec<f64>> {
+        let length = self.length;
+        let whole: Vec<f64> = vectors.chunks_exact(length).map(norm).collect();
+        let known = self.count();
+        let first = self.remove_from(&mut vectors);
+        let mut all = Vec::with_capacity(whole.len());
+        for (index, (vector, whole)) in vectors.chunks_exact_mut(length).zip(whole).enumerate() {
+            let mut components = first[index * known..(index + 1) * known].to_vec();
+            components.resize(self.count(), 0.0);
+            // What joined the basis since is taken out too, and the rounding of the first time.
+            for _ in 0..2 {
+                let again = self.remove_from(vector);
+                components.iter_mut().zip(again).for_each(|(a, b)| *a += b);
+            }
+            let size = norm(vector);
             // Less is rounding: such a direction would be an arbitrary one.
             if size > 1e-14 * whole || size.is_nan() {
-                vector.iter_mut().for_each(|x| *x /= size);
-                self.vectors.push(vector);
+                self.vectors.extend(vector.iter().map(|x| x / size));
                 components.push(size);
             }
-            components
-        };
-        vectors.into_iter().map(of_one).collect()
+            all.push(components);
+        }
+        all
     }
 
-    fn combine(&self, weights: &[f64], length: usize) -> Vec<f64> {
-        let mut sum = vec![0.0; length];
-        for (&weight, vector) in weights.iter().zip(&self.vectors) {
-            add(&mut sum, weight, vector);
-        }
-        sum
+    /// Sums of the basis' vectors, one for each row of weights.
+    fn combine(&self, weights: &[Vec<f64>]) -> Vec<f64> {
+        let (count, length) = (self.count(), self.length);
+        let all: Vec<f64> = weights.iter().flatten().copied().collect();
+        let mut sums = vec![0.0; weights.len() * length];
+        f64::matmul_tiled(
+            MatrixMut::new(&mut sums, weights.len(), length),
+            Matrix::new(&all, weights.len(), count),
+            Matrix::new(&self.vectors, count, length),
+            false,
+            self.parallel,
+        );
+        sums
     }
 }
 
@@ -203,7 +251,6 @@ mod tests {
 
     struct Dense {
         rows: Vec<Vec<f64>>,
-        products: usize,
     }
 
     impl LinearMap for Dense {
@@ -214,21 +261,30 @@ mod tests {
         fn columns(&self) -> usize {
             self.rows[0].len()
         }
-        fn apply(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, Infallible> {
-            self.products += vectors.len();
-            let product = |v: &Vec<f64>| self.rows.iter().map(|row| dot(row, v)).collect();
-            Ok(vectors.iter().map(product).collect())
+        fn apply(&mut self, vectors: &[f64]) -> Result<Vec<f64>, Infallible> {
+            let vectors = vectors.chunks_exact(self.columns());
+            let product = |v| self.rows.iter().map(move |row| dot(row, v));
+            Ok(vectors.flat_map(product).collect())
         }
-        fn apply_transpose(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, Infallible> {
-            self.products += vectors.len();
-            let product = |u: &Vec<f64>| {
+        fn apply_transpose(&mut self, vectors: &[f64]) -> Result<Vec<f64>, Infallible> {
+            let vectors = vectors.chunks_exact(self.rows());
+            let product = |u: &[f64]| {
                 let mut out = vec![0.0; self.columns()];
                 for (row, &u) in self.rows.iter().zip(u) {
                     add(&mut out, u, row);
                 }
                 out
             };
-            Ok(vectors.iter().map(product).collect())
+            Ok(vectors.flat_map(product).collect())
+        }
+    }
+
+    fn search(count: usize, tolerance: f64, most_steps: usize) -> Search {
+        Search {
+            count,
+            tolerance,
+            most_steps,
+            parallel: false,
         }
     }
 
@@ -237,7 +293,6 @@ mod tests {
         let row = |_| (0..columns).map(|_| stream.normal()).collect();
         Dense {
             rows: (0..rows).map(row).collect(),
-            products: 0,
         }
     }
 
@@ -249,7 +304,7 @@ mod tests {
             let data = map.rows.concat();
             let exact = f64::singular_values(Matrix::new(&data, rows, columns)).expect("finite");
             let mut stream = Stream::new(0, "start");
-            let Ok(found) = largest_singular_values(&mut map, 10, 1e-6, 60, &mut stream);
+            let Ok(found) = largest_singular_values(&mut map, &search(10, 1e-6, 60), &mut stream);
             let found = found.expect("finite");
             assert!(found.converged);
             let squares: f64 = exact.iter().map(|x| x * x).sum();
@@ -268,7 +323,7 @@ mod tests {
         let data = map.rows.concat();
         let exact = f64::singular_values(Matrix::new(&data, 150, 400)).expect("finite");
         let mut stream = Stream::new(0, "start");
-        let Ok(found) = largest_singular_values(&mut map, 4, 1e-12, 2, &mut stream);
+        let Ok(found) = largest_singular_values(&mut map, &search(4, 1e-12, 2), &mut stream);
         let found = found.expect("finite");
         assert!(!found.converged);
         for (value, residual) in found.values.iter().zip(&found.residuals) {
@@ -282,7 +337,7 @@ mod tests {
         let data = map.rows.concat();
         let exact = f64::singular_values(Matrix::new(&data, 5, 9)).expect("finite");
         let mut stream = Stream::new(0, "start");
-        let Ok(found) = largest_singular_values(&mut map, 50, 1e-9, 100, &mut stream);
+        let Ok(found) = largest_singular_values(&mut map, &search(50, 1e-9, 100), &mut stream);
         let found = found.expect("finite");
         assert_eq!(found.values.len(), 5);
         for (value, exact) in found.values.iter().zip(&exact) {
@@ -297,7 +352,7 @@ mod tests {
         map.rows[2][3] = f64::NAN;
         let mut stream = Stream::new(0, "start");
         assert_eq!(
-            largest_singular_values(&mut map, 2, 1e-9, 10, &mut stream),
+            largest_singular_values(&mut map, &search(2, 1e-9, 10), &mut stream),
             Ok(None)
         );
     }

@@ -290,6 +290,12 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
         false
     }
 
+    /// Where an op is a product of its inputs 0 and 1, linear in each, plus a bias: the input that
+    /// is the bias, whether it is given or not.
+    fn bias_of_product(&self) -> Option<usize> {
+        None
+    }
+
     /// Does the pull-back read this input's value? An input it does not read may be freed.
     fn reads_input(&self, _input: usize) -> bool {
         true

@@ -170,6 +170,10 @@ impl Op for Linear {
         rows_for_weight(inputs[1].element_count()).div_ceil(inner.max(1))
     }
 
+    fn bias_of_product(&self) -> Option<usize> {
+        Some(2)
+    }
+
     fn reads_input(&self, input: usize) -> bool {
         input < 2
     }

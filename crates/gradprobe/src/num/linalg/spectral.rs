@@ -119,16 +119,18 @@ pub fn thin_svd(matrix: Matrix<'_, f64>) -> Option<ThinSvd> {
     })
 }
 
-/// An orthonormal basis of what `vectors` span (rows of one length, at most that many), by
-/// Householder reflections.
-pub fn orthonormal(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let Some(length) = vectors.first().map(Vec::len) else {
-        return Vec::new();
-    };
-    let matrix = Mat::from_fn(length, vectors.len(), |row, column| vectors[column][row]);
+/// Puts an orthonormal basis of what some vectors span in their place (rows of one length, at most
+/// that many), by Householder reflections.
+pub fn orthonormal(vectors: &mut Vec<f64>, length: usize) {
+    if vectors.is_empty() {
+        return;
+    }
+    let matrix = MatRef::from_column_major_slice(vectors, length, vectors.len() / length);
     let basis = matrix.qr().compute_thin_Q();
-    let column = |index: usize| basis.col(index).iter().copied().collect();
-    (0..basis.ncols()).map(column).collect()
+    vectors.clear();
+    for column in basis.col_iter() {
+        vectors.extend(column.iter());
+    }
 }
 
 #[cfg(test)]
@@ -198,19 +200,19 @@ mod tests {
     #[test]
     fn a_basis_is_orthonormal_and_spans_the_vectors() {
         let mut stream = Stream::new(1, "basis");
-        let vectors: Vec<Vec<f64>> = (0..4)
-            .map(|_| (0..20).map(|_| stream.normal()).collect())
-            .collect();
-        let basis = orthonormal(&vectors);
+        let vectors: Vec<f64> = (0..4 * 20).map(|_| stream.normal()).collect();
+        let mut basis = vectors.clone();
+        orthonormal(&mut basis, 20);
+        let rows = || basis.chunks_exact(20);
         let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        for (i, one) in basis.iter().enumerate() {
-            for (j, other) in basis.iter().enumerate() {
+        for (i, one) in rows().enumerate() {
+            for (j, other) in rows().enumerate() {
                 let expected = f64::from(u8::from(i == j));
                 assert!((dot(one, other) - expected).abs() < 1e-14);
             }
         }
-        for vector in &vectors {
-            let inside: f64 = basis.iter().map(|b| dot(b, vector).powi(2)).sum();
+        for vector in vectors.chunks_exact(20) {
+            let inside: f64 = rows().map(|b| dot(b, vector).powi(2)).sum();
             assert!((inside - dot(vector, vector)).abs() < 1e-12);
         }
     }

@@ -243,6 +243,10 @@ impl Op for ConvTranspose {
         sampled[0] && !sampled[1..].contains(&true)
     }
 
+    fn bias_of_product(&self) -> Option<usize> {
+        Some(2)
+    }
+
     fn reads_input(&self, input: usize) -> bool {
         input < 2
     }

@@ -67,6 +67,8 @@ impl<'a, T: RunElement> Lane<'a, T> {
             let (outputs, shift) = if node.op.activation().is_some() {
                 // Element by element: the Jacobian is its own transpose.
                 self.vjp(position, &tangents, &[true])?
+            } else if let Some(product) = self.product(position, &tangents)? {
+                (product, 0)
             } else {
                 (self.difference(position, &tangents)?, 0)
             };
@@ -145,30 +147,14 @@ impl<'a, T: RunElement> Lane<'a, T> {
         };
         let step = epsilon + ratio;
         let mut evaluate = |h: T| {
-            let at: Vec<(Shape, Cow<'_, [T]>)> = inputs
-                .iter()
-                .zip(tangents)
-                .map(|((shape, x), t)| {
-                    let x: Cow<'_, [T]> = match t {
-                        Some(t) => x.iter().zip(t).map(|(&x, &t)| x + h * t).collect(),
-                        None => Cow::Borrowed(x),
-                    };
-                    (shape.clone(), x)
-                })
-                .collect();
-            let shapes = self.shapes(&node.outputs);
-            let counts = shapes.iter().map(Shape::element_count);
-            let mut outputs: Vec<Vec<T>> =
-                counts.map(|count| buffer(&mut self.free, count)).collect();
-            let mut views_mut: Vec<ViewMut<'_, T>> = outputs
-                .iter_mut()
-                .zip(&shapes)
-                .map(|(data, shape)| ViewMut { shape, data })
-                .collect();
-            T::kernel(&*node.op)
-                .forward(&self.context(position), &views(&at), &mut views_mut)
-                .map_err(|source| RunError::node(node, source))?;
-            Ok::<_, RunError>(outputs)
+            let at = inputs.iter().zip(tangents).map(|((shape, x), t)| {
+                let x: Cow<'_, [T]> = match t {
+                    Some(t) => x.iter().zip(t).map(|(&x, &t)| x + h * t).collect(),
+                    None => Cow::Borrowed(x),
+                };
+                (shape.clone(), x)
+            });
+            self.forward(position, &at.collect::<Vec<_>>())
         };
         let h = T::exp2i(step);
         let (above, below) = (evaluate(h)?, evaluate(-h)?);
@@ -181,6 +167,56 @@ impl<'a, T: RunElement> Lane<'a, T> {
             self.free.push(below);
             outputs.push(Some(above));
         }
+        Ok(outputs)
+    }
+
+    /// The same of a product of which one factor moves: exactly, by that factor's tangents in its
+    /// place, without the bias.
+    fn product(
+        &mut self,
+        position: usize,
+        tangents: &[Option<Vec<T>>],
+    ) -> Result<Option<Vec<Option<Vec<T>>>>, RunError> {
+        let node = &self.environment.graph.nodes()[position];
+        let factor = match tangents {
+            [Some(_), None, rest @ ..] if rest.iter().all(Option::is_none) => 0,
+            [None, Some(_), rest @ ..] if rest.iter().all(Option::is_none) => 1,
+            _ => return Ok(None),
+        };
+        let Some(bias) = node.op.bias_of_product() else {
+            return Ok(None);
+        };
+        let inputs = self.saved(&node.inputs, |input| input != factor && input != bias);
+        let at = inputs.iter().enumerate().map(|(input, (shape, x))| {
+            let x: Cow<'_, [T]> = match &tangents[input] {
+                Some(tangent) => Cow::Borrowed(tangent),
+                None if input == bias => Cow::Owned(vec![T::zero(); shape.element_count()]),
+                None => Cow::Borrowed(x),
+            };
+            (shape.clone(), x)
+        });
+        let outputs = self.forward(position, &at.collect::<Vec<_>>())?;
+        Ok(Some(outputs.into_iter().map(Some).collect()))
+    }
+
+    /// What a node gives for these inputs.
+    fn forward(
+        &mut self,
+        position: usize,
+        inputs: &[(Shape, Cow<'_, [T]>)],
+    ) -> Result<Vec<Vec<T>>, RunError> {
+        let node = &self.environment.graph.nodes()[position];
+        let shapes = self.shapes(&node.outputs);
+        let counts = shapes.iter().map(Shape::element_count);
+        let mut outputs: Vec<Vec<T>> = counts.map(|count| buffer(&mut self.free, count)).collect();
+        let mut views_mut: Vec<ViewMut<'_, T>> = outputs
+            .iter_mut()
+            .zip(&shapes)
+            .map(|(data, shape)| ViewMut { shape, data })
+            .collect();
+        T::kernel(&*node.op)
+            .forward(&self.context(position), &views(inputs), &mut views_mut)
+            .map_err(|source| RunError::node(node, source))?;
         Ok(outputs)
     }
 

@@ -69,6 +69,11 @@ impl<'a, T: RunElement> Linearisation<'a, T> {
         }
     }
 
+    /// The threads that share its work.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
     /// What lies between two values; `None` where the end does not depend on the start, or is the
     /// start in another shape.
     pub fn stretch(&self, start: ValueId, end: ValueId) -> Option<Stretch> {
@@ -168,7 +173,7 @@ impl<'a, T: RunElement> Linearisation<'a, T> {
 
     /// Pushes tangents of the start forward to the end: to each row v of `tangents` its Jv.
     ///
-    /// Activations are exact. Another node is differentiated along its tangents by a central
+    /// Activations are exact, and products with weights. Another node is differentiated along its tangents by a central
     /// difference about its own inputs (relative error about ε^(2/3): 1e-10 in f64), so the error
     /// stays relative however small the whole has become.
     ///
