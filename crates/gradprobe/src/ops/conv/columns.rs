@@ -2,7 +2,7 @@
 //! and multiplied while it is in cache. The whole image's columns are never made: they are the
 //! image `taps` times over, and memory would set the pace.
 
-use super::Plan;
+use super::{Plan, fill_planes};
 use crate::num::Element;
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::ops::parallel::for_each_part;
@@ -17,14 +17,12 @@ const TILE_ELEMENTS: usize = 1 << 16;
 /// columns of a tile then.
 const LARGE_WEIGHT: usize = 1 << 17;
 const LEAST_COLUMNS_FOR_LARGE_WEIGHT: usize = 96;
-/// Channels whose columns are worth a hand-over to another thread.
-const CHANNELS_OF_PART: usize = 16;
 /// Channels of a block of a kernel that is turned round.
 const TURNED_BLOCK: usize = 8;
 
 /// The products of a convolution that is not depthwise.
 pub(super) struct Columns<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     /// Output lines of a tile.
     lines: usize,
 }
@@ -72,8 +70,56 @@ impl<'a> Columns<'a> {
         });
     }
 
+    /// y = W ∗ x for a batch, with the bias if there is one.
+    pub(super) fn forward<T: OpElement>(
+        &self,
+        context: &Context,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        y: &mut [T],
+    ) {
+        let (input_len, output_len) = (self.plan.input_len(), self.plan.output_len());
+        let images = self.images_together(y.len() / output_len.max(1));
+        if images > 1 {
+            let parts = y.chunks_mut(images * output_len);
+            for (x, y) in x.chunks(images * input_len).zip(parts) {
+                self.forward_together(context, x, w, bias, y);
+            }
+            return;
+        }
+        for_each_part(context.parallel, y, output_len, |sample, y| {
+            if let Some(bias) = bias {
+                fill_planes(y, self.plan.window.output_len(), bias);
+            }
+            self.forward_one(&x[sample * input_len..][..input_len], w, y, bias.is_some());
+        });
+    }
+
+    /// ∂x = Wᵀ g for a batch.
+    pub(super) fn pull_input<T: OpElement>(
+        &self,
+        context: &Context,
+        w: &[T],
+        g: &[T],
+        dx: &mut [T],
+    ) {
+        let (input_len, output_len) = (self.plan.input_len(), self.plan.output_len());
+        let images = self.images_together(dx.len() / input_len.max(1));
+        if images > 1 {
+            let parts = dx.chunks_mut(images * input_len);
+            for (g, dx) in g.chunks(images * output_len).zip(parts) {
+                self.pull_input_together(context, w, g, dx);
+            }
+            return;
+        }
+        for_each_part(context.parallel, dx, input_len, |sample, dx| {
+            self.pull_input_one(w, &g[sample * output_len..][..output_len], dx);
+        });
+    }
+
     /// y = W ∗ x for one sample, added to what is there if `accumulate`.
-    pub(super) fn forward<T: OpElement>(&self, x: &[T], w: &[T], y: &mut [T], accumulate: bool) {
+    fn forward_one<T: OpElement>(&self, x: &[T], w: &[T], y: &mut [T], accumulate: bool) {
         let plan = self.plan;
         let outputs = plan.window.output_len();
         for group in 0..plan.groups {
@@ -110,58 +156,10 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// ∂W = g ∗ x over the batch, as one product over the positions of all samples.
-    pub(super) fn weight_gradient_of_batch<T: OpElement>(
-        &self,
-        context: &Context,
-        x: &[T],
-        g: &[T],
-        dw: &mut [T],
-    ) {
-        let plan = self.plan;
-        let (outputs, lines) = (plan.window.output_len(), plan.window.line_count());
-        let (input_len, output_len) = (plan.input_len(), plan.output_len());
-        let width = x.len() / input_len * outputs;
-        let (taps, kernels, fan_in) = (plan.window.taps(), plan.kernels, plan.fan_in());
-        T::with_scratch((fan_in + kernels) * width, |scratch| {
-            let (columns, cotangents) = scratch.split_at_mut(fan_in * width);
-            for (group, dw) in dw.chunks_exact_mut(kernels * fan_in).enumerate() {
-                for_each_part(
-                    context.parallel,
-                    columns,
-                    CHANNELS_OF_PART * taps * width,
-                    |part, columns| {
-                        let channel = group * plan.channels + part * CHANNELS_OF_PART;
-                        let from = channel * plan.window.input_len();
-                        let len = columns.len() / (taps * width) * plan.window.input_len();
-                        for (sample, x) in x.chunks_exact(input_len).enumerate() {
-                            let columns = &mut columns[sample * outputs..];
-                            self.gather(&x[from..from + len], 0..lines, columns, width);
-                        }
-                    },
-                );
-                for (kernel, row) in cotangents.chunks_exact_mut(width).enumerate() {
-                    let at = (group * kernels + kernel) * outputs;
-                    let samples = g.chunks_exact(output_len);
-                    for (to, g) in row.chunks_exact_mut(outputs).zip(samples) {
-                        to.copy_from_slice(&g[at..at + outputs]);
-                    }
-                }
-                T::matmul_tiled(
-                    MatrixMut::new(dw, kernels, fan_in),
-                    Matrix::new(cotangents, kernels, width),
-                    Matrix::new(columns, fan_in, width).transposed(),
-                    false,
-                    context.parallel,
-                );
-            }
-        });
-    }
-
     /// ∂x = Wᵀ g, tile by tile, each tile's columns added to where they came from; for strides
     /// above 1, where [`forward`](Self::forward) with the kernel turned round does not serve, and
     /// where turning it would cost more.
-    pub(super) fn pull_input<T: OpElement>(&self, w: &[T], g: &[T], dx: &mut [T]) {
+    fn pull_input_one<T: OpElement>(&self, w: &[T], g: &[T], dx: &mut [T]) {
         let plan = self.plan;
         let window = &plan.window;
         let (outputs, line) = (window.output_len(), window.line_len());
@@ -193,7 +191,7 @@ impl<'a> Columns<'a> {
                     let g = Matrix::with_row_stride(g, plan.kernels, count, outputs);
                     let columns = &mut scratch[..plan.fan_in() * count];
                     T::matmul(MatrixMut::new(columns, plan.fan_in(), count), w, g, false);
-                    self.scatter(columns, tile, dx);
+                    self.scatter(columns, tile, dx, count);
                 }
             }
         });
@@ -201,7 +199,13 @@ impl<'a> Columns<'a> {
 
     /// What the taps of the output lines `tile` read, as a matrix \[fan_in, positions\] whose rows
     /// lie `width` apart.
-    fn gather<T: Element>(&self, x: &[T], tile: Range<usize>, columns: &mut [T], width: usize) {
+    pub(super) fn gather<T: Element>(
+        &self,
+        x: &[T],
+        tile: Range<usize>,
+        columns: &mut [T],
+        width: usize,
+    ) {
         let window = &self.plan.window;
         let (len, step) = (window.line_len(), window.step());
         // The same for every channel: which runs are read from where, and which are padding.
@@ -231,10 +235,15 @@ impl<'a> Columns<'a> {
     }
 
     /// Adds such a matrix to where it was read from.
-    fn scatter<T: Element>(&self, columns: &[T], tile: Range<usize>, dx: &mut [T]) {
+    pub(super) fn scatter<T: Element>(
+        &self,
+        columns: &[T],
+        tile: Range<usize>,
+        dx: &mut [T],
+        width: usize,
+    ) {
         let window = &self.plan.window;
         let (len, step) = (window.line_len(), window.step());
-        let width = tile.len() * len;
         // The same for every channel.
         let mut runs = Vec::with_capacity(tile.len() * window.taps());
         for (position, line) in tile.enumerate() {
@@ -246,7 +255,8 @@ impl<'a> Columns<'a> {
             });
         }
         let planes = dx.chunks_exact_mut(window.input_len());
-        let blocks = columns.chunks_exact(window.taps() * width);
+        // Of the last there may be less, after the positions of the last row.
+        let blocks = columns.chunks(window.taps() * width);
         for (plane, block) in planes.zip(blocks) {
             for &(at, len, source) in &runs {
                 let from = &block[at..at + len];
@@ -262,7 +272,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn group_of<T>(data: &[T], group: usize, len: usize) -> &[T] {
+pub(super) fn group_of<T>(data: &[T], group: usize, len: usize) -> &[T] {
     &data[group * len..][..len]
 }
 

@@ -3,6 +3,7 @@
 
 mod columns;
 mod depthwise;
+mod together;
 mod transposed;
 
 pub use transposed::ConvTranspose;
@@ -188,24 +189,24 @@ fn correlate<T: OpElement>(
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
-    let columns = Columns::new(plan, LEAST_COLUMNS);
-    let plane = plan.window.output_len();
+    if !plan.is_depthwise() {
+        return Columns::new(plan, LEAST_COLUMNS).forward(context, x, w, bias, y);
+    }
     for_each_part(context.parallel, y, plan.output_len(), |sample, out| {
         let x = &x[sample * plan.input_len()..][..plan.input_len()];
-        if let Some(bias) = bias {
-            for (out, &bias) in out.chunks_exact_mut(plane).zip(bias) {
-                out.fill(bias);
-            }
+        match bias {
+            Some(bias) => fill_planes(out, plan.window.output_len(), bias),
+            None => out.fill(T::zero()),
         }
-        if plan.is_depthwise() {
-            if bias.is_none() {
-                out.fill(T::zero());
-            }
-            depthwise::forward(plan, x, w, out);
-        } else {
-            columns.forward(x, w, out, bias.is_some());
-        }
+        depthwise::forward(plan, x, w, out);
     });
+}
+
+/// Each plane of an image with its channel's number.
+fn fill_planes<T: Element>(image: &mut [T], plane: usize, numbers: &[T]) {
+    for (plane, &number) in image.chunks_exact_mut(plane).zip(numbers) {
+        plane.fill(number);
+    }
 }
 
 /// ∂W.
@@ -224,22 +225,18 @@ fn pull_kernel<T: OpElement>(
 }
 
 fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx: &mut [T]) {
-    let each = |dx: &mut [T], pull: &(dyn Fn(&[T], &mut [T]) + Sync)| {
-        for_each_part(context.parallel, dx, plan.input_len(), |sample, dx| {
-            pull(&g[sample * plan.output_len()..][..plan.output_len()], dx);
-        });
-    };
     if plan.is_depthwise() {
-        return each(dx, &|g, dx| {
+        for_each_part(context.parallel, dx, plan.input_len(), |sample, dx| {
             dx.fill(T::zero());
+            let g = &g[sample * plan.output_len()..][..plan.output_len()];
             depthwise::pull_input(plan, w, g, dx);
         });
+        return;
     }
     // Turning the kernel round costs as much as an image of half as many positions as kernels.
     let small = 2 * plan.window.output_len() < plan.kernels;
     if !plan.window.unit_strides() || plan.window.is_pointwise() || small {
-        let columns = Columns::new(plan, LEAST_COLUMNS);
-        return each(dx, &|g, dx| columns.pull_input(w, g, dx));
+        return Columns::new(plan, LEAST_COLUMNS).pull_input(context, w, g, dx);
     }
     // The cotangent's channels are the input of this one, and the kernel is turned round.
     let reversed = Plan {
@@ -248,11 +245,9 @@ fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx
         channels: plan.kernels,
         kernels: plan.channels,
     };
-    let columns = Columns::new(&reversed, LEAST_COLUMNS);
     T::with_scratch(w.len(), |turned| {
         columns::turn_weight(plan, w, turned);
-        let turned = &*turned;
-        each(dx, &|g, dx| columns.forward(g, turned, dx, false));
+        Columns::new(&reversed, LEAST_COLUMNS).forward(context, g, turned, None, dx);
     });
 }
 

@@ -1,0 +1,200 @@
+//! Small images of a batch, multiplied together: one alone has too few positions for a matrix
+//! product to be efficient, and all of the weight would be read for it.
+
+use super::columns::{Columns, group_of};
+use crate::num::Element;
+use crate::num::linalg::{Matrix, MatrixMut};
+use crate::ops::parallel::for_each_part;
+use crate::ops::{Context, OpElement};
+
+/// Positions of an image from which on a product of its own is efficient.
+const ENOUGH_POSITIONS: usize = 128;
+/// A smaller weight is cheap to read again, and its products too small to hand over.
+const LEAST_WEIGHT: usize = 1 << 14;
+/// Elements that the columns of the images may have together.
+const MOST_ELEMENTS: usize = 1 << 21;
+/// Channels whose columns are worth a hand-over to another thread.
+const CHANNELS_OF_PART: usize = 16;
+
+impl Columns<'_> {
+    /// How many images are multiplied together; 1 for each on its own.
+    pub(super) fn images_together(&self, images: usize) -> usize {
+        let plan = self.plan;
+        let positions = plan.window.output_len().max(1);
+        if positions >= ENOUGH_POSITIONS || plan.kernels * plan.fan_in() < LEAST_WEIGHT {
+            return 1;
+        }
+        (MOST_ELEMENTS / (plan.fan_in() * positions)).clamp(1, images.max(1))
+    }
+
+    /// y = W ∗ x for some images, with the bias if there is one.
+    pub(super) fn forward_together<T: OpElement>(
+        &self,
+        context: &Context,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        y: &mut [T],
+    ) {
+        let plan = self.plan;
+        let outputs = plan.window.output_len();
+        let width = x.len() / plan.input_len() * outputs;
+        let (kernels, fan_in) = (plan.kernels, plan.fan_in());
+        T::with_scratch((fan_in + kernels) * width, |scratch| {
+            let (columns, products) = scratch.split_at_mut(fan_in * width);
+            for group in 0..plan.groups {
+                self.gather_images(context, group, x, columns);
+                T::matmul_tiled(
+                    MatrixMut::new(products, kernels, width),
+                    Matrix::new(group_of(w, group, kernels * fan_in), kernels, fan_in),
+                    Matrix::new(columns, fan_in, width),
+                    false,
+                    context.parallel,
+                );
+                let bias = bias.map(|bias| group_of(bias, group, kernels));
+                for (image, y) in y.chunks_exact_mut(plan.output_len()).enumerate() {
+                    let y = &mut y[group * kernels * outputs..][..kernels * outputs];
+                    deal_out(products, image, width, outputs, y);
+                    for (y, &bias) in y.chunks_exact_mut(outputs).zip(bias.into_iter().flatten()) {
+                        y.iter_mut().for_each(|y| *y += bias);
+                    }
+                }
+            }
+        });
+    }
+
+    /// ∂x = Wᵀ g for some images.
+    pub(super) fn pull_input_together<T: OpElement>(
+        &self,
+        context: &Context,
+        w: &[T],
+        g: &[T],
+        dx: &mut [T],
+    ) {
+        let plan = self.plan;
+        let outputs = plan.window.output_len();
+        let width = g.len() / plan.output_len() * outputs;
+        let (kernels, fan_in) = (plan.kernels, plan.fan_in());
+        let input_len = plan.channels * plan.window.input_len();
+        T::with_scratch((fan_in + kernels) * width, |scratch| {
+            let (columns, cotangents) = scratch.split_at_mut(fan_in * width);
+            for group in 0..plan.groups {
+                line_up(
+                    g,
+                    plan.output_len(),
+                    group * kernels,
+                    outputs,
+                    cotangents,
+                    width,
+                );
+                let w = Matrix::new(group_of(w, group, kernels * fan_in), kernels, fan_in);
+                T::matmul_tiled(
+                    MatrixMut::new(columns, fan_in, width),
+                    w.transposed(),
+                    Matrix::new(cotangents, kernels, width),
+                    false,
+                    context.parallel,
+                );
+                let columns = &*columns;
+                for_each_part(context.parallel, dx, plan.input_len(), |image, dx| {
+                    let dx = &mut dx[group * input_len..][..input_len];
+                    if plan.window.is_pointwise() {
+                        return deal_out(columns, image, width, outputs, dx);
+                    }
+                    dx.fill(T::zero());
+                    let lines = 0..plan.window.line_count();
+                    self.scatter(&columns[image * outputs..], lines, dx, width);
+                });
+            }
+        });
+    }
+
+    /// ∂W = g ∗ x over the batch, as one product over the positions of all images.
+    pub(super) fn weight_gradient_of_batch<T: OpElement>(
+        &self,
+        context: &Context,
+        x: &[T],
+        g: &[T],
+        dw: &mut [T],
+    ) {
+        let plan = self.plan;
+        let outputs = plan.window.output_len();
+        let width = x.len() / plan.input_len() * outputs;
+        let (kernels, fan_in) = (plan.kernels, plan.fan_in());
+        T::with_scratch((fan_in + kernels) * width, |scratch| {
+            let (columns, cotangents) = scratch.split_at_mut(fan_in * width);
+            for (group, dw) in dw.chunks_exact_mut(kernels * fan_in).enumerate() {
+                self.gather_images(context, group, x, columns);
+                line_up(
+                    g,
+                    plan.output_len(),
+                    group * kernels,
+                    outputs,
+                    cotangents,
+                    width,
+                );
+                T::matmul_tiled(
+                    MatrixMut::new(dw, kernels, fan_in),
+                    Matrix::new(cotangents, kernels, width),
+                    Matrix::new(columns, fan_in, width).transposed(),
+                    false,
+                    context.parallel,
+                );
+            }
+        });
+    }
+
+    /// The columns of a group of all images, one image's positions after the other's.
+    fn gather_images<T: OpElement>(
+        &self,
+        context: &Context,
+        group: usize,
+        x: &[T],
+        columns: &mut [T],
+    ) {
+        let plan = self.plan;
+        let window = &plan.window;
+        let (outputs, lines, taps) = (window.output_len(), window.line_count(), window.taps());
+        let (plane, input_len) = (window.input_len(), plan.input_len());
+        let width = x.len() / input_len * outputs;
+        let part = CHANNELS_OF_PART * taps * width;
+        for_each_part(context.parallel, columns, part, |part, columns| {
+            let channel = group * plan.channels + part * CHANNELS_OF_PART;
+            if window.is_pointwise() {
+                return line_up(x, input_len, channel, outputs, columns, width);
+            }
+            let len = columns.len() / (taps * width) * plane;
+            for (image, x) in x.chunks_exact(input_len).enumerate() {
+                let columns = &mut columns[image * outputs..];
+                self.gather(&x[channel * plane..][..len], 0..lines, columns, width);
+            }
+        });
+    }
+}
+
+/// Row c of the result: plane `first` + c of every image, one after the other.
+fn line_up<T: Element>(
+    images: &[T],
+    image_len: usize,
+    first: usize,
+    plane: usize,
+    rows: &mut [T],
+    width: usize,
+) {
+    for (channel, row) in rows.chunks_exact_mut(width).enumerate() {
+        let at = (first + channel) * plane;
+        for (to, image) in row
+            .chunks_exact_mut(plane)
+            .zip(images.chunks_exact(image_len))
+        {
+            to.copy_from_slice(&image[at..at + plane]);
+        }
+    }
+}
+
+/// The planes of one image out of such rows.
+fn deal_out<T: Element>(rows: &[T], image: usize, width: usize, plane: usize, out: &mut [T]) {
+    for (to, row) in out.chunks_exact_mut(plane).zip(rows.chunks_exact(width)) {
+        to.copy_from_slice(&row[image * plane..][..plane]);
+    }
+}
