@@ -8,7 +8,7 @@ use crate::ops::parallel::for_each_part;
 use crate::ops::{Context, OpElement};
 
 /// Positions of an image from which on a product of its own is efficient.
-const ENOUGH_POSITIONS: usize = 128;
+const ENOUGH_POSITIONS: usize = 32;
 /// A smaller weight is cheap to read again, and its products too small to hand over.
 const LEAST_WEIGHT: usize = 1 << 14;
 /// Elements that the columns of the images may have together.
@@ -196,5 +196,93 @@ fn line_up<T: Element>(
 fn deal_out<T: Element>(rows: &[T], image: usize, width: usize, plane: usize, out: &mut [T]) {
     for (to, row) in out.chunks_exact_mut(plane).zip(rows.chunks_exact(width)) {
         to.copy_from_slice(&row[image * plane..][..plane]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::{Shape, Stream, View, ViewMut};
+    use crate::ops::conv::Conv;
+    use crate::ops::window::Padding;
+    use crate::ops::{Kernel, Op, Saved};
+
+    /// The output, and the gradients of the input and the weight, of `images` images.
+    fn run(conv: &Conv, shapes: [&Shape; 3], data: [&[f64]; 3], g: &[f64]) -> [Vec<f64>; 3] {
+        let context = Context::default();
+        let views: Vec<View<'_, f64>> = shapes
+            .into_iter()
+            .zip(data)
+            .map(|(shape, data)| View { shape, data })
+            .collect();
+        let shape = &conv.infer(&shapes).expect("fits")[0];
+        let mut y = vec![f64::NAN; shape.element_count()];
+        let out = ViewMut {
+            shape,
+            data: &mut y,
+        };
+        conv.forward(&context, &views, &mut [out]).expect("runs");
+        let [mut dx, mut dw] = [0, 1].map(|input: usize| vec![f64::NAN; data[input].len()]);
+        let gradients = [(shapes[0], &mut dx), (shapes[1], &mut dw)];
+        let mut gradients = gradients.map(|(shape, data)| Some(ViewMut { shape, data }));
+        let g = View {
+            shape,
+            data: &g[..y.len()],
+        };
+        let saved = Saved {
+            inputs: &views,
+            outputs: &[],
+        };
+        conv.vjp(&context, saved, &[Some(g)], &mut gradients)
+            .expect("runs");
+        [y, dx, dw]
+    }
+
+    #[test]
+    fn images_together_give_what_each_gives_alone() {
+        let cases = [
+            (1, 1, 1, 3),
+            (1, 2, 1, 3),
+            (2, 1, 1, 3),
+            (1, 1, 0, 1),
+            (1, 2, 0, 1),
+        ];
+        for (groups, stride, padding, kernel) in cases {
+            let conv = Conv {
+                strides: vec![stride; 2],
+                padding: Padding::Explicit(vec![padding; 4]),
+                groups,
+                ..Conv::default()
+            };
+            // So many channels that the images take two lots.
+            let (channels, kernels, images) = (512, 96, 40);
+            let shape = |images| Shape::from([images, channels, 5, 5]);
+            let weight = Shape::from([kernels, channels / groups, kernel, kernel]);
+            let bias = Shape::from([kernels]);
+            let mut stream = Stream::new(3, "images");
+            let mut draw = |count| (0..count).map(|_| stream.normal()).collect::<Vec<f64>>();
+            let x = draw(shape(images).element_count());
+            let (w, b) = (draw(weight.element_count()), draw(kernels));
+            let g = draw(images * kernels * 25);
+            let of = |images, x: &[f64], g: &[f64]| {
+                run(&conv, [&shape(images), &weight, &bias], [x, &w, &b], g)
+            };
+            let all = of(images, &x, &g);
+            let plane = all[0].len() / images;
+            let mut weights = vec![0.0; w.len()];
+            let close = |one: &[f64], other: &[f64], what: &str| {
+                assert_eq!(one.len(), other.len());
+                let off = |(a, b): (&f64, &f64)| (a - b).abs();
+                let most = one.iter().zip(other).map(off).fold(0.0, f64::max);
+                assert!(most < 1e-10, "{what} of {conv:?}: {most}");
+            };
+            for (image, (x, g)) in x.chunks(channels * 25).zip(g.chunks(plane)).enumerate() {
+                let alone = of(1, x, g);
+                close(&alone[0], &all[0][image * plane..][..plane], "output");
+                close(&alone[1], &all[1][image * x.len()..][..x.len()], "input");
+                weights.iter_mut().zip(&alone[2]).for_each(|(a, b)| *a += b);
+            }
+            close(&weights, &all[2], "weight");
+        }
     }
 }
