@@ -95,12 +95,16 @@ impl Spectrum {
         mean_square: Option<f64>,
     ) -> Self {
         let largest = values.first().copied().unwrap_or_default();
+        let relative = |error: f64| match error > 0.0 {
+            true => error / largest,
+            false => 0.0,
+        };
         Self {
             rows,
             columns,
             log10_singular_values: values.iter().map(|&value| log10(value, exponent)).collect(),
             complete: false,
-            errors: errors.iter().map(|error| error / largest).collect(),
+            errors: errors.iter().map(|&error| relative(error)).collect(),
             log10_rms: mean_square.and_then(|square| log10(square.sqrt(), exponent)),
             log10_condition: None,
             rank: None,
@@ -188,5 +192,8 @@ mod tests {
         assert_eq!(spectrum.rank, Some(0));
         assert_eq!(spectrum.effective_rank, None);
         assert_eq!(spectrum.log10_rms, None);
+        let largest = Spectrum::of_largest((9, 9), &[0.0; 2], &[0.0; 2], 0, Some(0.0));
+        assert_eq!(largest.errors, [0.0; 2]);
+        assert_eq!(largest.log10_singular_values, [None; 2]);
     }
 }

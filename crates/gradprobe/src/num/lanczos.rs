@@ -89,8 +89,10 @@ pub fn largest_singular_values<M: LinearMap>(
         let Some(svd) = decompose(&projected, images.count()) else {
             return Ok(None);
         };
-        let left = images.combine(&svd.left[..count]);
-        let right = basis.combine(&svd.right[..count]);
+        // Of a map of lower rank all that it has are found at once; the others are zero.
+        let found = count.min(svd.values.len());
+        let left = images.combine(&svd.left[..found]);
+        let right = basis.combine(&svd.right[..found]);
         let mut residuals = map.apply_transpose(&left)?;
         for ((residual, right), &value) in residuals
             .chunks_exact_mut(columns)
@@ -107,9 +109,12 @@ pub fn largest_singular_values<M: LinearMap>(
         let exhausted = basis.count() >= columns;
         let converged = exhausted || sizes.iter().all(|&size| size <= enough);
         if converged || step >= search.most_steps {
+            let (mut values, mut residuals) = (svd.values, sizes);
+            values.resize(count, 0.0);
+            residuals.resize(count, 0.0);
             return Ok(Some(Largest {
-                values: svd.values.into_iter().take(count).collect(),
-                residuals: sizes,
+                values,
+                residuals,
                 converged,
                 sum_of_squares,
             }));
@@ -344,6 +349,26 @@ mod tests {
             assert!((value - exact).abs() < 1e-12 * exact, "{value} {exact}");
         }
         assert!(found.converged);
+    }
+
+    #[test]
+    fn a_map_of_low_rank_has_zeros() {
+        for rank in [0, 2] {
+            let mut map = gaussian(30, 40);
+            for row in rank..30 {
+                map.rows[row] = vec![0.0; 40];
+            }
+            let exact = f64::singular_values(Matrix::new(&map.rows.concat(), 30, 40));
+            let mut stream = Stream::new(0, "start");
+            let Ok(found) = largest_singular_values(&mut map, &search(5, 1e-6, 60), &mut stream);
+            let (found, exact) = (found.expect("finite"), exact.expect("finite"));
+            assert!(found.converged);
+            assert_eq!(found.values.len(), 5);
+            assert_eq!(found.values.iter().filter(|&&x| x > 0.0).count(), rank);
+            for (value, exact) in found.values.iter().zip(&exact) {
+                assert!((value - exact).abs() <= 1e-12 * exact, "{value} {exact}");
+            }
+        }
     }
 
     #[test]
