@@ -173,9 +173,9 @@ impl<'a, T: RunElement> Linearisation<'a, T> {
 
     /// Pushes tangents of the start forward to the end: to each row v of `tangents` its Jv.
     ///
-    /// Activations are exact, and products with weights. Another node is differentiated along its tangents by a central
-    /// difference about its own inputs (relative error about ε^(2/3): 1e-10 in f64), so the error
-    /// stays relative however small the whole has become.
+    /// Activations are exact, and products with weights. Another node is differentiated along its
+    /// tangents by a central difference about its own inputs (relative error about ε^(2/3): 1e-10
+    /// in f64), so the error stays relative however small the whole has become.
     ///
     /// # Errors
     /// If an op cannot compute.
