@@ -1,7 +1,7 @@
 //! How far samples differ.
 
 use crate::num::square_sum;
-use crate::num::sum::{add_with_squares, squared_deviation};
+use crate::num::sum::add_with_squares;
 use crate::run::RunElement;
 use std::ops::Range;
 
@@ -48,10 +48,9 @@ pub(super) fn spread<T: RunElement>(data: &[T], rows: usize, len: usize) -> Opti
     }
     let mut deviation = total - square_sum(&sums) / count;
     if deviation < CANCELLED * total {
-        let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
-        let of_piece = |(at, values): (usize, &[T])| {
-            let means = &means[at..][..values.len()];
-            squared_deviation(values, means)
+        let from_mean = |(x, sum): (&T, &f64)| (x.to_f64() - sum / count).powi(2);
+        let of_piece = |(at, values): (usize, &[T])| -> f64 {
+            values.iter().zip(&sums[at..]).map(from_mean).sum()
         };
         deviation = pieces().map(of_piece).sum();
     }

@@ -68,38 +68,6 @@ impl<T: Element> WithSimd for SquareSum<'_, T> {
     }
 }
 
-/// Σ (x − mean)², each with its own mean, in f64 whatever the type.
-pub fn squared_deviation<T: Element>(values: &[T], means: &[f64]) -> f64 {
-    vectorised(SquaredDeviation { values, means })
-}
-
-struct SquaredDeviation<'a, T> {
-    values: &'a [T],
-    means: &'a [f64],
-}
-
-impl<T: Element> WithSimd for SquaredDeviation<'_, T> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> f64 {
-        let mut lanes = [0.0; LANES];
-        let (groups, rest) = self.values.as_chunks::<LANES>();
-        let (means, rest_means) = self.means.as_chunks::<LANES>();
-        for (group, means) in groups.iter().zip(means) {
-            for lane in 0..LANES {
-                let x = group[lane].to_f64() - means[lane];
-                lanes[lane] += x * x;
-            }
-        }
-        for ((lane, value), mean) in lanes.iter_mut().zip(rest).zip(rest_means) {
-            let x = value.to_f64() - mean;
-            *lane += x * x;
-        }
-        fold(lanes)
-    }
-}
-
 /// sums += values, and Σ values² in return, in f64 whatever the type.
 pub fn add_with_squares<T: Element>(values: &[T], sums: &mut [f64]) -> f64 {
     vectorised(AddWithSquares { values, sums })

@@ -5,7 +5,6 @@
 use super::{Plan, fill_planes};
 use crate::num::Element;
 use crate::num::linalg::{Matrix, MatrixMut};
-use crate::ops::parallel::for_each_part;
 use crate::ops::window::copy_steps;
 use crate::ops::{Context, OpElement};
 use std::ops::Range;
@@ -70,6 +69,12 @@ impl<'a> Columns<'a> {
         });
     }
 
+    /// A group's weight: a row for each of its kernels.
+    pub(super) fn weight_of<'w, T>(&self, w: &'w [T], group: usize) -> Matrix<'w, T> {
+        let (kernels, fan_in) = (self.plan.kernels, self.plan.fan_in());
+        Matrix::new(group_of(w, group, kernels * fan_in), kernels, fan_in)
+    }
+
     /// y = W ∗ x for a batch, with the bias if there is one.
     pub(super) fn forward<T: OpElement>(
         &self,
@@ -79,21 +84,19 @@ impl<'a> Columns<'a> {
         bias: Option<&[T]>,
         y: &mut [T],
     ) {
-        let (input_len, output_len) = (self.plan.input_len(), self.plan.output_len());
-        let images = self.images_together(y.len() / output_len.max(1));
-        if images > 1 {
-            let parts = y.chunks_mut(images * output_len);
-            for (x, y) in x.chunks(images * input_len).zip(parts) {
-                self.forward_together(context, x, w, bias, y);
-            }
-            return;
-        }
-        for_each_part(context.parallel, y, output_len, |sample, y| {
-            if let Some(bias) = bias {
-                fill_planes(y, self.plan.window.output_len(), bias);
-            }
-            self.forward_one(&x[sample * input_len..][..input_len], w, y, bias.is_some());
-        });
+        let plan = self.plan;
+        self.for_images(
+            context,
+            (x, plan.input_len()),
+            (y, plan.output_len()),
+            |x, y| self.forward_together(context, x, w, bias, y),
+            |x, y| {
+                if let Some(bias) = bias {
+                    fill_planes(y, plan.window.output_len(), bias);
+                }
+                self.forward_one(x, w, y, bias.is_some());
+            },
+        );
     }
 
     /// ∂x = Wᵀ g for a batch.
@@ -104,18 +107,14 @@ impl<'a> Columns<'a> {
         g: &[T],
         dx: &mut [T],
     ) {
-        let (input_len, output_len) = (self.plan.input_len(), self.plan.output_len());
-        let images = self.images_together(dx.len() / input_len.max(1));
-        if images > 1 {
-            let parts = dx.chunks_mut(images * input_len);
-            for (g, dx) in g.chunks(images * output_len).zip(parts) {
-                self.pull_input_together(context, w, g, dx);
-            }
-            return;
-        }
-        for_each_part(context.parallel, dx, input_len, |sample, dx| {
-            self.pull_input_one(w, &g[sample * output_len..][..output_len], dx);
-        });
+        let plan = self.plan;
+        self.for_images(
+            context,
+            (g, plan.output_len()),
+            (dx, plan.input_len()),
+            |g, dx| self.pull_input_together(context, w, g, dx),
+            |g, dx| self.pull_input_one(w, g, dx),
+        );
     }
 
     /// y = W ∗ x for one sample, added to what is there if `accumulate`.
@@ -124,8 +123,7 @@ impl<'a> Columns<'a> {
         let outputs = plan.window.output_len();
         for group in 0..plan.groups {
             let x = group_of(x, group, plan.channels * plan.window.input_len());
-            let w = group_of(w, group, plan.kernels * plan.fan_in());
-            let w = Matrix::new(w, plan.kernels, plan.fan_in());
+            let w = self.weight_of(w, group);
             let len = plan.kernels * outputs;
             let y = &mut y[group * len..][..len];
             self.for_tiles(x, |positions, columns| {
@@ -166,11 +164,10 @@ impl<'a> Columns<'a> {
         if window.is_pointwise() {
             let images = dx.chunks_exact_mut(plan.channels * outputs);
             for (group, dx) in images.enumerate() {
-                let w = group_of(w, group, plan.kernels * plan.fan_in());
                 let g = group_of(g, group, plan.kernels * outputs);
                 T::matmul(
                     MatrixMut::new(dx, plan.channels, outputs),
-                    Matrix::new(w, plan.kernels, plan.channels).transposed(),
+                    self.weight_of(w, group).transposed(),
                     Matrix::new(g, plan.kernels, outputs),
                     false,
                 );
@@ -180,8 +177,7 @@ impl<'a> Columns<'a> {
         dx.fill(T::zero());
         T::with_scratch(plan.fan_in() * self.lines * line, |scratch| {
             for group in 0..plan.groups {
-                let w = group_of(w, group, plan.kernels * plan.fan_in());
-                let w = Matrix::new(w, plan.kernels, plan.fan_in()).transposed();
+                let w = self.weight_of(w, group).transposed();
                 let g = group_of(g, group, plan.kernels * outputs);
                 let len = plan.channels * window.input_len();
                 let dx = &mut dx[group * len..][..len];

@@ -17,8 +17,30 @@ const MOST_ELEMENTS: usize = 1 << 21;
 const CHANNELS_OF_PART: usize = 16;
 
 impl Columns<'_> {
+    /// Images `from` one slice to another, both with the elements of one: some `together` where they
+    /// are small, else each `alone`.
+    pub(super) fn for_images<T: OpElement>(
+        &self,
+        context: &Context,
+        (from, from_len): (&[T], usize),
+        (to, to_len): (&mut [T], usize),
+        together: impl Fn(&[T], &mut [T]),
+        alone: impl Fn(&[T], &mut [T]) + Sync,
+    ) {
+        let images = self.images_together(to.len() / to_len.max(1));
+        if images > 1 {
+            let parts = from.chunks(images * from_len);
+            return parts
+                .zip(to.chunks_mut(images * to_len))
+                .for_each(|(from, to)| together(from, to));
+        }
+        for_each_part(context.parallel, to, to_len, |image, to| {
+            alone(&from[image * from_len..][..from_len], to);
+        });
+    }
+
     /// How many images are multiplied together; 1 for each on its own.
-    pub(super) fn images_together(&self, images: usize) -> usize {
+    fn images_together(&self, images: usize) -> usize {
         let plan = self.plan;
         let positions = plan.window.output_len().max(1);
         if positions >= ENOUGH_POSITIONS || plan.kernels * plan.fan_in() < LEAST_WEIGHT {
@@ -37,17 +59,14 @@ impl Columns<'_> {
         y: &mut [T],
     ) {
         let plan = self.plan;
-        let outputs = plan.window.output_len();
-        let width = x.len() / plan.input_len() * outputs;
-        let (kernels, fan_in) = (plan.kernels, plan.fan_in());
-        T::with_scratch((fan_in + kernels) * width, |scratch| {
-            let (columns, products) = scratch.split_at_mut(fan_in * width);
+        let (outputs, kernels) = (plan.window.output_len(), plan.kernels);
+        self.with_room(x.len() / plan.input_len(), |width, columns, products| {
             for group in 0..plan.groups {
                 self.gather_images(context, group, x, columns);
                 T::matmul_tiled(
                     MatrixMut::new(products, kernels, width),
-                    Matrix::new(group_of(w, group, kernels * fan_in), kernels, fan_in),
-                    Matrix::new(columns, fan_in, width),
+                    self.weight_of(w, group),
+                    Matrix::new(columns, plan.fan_in(), width),
                     false,
                     context.parallel,
                 );
@@ -73,25 +92,14 @@ impl Columns<'_> {
     ) {
         let plan = self.plan;
         let outputs = plan.window.output_len();
-        let width = g.len() / plan.output_len() * outputs;
-        let (kernels, fan_in) = (plan.kernels, plan.fan_in());
         let input_len = plan.channels * plan.window.input_len();
-        T::with_scratch((fan_in + kernels) * width, |scratch| {
-            let (columns, cotangents) = scratch.split_at_mut(fan_in * width);
+        self.with_room(g.len() / plan.output_len(), |width, columns, cotangents| {
             for group in 0..plan.groups {
-                line_up(
-                    g,
-                    plan.output_len(),
-                    group * kernels,
-                    outputs,
-                    cotangents,
-                    width,
-                );
-                let w = Matrix::new(group_of(w, group, kernels * fan_in), kernels, fan_in);
+                self.line_up_cotangents(group, g, cotangents);
                 T::matmul_tiled(
-                    MatrixMut::new(columns, fan_in, width),
-                    w.transposed(),
-                    Matrix::new(cotangents, kernels, width),
+                    MatrixMut::new(columns, plan.fan_in(), width),
+                    self.weight_of(w, group).transposed(),
+                    Matrix::new(cotangents, plan.kernels, width),
                     false,
                     context.parallel,
                 );
@@ -118,21 +126,11 @@ impl Columns<'_> {
         dw: &mut [T],
     ) {
         let plan = self.plan;
-        let outputs = plan.window.output_len();
-        let width = x.len() / plan.input_len() * outputs;
         let (kernels, fan_in) = (plan.kernels, plan.fan_in());
-        T::with_scratch((fan_in + kernels) * width, |scratch| {
-            let (columns, cotangents) = scratch.split_at_mut(fan_in * width);
+        self.with_room(x.len() / plan.input_len(), |width, columns, cotangents| {
             for (group, dw) in dw.chunks_exact_mut(kernels * fan_in).enumerate() {
                 self.gather_images(context, group, x, columns);
-                line_up(
-                    g,
-                    plan.output_len(),
-                    group * kernels,
-                    outputs,
-                    cotangents,
-                    width,
-                );
+                self.line_up_cotangents(group, g, cotangents);
                 T::matmul_tiled(
                     MatrixMut::new(dw, kernels, fan_in),
                     Matrix::new(cotangents, kernels, width),
@@ -142,6 +140,24 @@ impl Columns<'_> {
                 );
             }
         });
+    }
+
+    /// Calls `work(width, columns, planes)` with room for a row of each tap and channel of a group,
+    /// and of each of its kernels, over the positions of all images: `width`.
+    fn with_room<T: OpElement>(&self, images: usize, work: impl FnOnce(usize, &mut [T], &mut [T])) {
+        let width = images * self.plan.window.output_len();
+        let (fan_in, kernels) = (self.plan.fan_in(), self.plan.kernels);
+        T::with_scratch((fan_in + kernels) * width, |scratch| {
+            let (columns, planes) = scratch.split_at_mut(fan_in * width);
+            work(width, columns, planes);
+        });
+    }
+
+    /// A group's cotangents: a row for each of its kernels.
+    fn line_up_cotangents<T: Element>(&self, group: usize, g: &[T], rows: &mut [T]) {
+        let plan = self.plan;
+        let outputs = plan.window.output_len();
+        line_up(g, plan.output_len(), group * plan.kernels, outputs, rows);
     }
 
     /// The columns of a group of all images, one image's positions after the other's.
@@ -161,7 +177,7 @@ impl Columns<'_> {
         for_each_part(context.parallel, columns, part, |part, columns| {
             let channel = group * plan.channels + part * CHANNELS_OF_PART;
             if window.is_pointwise() {
-                return line_up(x, input_len, channel, outputs, columns, width);
+                return line_up(x, input_len, channel, outputs, columns);
             }
             let len = columns.len() / (taps * width) * plane;
             for (image, x) in x.chunks_exact(input_len).enumerate() {
@@ -173,20 +189,12 @@ impl Columns<'_> {
 }
 
 /// Row c of the result: plane `first` + c of every image, one after the other.
-fn line_up<T: Element>(
-    images: &[T],
-    image_len: usize,
-    first: usize,
-    plane: usize,
-    rows: &mut [T],
-    width: usize,
-) {
+fn line_up<T: Element>(images: &[T], image_len: usize, first: usize, plane: usize, rows: &mut [T]) {
+    let width = images.len() / image_len * plane;
     for (channel, row) in rows.chunks_exact_mut(width).enumerate() {
         let at = (first + channel) * plane;
-        for (to, image) in row
-            .chunks_exact_mut(plane)
-            .zip(images.chunks_exact(image_len))
-        {
+        let images = images.chunks_exact(image_len);
+        for (to, image) in row.chunks_exact_mut(plane).zip(images) {
             to.copy_from_slice(&image[at..at + plane]);
         }
     }
