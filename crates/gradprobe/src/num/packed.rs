@@ -8,9 +8,13 @@ use super::scratch::Scratch;
 use super::simd::vectorised;
 use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
 
-/// Columns of a panel: whole vectors of any width.
-const PANEL: usize = 32;
+/// Vectors in a row of a panel. By four rows of the left factor they are twelve sums, which keep
+/// two multipliers of a latency of five busy, and leave four of sixteen registers.
+const VECTORS: usize = 3;
+/// Rows of a panel that a first-level cache holds beside what multiplies them.
+const BLOCK: usize = 256;
 
 /// A right factor in panels of columns: for every row of a panel, its columns side by side, the
 /// last panel filled up with zeros.
@@ -23,9 +27,12 @@ pub struct Packed<'a, T> {
 
 /// An element that such products are defined for.
 pub trait PackedElement: Scratch {
-    /// dst ← (dst if `accumulate`, else 0) + lhs · rhs, on the caller's thread. Each element is one
-    /// chain of fused multiplications and additions over the rows of `rhs`, so it does not depend
-    /// on what other rows `lhs` has.
+    /// Columns of a panel on this machine.
+    fn panel() -> usize;
+
+    /// dst ← (dst if `accumulate`, else 0) + lhs · rhs, on the caller's thread. Each element is
+    /// summed over the rows of `rhs` in their order, so it does not depend on what other rows
+    /// `lhs` has.
     ///
     /// # Panics
     /// If the extents do not fit, or `lhs` is a transpose.
@@ -38,33 +45,38 @@ pub trait PackedElement: Scratch {
 }
 
 /// Elements that a matrix takes in panels.
-pub fn packed_len(rows: usize, columns: usize) -> usize {
-    rows * columns.next_multiple_of(PANEL)
+pub fn packed_len<T: PackedElement>(rows: usize, columns: usize) -> usize {
+    rows * columns.next_multiple_of(T::panel())
 }
 
-impl<'a, T: Scratch> Packed<'a, T> {
+impl<'a, T: PackedElement> Packed<'a, T> {
     /// Lays a matrix out in `to`, which has [`packed_len`] elements.
     ///
     /// # Panics
     /// If it has not.
     pub fn new(matrix: Matrix<'_, T>, to: &'a mut [T]) -> Self {
         let (rows, columns) = matrix.extents();
-        assert_eq!(to.len(), packed_len(rows, columns), "room for the panels");
-        for (number, panel) in to.chunks_exact_mut((rows * PANEL).max(1)).enumerate() {
-            let first = number * PANEL;
-            let width = PANEL.min(columns - first);
+        assert_eq!(
+            to.len(),
+            packed_len::<T>(rows, columns),
+            "room for the panels"
+        );
+        let most = T::panel();
+        for (number, panel) in to.chunks_exact_mut((rows * most).max(1)).enumerate() {
+            let first = number * most;
+            let width = most.min(columns - first);
             if let Some(transpose) = matrix.row_major_transpose() {
                 // Columns lie whole: each is read once, from its begin to its end.
                 panel.fill(T::zero());
                 for column in 0..width {
                     let from = transpose.row(first + column);
-                    for (row, &x) in panel.chunks_exact_mut(PANEL).zip(from) {
+                    for (row, &x) in panel.chunks_exact_mut(most).zip(from) {
                         row[column] = x;
                     }
                 }
                 continue;
             }
-            for (row, panel) in panel.chunks_exact_mut(PANEL).enumerate() {
+            for (row, panel) in panel.chunks_exact_mut(most).enumerate() {
                 let (used, filling) = panel.split_at_mut(width);
                 used.copy_from_slice(&matrix.row(row)[first..first + width]);
                 filling.fill(T::zero());
@@ -78,7 +90,11 @@ impl<'a, T: Scratch> Packed<'a, T> {
     /// # Panics
     /// If its panels take another number of elements.
     pub fn of_panels(panels: &'a [T], rows: usize, columns: usize) -> Self {
-        assert_eq!(panels.len(), packed_len(rows, columns), "the panels of it");
+        assert_eq!(
+            panels.len(),
+            packed_len::<T>(rows, columns),
+            "the panels of it"
+        );
         Self {
             data: panels,
             rows,
@@ -86,6 +102,9 @@ impl<'a, T: Scratch> Packed<'a, T> {
         }
     }
 }
+
+/// Asks how many numbers a vector has.
+struct Lanes<T>(PhantomData<T>);
 
 /// A product over all panels.
 struct Product<'a, T> {
@@ -95,46 +114,60 @@ struct Product<'a, T> {
     accumulate: bool,
 }
 
-impl<T: Copy> Product<'_, T> {
-    /// Writes a block of sums, one row of `PANEL` a row of the result.
+/// A part of a panel: its rows from `begin` to `end`, its columns from `column` on, and whether
+/// their sums are added to what is there.
+#[derive(Clone, Copy)]
+struct Block<'a, T> {
+    panel: &'a [T],
+    begin: usize,
+    end: usize,
+    column: usize,
+    accumulate: bool,
+}
+
+impl<T: Copy + std::ops::Add<Output = T>> Product<'_, T> {
+    /// Writes the sums of one row of the result, or adds them to it.
     #[inline(always)]
-    fn store(&mut self, row: usize, panel: usize, sums: &[T])
-    where
-        T: std::ops::Add<Output = T>,
-    {
-        let first = panel * PANEL;
-        let width = PANEL.min(self.rhs.columns - first);
-        let to = &mut self.dst.row_mut(row)[first..first + width];
-        if self.accumulate {
-            to.iter_mut()
-                .zip(sums)
-                .for_each(|(to, &sum)| *to = *to + sum);
+    fn store(&mut self, row: usize, block: Block<'_, T>, sums: &[T]) {
+        let to = &mut self.dst.row_mut(row)[block.column..];
+        let pairs = to.iter_mut().zip(sums);
+        if block.accumulate {
+            pairs.for_each(|(to, &sum)| *to = *to + sum);
         } else {
-            to.copy_from_slice(&sums[..width]);
+            pairs.for_each(|(to, &sum)| *to = sum);
         }
     }
 }
 
 macro_rules! packed {
     ($type:ty, $lanes:ident, $splat:ident, $fma:ident, $as_simd:ident) => {
-        impl Product<'_, $type> {
-            /// The rows from `first` on, `ROWS` at a time, by one panel of `VECTORS` vectors.
-            /// Returns the first row that is left.
+        impl WithSimd for Lanes<$type> {
+            type Output = usize;
+
             #[inline(always)]
-            fn rows<const ROWS: usize, const VECTORS: usize, S: Simd>(
+            fn with_simd<S: Simd>(self, _simd: S) -> usize {
+                S::$lanes
+            }
+        }
+
+        impl Product<'_, $type> {
+            /// The rows from `first` on, `ROWS` at a time, by a block. Returns the first row that
+            /// is left.
+            #[inline(always)]
+            fn rows<const ROWS: usize, S: Simd>(
                 &mut self,
                 simd: S,
                 mut first: usize,
-                number: usize,
+                block: Block<'_, $type>,
             ) -> usize {
-                let (count, inner) = self.lhs.extents();
-                let panel = &self.rhs.data[number * inner * PANEL..][..inner * PANEL];
-                while first + ROWS <= count {
-                    let lines: [&[$type]; ROWS] =
-                        std::array::from_fn(|row| &self.lhs.row(first + row)[..inner]);
+                let (vectors, _) = S::$as_simd(block.panel);
+                let (steps, _) = vectors.as_chunks::<VECTORS>();
+                let inner = block.end - block.begin;
+                while first + ROWS <= self.lhs.extents().0 {
+                    let lines: [&[$type]; ROWS] = std::array::from_fn(|row| {
+                        &self.lhs.row(first + row)[block.begin..block.end]
+                    });
                     let mut sums = [[simd.$splat(0.0); VECTORS]; ROWS];
-                    let (vectors, _) = S::$as_simd(panel);
-                    let (steps, _) = vectors.as_chunks::<VECTORS>();
                     for (k, step) in steps.iter().enumerate().take(inner) {
                         for row in 0..ROWS {
                             let factor = simd.$splat(lines[row][k]);
@@ -145,7 +178,7 @@ macro_rules! packed {
                         }
                     }
                     for (row, sums) in sums.iter().enumerate() {
-                        self.store(first + row, number, cast_slice(sums));
+                        self.store(first + row, block, cast_slice(sums));
                     }
                     first += ROWS;
                 }
@@ -158,43 +191,38 @@ macro_rules! packed {
 
             #[inline(always)]
             fn with_simd<S: Simd>(mut self, simd: S) {
-                for number in 0..self.rhs.columns.div_ceil(PANEL) {
-                    // As many sums as half of the registers hold, or a little more.
-                    let mut row = 0;
-                    match (PANEL / S::$lanes, S::REGISTER_COUNT) {
-                        (2, _) => {
-                            row = self.rows::<8, 2, S>(simd, row, number);
-                            row = self.rows::<4, 2, S>(simd, row, number);
-                            row = self.rows::<2, 2, S>(simd, row, number);
-                            self.rows::<1, 2, S>(simd, row, number);
+                let (_, inner) = self.lhs.extents();
+                let width = VECTORS * S::$lanes;
+                let whole = self.rhs.data.chunks_exact((inner * width).max(1));
+                for (number, panel) in whole.enumerate() {
+                    for begin in (0..inner).step_by(BLOCK) {
+                        let end = inner.min(begin + BLOCK);
+                        let block = Block {
+                            panel: &panel[begin * width..end * width],
+                            begin,
+                            end,
+                            column: number * width,
+                            accumulate: self.accumulate || begin > 0,
+                        };
+                        let mut row = 0;
+                        if S::REGISTER_COUNT >= 32 {
+                            row = self.rows::<8, S>(simd, row, block);
                         }
-                        (4, 32) => {
-                            row = self.rows::<4, 4, S>(simd, row, number);
-                            row = self.rows::<2, 4, S>(simd, row, number);
-                            self.rows::<1, 4, S>(simd, row, number);
-                        }
-                        (4, _) => {
-                            row = self.rows::<3, 4, S>(simd, row, number);
-                            row = self.rows::<2, 4, S>(simd, row, number);
-                            self.rows::<1, 4, S>(simd, row, number);
-                        }
-                        (8, _) => {
-                            self.rows::<1, 8, S>(simd, row, number);
-                        }
-                        (16, _) => {
-                            self.rows::<1, 16, S>(simd, row, number);
-                        }
-                        _ => {
-                            self.rows::<1, PANEL, S>(simd, row, number);
-                        }
+                        row = self.rows::<4, S>(simd, row, block);
+                        row = self.rows::<2, S>(simd, row, block);
+                        self.rows::<1, S>(simd, row, block);
                     }
                 }
             }
         }
 
         impl PackedElement for $type {
+            fn panel() -> usize {
+                VECTORS * vectorised(Lanes::<$type>(PhantomData))
+            }
+
             fn matmul_packed(
-                dst: MatrixMut<'_, Self>,
+                mut dst: MatrixMut<'_, Self>,
                 lhs: Matrix<'_, Self>,
                 rhs: Packed<'_, Self>,
                 accumulate: bool,
@@ -202,6 +230,9 @@ macro_rules! packed {
                 let (rows, inner) = lhs.extents();
                 assert_eq!(inner, rhs.rows, "inner extents differ");
                 assert_eq!(dst.extents(), (rows, rhs.columns), "outer extents differ");
+                if inner == 0 && !accumulate {
+                    (0..rows).for_each(|row| dst.row_mut(row).fill(0.0));
+                }
                 vectorised(Product {
                     dst,
                     lhs,
@@ -234,7 +265,7 @@ mod tests {
                     false => Matrix::new(&b, inner, columns),
                     true => Matrix::new(&b, columns, inner).transposed(),
                 };
-                let mut panels = vec![f64::NAN; packed_len(inner, columns)];
+                let mut panels = vec![f64::NAN; packed_len::<f64>(inner, columns)];
                 let packed = Packed::new(b, &mut panels);
                 for accumulate in [false, true] {
                     let (mut got, mut expected) =

@@ -159,8 +159,8 @@ impl<C: Cell> Recurrent<C> {
             Pass::Back => Matrix::new(data, rows, hidden),
         };
         let len = |rows| match pass {
-            Pass::Forward => packed_len(hidden, rows),
-            Pass::Back => packed_len(rows, hidden),
+            Pass::Forward => packed_len::<T>(hidden, rows),
+            Pass::Back => packed_len::<T>(rows, hidden),
         };
         let lens = [len(together), len(gates - together)];
         T::with_scratch(lens[0] + lens[1], |scratch| {

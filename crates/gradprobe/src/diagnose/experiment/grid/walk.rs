@@ -58,7 +58,7 @@ impl Drawn {
                 let weight = draw(format!("fc{}.weight", layer + 1), width * width);
                 let biases = draw(format!("fc{}.bias", layer + 1), width);
                 let pack = |matrix| {
-                    let mut panels = vec![0f32; packed_len(width, width)];
+                    let mut panels = vec![0f32; packed_len::<f32>(width, width)];
                     Packed::new(matrix, &mut panels);
                     panels
                 };
