@@ -7,7 +7,7 @@ pub use spectral::{SpectralElement, ThinSvd, orthonormal, thin_svd};
 use super::scratch::Scratch;
 use super::threads::join;
 use faer::linalg::matmul::matmul as faer_matmul;
-use faer::reborrow::{Reborrow, ReborrowMut};
+use faer::reborrow::{IntoConst, ReborrowMut};
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -51,9 +51,10 @@ const ROW_UNIT: usize = 64;
 /// kernel computes at once: up to a fifth of the time went into what is left over.
 const BLOCK_BYTES: usize = 960;
 
-/// Rows a page apart that the first-level cache no longer holds a line of each of.
-const MANY_ROWS: usize = 128;
-const PAGE_BYTES: usize = 4096;
+/// The rows of the right factor that such a block multiplies at a time: more than 384 faer cuts too.
+const BLOCK_DEPTH: usize = 256;
+/// Columns of a result that make a copy of the left factor worth while.
+const WORTH_A_COPY: usize = 24;
 
 /// A borrowed matrix with strides in elements.
 #[derive(Clone, Copy, Debug)]
@@ -322,63 +323,62 @@ impl Cut {
     }
 }
 
-/// One tile. faer packs the right factor of a row-major product and reads the left one where it
-/// lies, down its columns if it is transposed: many rows that lie a multiple of a page apart then
-/// share few lines of the cache. A copy costs a tenth of what that does.
+/// One tile, block by block. faer packs the right factor of a row-major product and reads the left
+/// one where it lies, down its columns if it is transposed: from as many pages as the block is
+/// deep. A copy costs a small part of what that does.
 fn tile<T: MatrixElement + ComplexField>(
-    dst: MatMut<'_, T>,
-    lhs: MatRef<'_, T>,
-    rhs: MatRef<'_, T>,
-    mode: Accum,
-) {
-    let (rows, inner) = (lhs.nrows(), lhs.ncols());
-    if rows == 0 || rhs.ncols() == 0 {
-        return;
-    }
-    if inner == 0 {
-        if mode == Accum::Replace {
-            let mut dst = dst;
-            dst.fill(<T as ComplexField>::zero_impl());
-        }
-        return;
-    }
-    let apart = lhs.col_stride().unsigned_abs() * size_of::<T>();
-    if lhs.row_stride() != 1 || inner <= MANY_ROWS || !apart.is_multiple_of(PAGE_BYTES) {
-        return blocks(dst, lhs, rhs, mode);
-    }
-    T::with_scratch(rows * inner, |copy| {
-        let mut packed = MatMut::from_column_major_slice_mut(copy, rows, inner);
-        packed.copy_from(lhs);
-        blocks(dst, packed.rb(), rhs, mode);
-    });
-}
-
-/// A tile, block by block where that is faster.
-fn blocks<T: MatrixElement + ComplexField>(
     mut dst: MatMut<'_, T>,
     lhs: MatRef<'_, T>,
     rhs: MatRef<'_, T>,
     mode: Accum,
 ) {
-    let most = match has_avx2_alone() {
-        true => BLOCK_BYTES / size_of::<T>(),
-        false => usize::MAX,
-    };
     let (rows, inner, columns) = (lhs.nrows(), lhs.ncols(), rhs.ncols());
-    for column in (0..columns).step_by(most) {
-        let width = most.min(columns - column);
-        for row in (0..rows).step_by(most) {
-            let height = most.min(rows - row);
-            faer_matmul(
-                dst.rb_mut().submatrix_mut(row, column, height, width),
-                mode,
-                lhs.submatrix(row, 0, height, inner),
-                rhs.submatrix(0, column, inner, width),
-                T::one(),
-                Par::Seq,
-            );
-        }
+    if rows == 0 || columns == 0 {
+        return;
     }
+    if inner == 0 {
+        if mode == Accum::Replace {
+            dst.fill(<T as ComplexField>::zero_impl());
+        }
+        return;
+    }
+    let (most, deepest) = match has_avx2_alone() {
+        true => (BLOCK_BYTES / size_of::<T>(), BLOCK_DEPTH),
+        false => (usize::MAX, usize::MAX),
+    };
+    let apart = lhs.col_stride().unsigned_abs();
+    let copies = lhs.row_stride() == 1 && apart > rows.min(most) && columns >= WORTH_A_COPY;
+    let room = match copies {
+        true => rows.min(most) * inner.min(deepest),
+        false => 0,
+    };
+    T::with_scratch(room, |copy| {
+        for first in (0..inner).step_by(deepest) {
+            let depth = deepest.min(inner - first);
+            let mode = if first > 0 { Accum::Add } else { mode };
+            for row in (0..rows).step_by(most) {
+                let height = most.min(rows - row);
+                let mut lhs = lhs.submatrix(row, first, height, depth);
+                if copies {
+                    let copy = &mut copy[..height * depth];
+                    let mut copy = MatMut::from_column_major_slice_mut(copy, height, depth);
+                    copy.copy_from(lhs);
+                    lhs = copy.into_const();
+                }
+                for column in (0..columns).step_by(most) {
+                    let width = most.min(columns - column);
+                    faer_matmul(
+                        dst.rb_mut().submatrix_mut(row, column, height, width),
+                        mode,
+                        lhs,
+                        rhs.submatrix(first, column, depth, width),
+                        T::one(),
+                        Par::Seq,
+                    );
+                }
+            }
+        }
+    });
 }
 
 fn has_avx2_alone() -> bool {
