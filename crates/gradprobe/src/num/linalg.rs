@@ -51,8 +51,8 @@ const ROW_UNIT: usize = 64;
 /// kernel computes at once: up to a fifth of the time went into what is left over.
 const BLOCK_BYTES: usize = 960;
 
-/// The rows of the right factor that such a block multiplies at a time: more than 384 faer cuts too.
-const BLOCK_DEPTH: usize = 256;
+/// The rows of the right factor that such a block multiplies at a time: more than that faer cuts too.
+const BLOCK_DEPTH: usize = 384;
 /// Columns of a result that make a copy of the left factor worth while.
 const WORTH_A_COPY: usize = 24;
 

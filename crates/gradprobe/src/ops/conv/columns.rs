@@ -16,6 +16,8 @@ const TILE_ELEMENTS: usize = 1 << 16;
 /// columns of a tile then.
 const LARGE_WEIGHT: usize = 1 << 17;
 const LEAST_COLUMNS_FOR_LARGE_WEIGHT: usize = 96;
+/// Elements between two runs that may be copied with them.
+const MOST_BETWEEN: usize = 16;
 /// Channels of a block of a kernel that is turned round.
 const TURNED_BLOCK: usize = 8;
 
@@ -210,22 +212,32 @@ impl<'a> Columns<'a> {
         for (position, line) in tile.enumerate() {
             window.line(line, |tap, outputs, source| {
                 let at = tap * width + position * len;
-                runs.push((at + outputs.start, outputs.len(), source));
                 gaps.push(at..at + outputs.start);
                 gaps.push(at + outputs.end..at + len);
+                runs.push(Run {
+                    to: at + outputs.start..at + outputs.end,
+                    source,
+                });
             });
         }
+        runs.retain(|run| !run.to.is_empty());
         gaps.retain(|gap| !gap.is_empty());
-        runs.retain(|&(_, len, _)| len > 0);
+        if step == 1 {
+            runs = joined(runs, width);
+        }
+        let (single, gaps): (Vec<_>, Vec<_>) = gaps.into_iter().partition(|gap| gap.len() == 1);
         let planes = x.chunks_exact(window.input_len());
         let blocks = columns.chunks_mut(window.taps() * width);
         for (plane, block) in planes.zip(blocks) {
+            for run in &runs {
+                copy_steps(&mut block[run.to.clone()], &plane[run.source..], step);
+            }
+            // After the runs, which may reach across them.
             for gap in &gaps {
                 block[gap.clone()].fill(T::zero());
             }
-            for &(at, len, source) in &runs {
-                let to = &mut block[at..at + len];
-                copy_steps(to, &plane[source..], step);
+            for gap in &single {
+                block[gap.start] = T::zero();
             }
         }
     }
@@ -266,6 +278,29 @@ impl<'a> Columns<'a> {
             }
         }
     }
+}
+
+/// Where the columns have what lies in a plane from `source` on.
+struct Run {
+    to: Range<usize>,
+    source: usize,
+}
+
+/// Runs that go on in the plane where those before them would, as one that copies what lies
+/// between them too: lines are short, and each would be a call. Rows lie `width` apart.
+fn joined(mut runs: Vec<Run>, width: usize) -> Vec<Run> {
+    runs.sort_unstable_by_key(|run| run.to.start);
+    runs.dedup_by(|next, run| {
+        // Between two rows the columns of another image may lie.
+        let goes_on = next.to.start / width == run.to.start / width
+            && next.source.checked_sub(run.source) == Some(next.to.start - run.to.start)
+            && next.to.start - run.to.end <= MOST_BETWEEN;
+        if goes_on {
+            run.to.end = next.to.end;
+        }
+        goes_on
+    });
+    runs
 }
 
 pub(super) fn group_of<T>(data: &[T], group: usize, len: usize) -> &[T] {
