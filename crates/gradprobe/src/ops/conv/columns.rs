@@ -10,12 +10,11 @@ use crate::ops::{Context, OpElement};
 use std::ops::Range;
 
 /// Elements of a tile that stay in the second-level cache beside the weight's panels.
-const TILE_ELEMENTS: usize = 1 << 16;
-
+const TILE_ELEMENTS: usize = 3 << 15;
 /// Elements of a weight that does not stay in the second-level cache beside a tile, and the fewest
 /// columns of a tile then.
 const LARGE_WEIGHT: usize = 1 << 17;
-const LEAST_COLUMNS_FOR_LARGE_WEIGHT: usize = 96;
+const LEAST_COLUMNS_FOR_LARGE_WEIGHT: usize = 192;
 /// Elements between two runs that may be copied with them.
 const MOST_BETWEEN: usize = 16;
 /// Channels of a block of a kernel that is turned round.
@@ -137,8 +136,14 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// ∂W += g ∗ x for one sample.
-    pub(super) fn add_weight_gradient<T: OpElement>(&self, x: &[T], g: &[T], dw: &mut [T]) {
+    /// ∂W = g ∗ x for one sample, added to what is there if `accumulate`.
+    pub(super) fn weight_gradient_of_one<T: OpElement>(
+        &self,
+        x: &[T],
+        g: &[T],
+        dw: &mut [T],
+        accumulate: bool,
+    ) {
         let plan = self.plan;
         let outputs = plan.window.output_len();
         for group in 0..plan.groups {
@@ -148,10 +153,11 @@ impl<'a> Columns<'a> {
             let dw = &mut dw[group * len..][..len];
             self.for_tiles(x, |positions, columns| {
                 let count = positions.len();
+                let accumulate = accumulate || positions.start > 0;
                 let g = &g[positions.start..];
                 let g = Matrix::with_row_stride(g, plan.kernels, count, outputs);
                 let dw = MatrixMut::new(dw, plan.kernels, plan.fan_in());
-                T::matmul(dw, g, columns.transposed(), true);
+                T::matmul(dw, g, columns.transposed(), accumulate);
             });
         }
     }

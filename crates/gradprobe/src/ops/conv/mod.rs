@@ -262,17 +262,20 @@ fn pull_weight<T: OpElement>(
 ) {
     let columns = Columns::new(plan, LEAST_COLUMNS_FOR_WEIGHT);
     let samples = x.shape[0];
+    if samples == 0 {
+        return gradient.fill(T::zero());
+    }
     if samples > 1 && plan.window.output_len() < LEAST_COLUMNS_FOR_WEIGHT {
         // All of the weight's gradient would be read and written for every small image.
         return columns.weight_gradient_of_batch(context, x.data, g, gradient);
     }
     let parts = plan.parts(samples);
     let add_part = |part: usize, sum: &mut [T]| {
-        sum.fill(T::zero());
-        for sample in samples * part / parts..samples * (part + 1) / parts {
+        let first = samples * part / parts;
+        for sample in first..samples * (part + 1) / parts {
             let x = &x.data[sample * plan.input_len()..][..plan.input_len()];
             let g = &g[sample * plan.output_len()..][..plan.output_len()];
-            columns.add_weight_gradient(x, g, sum);
+            columns.weight_gradient_of_one(x, g, sum, sample > first);
         }
     };
     if parts == 1 {

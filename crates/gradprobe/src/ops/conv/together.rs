@@ -8,7 +8,7 @@ use crate::ops::parallel::for_each_part;
 use crate::ops::{Context, OpElement};
 
 /// Positions of an image from which on a product of its own is efficient.
-const ENOUGH_POSITIONS: usize = 32;
+const ENOUGH_POSITIONS: usize = 64;
 /// A smaller weight is cheap to read again, and its products too small to hand over.
 const LEAST_WEIGHT: usize = 1 << 14;
 /// Elements that the columns of the images may have together.
