@@ -81,13 +81,15 @@ impl Statistics {
         if data.len() <= PIECE {
             return piece(data);
         }
+        // From the end, which was written last and may still lie in a cache, to the begin, where
+        // the next to read it begins.
         let pieces: Vec<Self> = if parallel {
-            data.par_chunks(PIECE).map(piece).collect()
+            data.par_chunks(PIECE).rev().map(piece).collect()
         } else {
-            data.chunks(PIECE).map(piece).collect()
+            data.chunks(PIECE).rev().map(piece).collect()
         };
         let mut total = Self::default();
-        pieces.iter().for_each(|piece| total.merge(piece));
+        pieces.iter().rev().for_each(|piece| total.merge(piece));
         total
     }
 
