@@ -6,7 +6,7 @@
 
 Both sides of a case are processes that live at the same time but never work at the same time: they
 are asked in turn, A B A B, and the ratio is taken pair by pair, so that it holds while the
-machine's speed drifts. A peer that is not installed (PyTorch, NumPy, micrograd) is said to be
+machine's speed drifts; in the second half of the pairs the other side was started first. A peer that is not installed (PyTorch, NumPy, micrograd) is said to be
 missing and its cases are skipped. The interpreter of the peers is that of this script, or PEER_PYTHON.
 """
 
@@ -248,20 +248,34 @@ def installed(module):
     return subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def measure(case, pairs):
+def session(case, pairs, ours_first):
+    """Pairs of seconds (ours, theirs) of two processes, started in this order."""
     side = Stepper if case.kind == "step" else WholeProcess
-    ours, theirs = side(case.ours), side(case.peer)
+    commands = [case.ours, case.peer] if ours_first else [case.peer, case.ours]
+    sides = [side(command) for command in commands]
     try:
         for _ in range(3):
-            ours.step(), theirs.step()
-        timings = [(ours.step(), theirs.step()) for _ in range(pairs)]
+            [one.step() for one in sides]
+        timings = [[one.step() for one in sides] for _ in range(pairs)]
     finally:
-        ours.close(), theirs.close()
+        for one in sides:
+            one.close()
+    return timings if ours_first else [(ours, theirs) for theirs, ours in timings]
+
+
+def measure(case, pairs):
+    """Half of the pairs with either side started first: of two copies of one program the one that
+    was started first takes 2 % longer here, all its life (it gets other pages of memory)."""
+    sessions = [session(case, pairs - pairs // 2, True), session(case, pairs // 2, False)]
+    timings = [pair for pairs in sessions for pair in pairs]
+    medians = [
+        statistics.median(ours / theirs for ours, theirs in pairs) for pairs in sessions if pairs
+    ]
     ratios = sorted(a / b for a, b in timings)
     return (
         statistics.median(a for a, _ in timings),
         statistics.median(b for _, b in timings),
-        statistics.median(ratios),
+        statistics.geometric_mean(medians),
         ratios[len(ratios) // 4],
         ratios[3 * len(ratios) // 4],
     )
@@ -324,7 +338,8 @@ def main():
         "median of "
         f"{arguments.pairs} pairs of runs, the two sides asked in turn; the ratio is ours / peer, "
         "pair by pair, with its quartiles. These are two-core virtual machines that other work "
-        "shares: read the ratios, not the times.",
+        "shares: read the ratios, not the times. The ratio is the mean of the medians of two sessions, "
+        "one with either side started first.",
         "",
         f"Machine: {processor()}, {os.cpu_count()} cores. Peers: {', '.join(peers)}.",
         "",
