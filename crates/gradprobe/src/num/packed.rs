@@ -257,7 +257,13 @@ mod tests {
         let numbers = |len: usize| -> Vec<f64> {
             (0..len).map(|i| ((i * 7919) % 109) as f64 - 54.0).collect()
         };
-        for (rows, inner, columns) in [(8, 16, 64), (13, 7, 70), (1, 1, 1), (3, 0, 5)] {
+        for (rows, inner, columns) in [
+            (8, 16, 64),
+            (13, 7, 70),
+            (15, 600, 50),
+            (1, 1, 1),
+            (3, 0, 5),
+        ] {
             let (a, b) = (numbers(rows * inner), numbers(inner * columns));
             let a = Matrix::new(&a, rows, inner);
             for transposed in [false, true] {
