@@ -2,7 +2,7 @@
 """Measures gradprobe against its peers and writes docs/BENCHMARKS.md.
 
     cargo build --release --workspace --examples && cargo build --release
-    python3 bench/run.py            # every case; --only mlp runs some; --no-write only prints
+    python3 bench/run.py   # every case; --only mlp some, in whose place they go; --no-write prints
 
 Both sides of a case are processes that live at the same time but never work at the same time: they
 are asked in turn, A B A B, and the ratio is taken pair by pair, so that it holds while the
@@ -302,7 +302,7 @@ def milliseconds(seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--only", default="", help="cases whose name contains this; only their rows are written")
     parser.add_argument("--pairs", type=int, default=31, help="pairs of runs a case")
     parser.add_argument("--no-write", action="store_true", help="print, leave the document alone")
     arguments = parser.parse_args()
@@ -328,7 +328,19 @@ def main():
     start = first_line(arguments.pairs) if "start" in arguments.only or not arguments.only else None
     if start is not None:
         print(f"start to the first line of a check: {milliseconds(start)}, bar 30 ms")
-    if arguments.no_write or arguments.only or not rows:
+    if arguments.no_write or not rows:
+        return
+    document = ROOT / "docs" / "BENCHMARKS.md"
+    table = {
+        case.name: f"| `{case.name}` | {case.what}{rate} | {milliseconds(ours)} "
+        f"| {milliseconds(theirs)} | **{ratio:.3f}** | {low:.3f} to {high:.3f} | {bar} |"
+        for case, ours, theirs, ratio, low, high, bar, rate in rows
+    }
+    if arguments.only:
+        lines = document.read_text().splitlines()
+        # A row begins with "| `name` |".
+        lines = [table.get(line[3:].split("`")[0], line) for line in lines]
+        document.write_text("\n".join(lines) + "\n")
         return
     peers = [f"{module} {version(module)}" for module in ("torch", "numpy") if installed(module)]
     lines = [
@@ -346,17 +358,13 @@ def main():
         "| case | what | ours | peer | ratio | quartiles | bar |",
         "|---|---|---|---|---|---|---|",
     ]
-    for case, ours, theirs, ratio, low, high, bar, rate in rows:
-        lines.append(
-            f"| `{case.name}` | {case.what}{rate} | {milliseconds(ours)} | {milliseconds(theirs)} "
-            f"| **{ratio:.3f}** | {low:.3f} to {high:.3f} | {bar} |"
-        )
+    lines += table.values()
     lines += [
         "",
         "From the start of `gradprobe check examples/seed_chain.toml` to its first line of output: "
         f"{milliseconds(start)} (bar: 30 ms).",
     ]
-    (ROOT / "docs" / "BENCHMARKS.md").write_text("\n".join(lines) + "\n")
+    document.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
