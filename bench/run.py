@@ -2,12 +2,14 @@
 """Measures gradprobe against its peers and writes docs/BENCHMARKS.md.
 
     cargo build --release --workspace --examples && cargo build --release
-    python3 bench/run.py   # every case; --only mlp some, in whose place they go; --no-write prints
+    python3 bench/run.py            # every case; --no-write only prints
+    python3 bench/run.py --only mlp # some, whose rows are written anew
 
 Both sides of a case are processes that live at the same time but never work at the same time: they
 are asked in turn, A B A B, and the ratio is taken pair by pair, so that it holds while the
-machine's speed drifts; in the second half of the pairs the other side was started first. A peer that is not installed (PyTorch, NumPy, micrograd) is said to be
-missing and its cases are skipped. The interpreter of the peers is that of this script, or PEER_PYTHON.
+machine's speed drifts; in the second half of the pairs the other side was started first. A peer
+that is not installed (PyTorch, NumPy, micrograd) is said to be missing and its cases are skipped.
+The interpreter of the peers is that of this script, or PEER_PYTHON.
 """
 
 import argparse
@@ -302,7 +304,9 @@ def milliseconds(seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="cases whose name contains this; only their rows are written")
+    parser.add_argument(
+        "--only", default="", help="cases whose name contains this; only their rows are written"
+    )
     parser.add_argument("--pairs", type=int, default=31, help="pairs of runs a case")
     parser.add_argument("--no-write", action="store_true", help="print, leave the document alone")
     arguments = parser.parse_args()
@@ -339,7 +343,9 @@ def main():
     if arguments.only:
         lines = document.read_text().splitlines()
         # A row begins with "| `name` |".
-        lines = [table.get(line[3:].split("`")[0], line) for line in lines]
+        lines = [table.pop(line[3:].split("`")[0], line) for line in lines]
+        if table:
+            print(f"no row yet, so not written: {', '.join(table)} (run every case)")
         document.write_text("\n".join(lines) + "\n")
         return
     peers = [f"{module} {version(module)}" for module in ("torch", "numpy") if installed(module)]
@@ -350,8 +356,8 @@ def main():
         "median of "
         f"{arguments.pairs} pairs of runs, the two sides asked in turn; the ratio is ours / peer, "
         "pair by pair, with its quartiles. These are two-core virtual machines that other work "
-        "shares: read the ratios, not the times. The ratio is the mean of the medians of two sessions, "
-        "one with either side started first.",
+        "shares: read the ratios, not the times. The ratio is the mean of the medians of two "
+        "sessions, one with either side started first.",
         "",
         f"Machine: {processor()}, {os.cpu_count()} cores. Peers: {', '.join(peers)}.",
         "",

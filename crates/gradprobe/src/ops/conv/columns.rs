@@ -231,6 +231,7 @@ impl<'a> Columns<'a> {
         if step == 1 {
             runs = joined(runs, width);
         }
+        // What pads the ends of lines is mostly one element, which is written without a call.
         let (single, gaps): (Vec<_>, Vec<_>) = gaps.into_iter().partition(|gap| gap.len() == 1);
         let planes = x.chunks_exact(window.input_len());
         let blocks = columns.chunks_mut(window.taps() * width);

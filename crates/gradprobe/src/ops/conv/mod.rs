@@ -262,7 +262,7 @@ fn pull_weight<T: OpElement>(
 ) {
     let columns = Columns::new(plan, LEAST_COLUMNS_FOR_WEIGHT);
     let samples = x.shape[0];
-    if samples == 0 {
+    if g.is_empty() {
         return gradient.fill(T::zero());
     }
     if samples > 1 && plan.window.output_len() < LEAST_COLUMNS_FOR_WEIGHT {
