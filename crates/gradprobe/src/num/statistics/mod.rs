@@ -1,35 +1,19 @@
 //! One-pass statistics of a signal, exact about zeros and safe at every magnitude.
 //!
-//! A block of [`BLOCK`] elements is read while it lies in the first-level cache: once for the sum,
-//! the largest magnitude and the counts, once more for the squared deviations from the block's own
-//! mean. Blocks are merged by the pairwise update of Chan, Golub and LeVeque ("Updating formulae
-//! and a pairwise algorithm for computing sample variances", 1979), so the variance does not
-//! cancel when |mean| ≫ std. In memory traffic it is one pass.
+//! A signal is read in blocks, which are merged by the pairwise update of Chan, Golub and LeVeque
+//! ("Updating formulae and a pairwise algorithm for computing sample variances", 1979), so the
+//! variance does not cancel when |mean| ≫ std. In memory traffic it is one pass.
+
+mod block;
 
 use super::element::Element;
 use super::magnitude::Magnitude;
-use super::simd::vectorised;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Elements in a block: 4 KiB of f32.
-const BLOCK: usize = 1024;
-/// Elements that are worth a hand-over to another thread (about 10 µs). Pieces of this many are
+/// Elements that are worth a hand-over to another thread (about 7 µs). Pieces of this many are
 /// merged after their blocks are, on one thread or several: the result is the same bits.
 pub(crate) const PIECE: usize = 1 << 16;
-/// Accumulators side by side, so that the loops vectorise: a 512-bit register of f32. There are
-/// several to an element, so that more of each would not stay in registers (32 cost as much, 64
-/// half as much again).
-const LANES: usize = 16;
-/// Block maxima outside 2^±this are rescaled before they are squared: the square of the largest,
-/// and what is 2^−20 of it, stays in the range of the type.
-fn safe_exponent<T: Element>() -> i32 {
-    if T::SIGNIFICAND_BITS == f32::MANTISSA_DIGITS as i32 {
-        40
-    } else {
-        400
-    }
-}
 
 /// What is known of a signal after all of it was seen: numbers in units of 2^`exponent`.
 #[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -71,13 +55,7 @@ impl Statistics {
         bounds: Option<Bounds>,
         parallel: bool,
     ) -> Self {
-        let piece = |data| {
-            vectorised(OfSlice {
-                data,
-                exponent,
-                bounds,
-            })
-        };
+        let piece = |data| block::of_slice(data, exponent, bounds);
         if data.len() <= PIECE {
             return piece(data);
         }
@@ -191,192 +169,6 @@ impl Statistics {
     }
 }
 
-/// A call that is compiled for each instruction set. (A closure would reach it through a shim that
-/// is not inlined, and so not vectorised.)
-struct OfSlice<'a, T> {
-    data: &'a [T],
-    exponent: i64,
-    bounds: Option<Bounds>,
-}
-
-impl<T: Element> pulp::NullaryFnOnce for OfSlice<'_, T> {
-    type Output = Statistics;
-
-    #[inline(always)]
-    fn call(self) -> Statistics {
-        let mut total = Statistics::default();
-        for block in self.data.chunks(BLOCK) {
-            total.merge(&block_statistics(block, self.exponent, self.bounds));
-        }
-        total
-    }
-}
-
-#[inline(always)]
-fn block_statistics<T: Element>(block: &[T], exponent: i64, bounds: Option<Bounds>) -> Statistics {
-    let first = first_pass(block);
-    // One infinite or NaN element makes the sum so.
-    if !first.sum.to_f64().is_finite() {
-        return careful_statistics(block, exponent, bounds);
-    }
-    let saturated_count = bounds.map_or(0, |bounds| count_beyond(block, bounds));
-    let largest = first.max_abs.to_f64();
-    let safe = f64::exp2i(-safe_exponent::<T>())..f64::exp2i(safe_exponent::<T>());
-    let mut statistics = if largest != 0.0 && !safe.contains(&largest) {
-        rescaled_statistics(block, exponent, &first)
-    } else {
-        squared_statistics(block, exponent, &first)
-    };
-    statistics.saturated_count = saturated_count;
-    statistics
-}
-
-/// How many elements lie beyond the bounds; NaN lies nowhere.
-#[inline(always)]
-fn count_beyond<T: Element>(block: &[T], bounds: Bounds) -> u64 {
-    let (low, high) = (T::from_f64(bounds.low), T::from_f64(bounds.high));
-    let (zero, one) = (T::default(), T::one());
-    let mut counts = [zero; LANES];
-    let (lanes, rest) = block.as_chunks::<LANES>();
-    for chunk in lanes {
-        for (count, &x) in counts.iter_mut().zip(chunk) {
-            *count += T::select((x < low) | (x > high), one, zero);
-        }
-    }
-    let beyond = rest.iter().filter(|&&x| (x < low) | (x > high)).count();
-    counts
-        .iter()
-        .map(|count| count.to_f64() as u64)
-        .sum::<u64>()
-        + beyond as u64
-}
-
-/// The second pass: the squared deviations from the block's mean.
-#[inline(always)]
-fn squared_statistics<T: Element>(block: &[T], exponent: i64, first: &FirstPass<T>) -> Statistics {
-    let mean = T::from_f64(first.sum.to_f64() / block.len() as f64);
-    let mut sums = [T::default(); LANES];
-    let (lanes, rest) = block.as_chunks::<LANES>();
-    for chunk in lanes {
-        for (sum, &x) in sums.iter_mut().zip(chunk) {
-            let deviation = x - mean;
-            *sum += deviation * deviation;
-        }
-    }
-    let mut deviation: f64 = sums.iter().map(|&sum| sum.to_f64()).sum();
-    for &x in rest {
-        let d = (x - mean).to_f64();
-        deviation += d * d;
-    }
-    // The mean was rounded to T: what that shifts is taken out again.
-    let exact_mean = first.sum.to_f64() / block.len() as f64;
-    let shift = exact_mean - mean.to_f64();
-    deviation = (deviation - block.len() as f64 * shift * shift).max(0.0);
-    Statistics {
-        count: block.len() as u64,
-        zero_count: first.zero_count,
-        non_finite_count: 0,
-        saturated_count: 0,
-        mean: exact_mean,
-        deviation,
-        max_abs: first.max_abs.to_f64(),
-        exponent,
-    }
-}
-
-struct FirstPass<T> {
-    sum: T,
-    max_abs: T,
-    zero_count: u64,
-}
-
-#[inline(always)]
-fn first_pass<T: Element>(block: &[T]) -> FirstPass<T> {
-    let (zero, one) = (T::default(), T::one());
-    let mut sums = [zero; LANES];
-    let mut largest = [zero; LANES];
-    let mut zeros = [zero; LANES];
-    let (lanes, rest) = block.as_chunks::<LANES>();
-    for chunk in lanes {
-        for lane in 0..LANES {
-            let x = chunk[lane];
-            let size = x.abs();
-            sums[lane] += x;
-            largest[lane] = T::select(size > largest[lane], size, largest[lane]);
-            zeros[lane] += T::select(x == zero, one, zero);
-        }
-    }
-    let mut first = FirstPass {
-        sum: zero,
-        max_abs: zero,
-        zero_count: 0,
-    };
-    for lane in 0..LANES {
-        first.sum += sums[lane];
-        first.max_abs = T::select(largest[lane] > first.max_abs, largest[lane], first.max_abs);
-        first.zero_count += zeros[lane].to_f64() as u64;
-    }
-    for &x in rest {
-        first.sum += x;
-        first.max_abs = T::select(x.abs() > first.max_abs, x.abs(), first.max_abs);
-        first.zero_count += u64::from(x == zero);
-    }
-    first
-}
-
-/// The same for a block whose squares leave the range of the type: by a power of two, so that the
-/// figures are those of a block of ordinary size to the bit.
-#[cold]
-fn rescaled_statistics<T: Element>(
-    block: &[T],
-    exponent: i64,
-    counts: &FirstPass<T>,
-) -> Statistics {
-    let shift = libm::ilogb(counts.max_abs.to_f64());
-    let mut scaled = [T::default(); BLOCK];
-    let scaled = &mut scaled[..block.len()];
-    scaled.copy_from_slice(block);
-    super::scaled::scale(scaled, -i64::from(shift));
-    let first = first_pass(scaled);
-    let mut statistics = squared_statistics(scaled, exponent + i64::from(shift), &first);
-    statistics.zero_count = counts.zero_count;
-    statistics
-}
-
-/// The same for a block whose sum is not finite; its elements that are not are left out.
-#[cold]
-fn careful_statistics<T: Element>(
-    block: &[T],
-    exponent: i64,
-    bounds: Option<Bounds>,
-) -> Statistics {
-    let finite = || block.iter().map(|x| x.to_f64()).filter(|x| x.is_finite());
-    let largest = finite().fold(0.0f64, |largest, x| largest.max(x.abs()));
-    let shift = if largest == 0.0 {
-        0
-    } else {
-        libm::ilogb(largest)
-    };
-    let scaled = || finite().map(|x| libm::scalbn(x, -shift));
-    let count = finite().count();
-    let mean = scaled().sum::<f64>() / count.max(1) as f64;
-    Statistics {
-        count: block.len() as u64,
-        zero_count: finite().filter(|&x| x == 0.0).count() as u64,
-        non_finite_count: (block.len() - count) as u64,
-        saturated_count: bounds.map_or(0, |bounds| {
-            block
-                .iter()
-                .filter(|x| x.to_f64() < bounds.low || x.to_f64() > bounds.high)
-                .count() as u64
-        }),
-        mean,
-        deviation: scaled().map(|x| (x - mean) * (x - mean)).sum(),
-        max_abs: libm::scalbn(largest, -shift),
-        exponent: exponent + i64::from(shift),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,6 +233,41 @@ mod tests {
         let statistics = Statistics::of(&data, 0, bounds);
         assert_eq!(statistics.zero_count, 500);
         assert_eq!(statistics.saturated_count, 4500);
+    }
+
+    #[test]
+    fn every_length_agrees_with_the_definition() {
+        fn check<T: Element>(len: usize, accuracy: f64) {
+            // One zero, of either sign, at every place in turn; the mean is not near 0.
+            let x = |i: usize| ((i * 7919 % 1009) as f64 - 300.0) / 8.0;
+            let signs = [0.0, -0.0];
+            let data: Vec<T> = (0..len)
+                .map(|i| {
+                    if i == len / 2 {
+                        signs[len % 2]
+                    } else {
+                        x(i) + 1.0 / 16.0
+                    }
+                })
+                .map(T::from_f64)
+                .collect();
+            let got = Statistics::of(&data, 0, None);
+            let exact = || data.iter().map(|x| x.to_f64());
+            let mean = exact().sum::<f64>() / len as f64;
+            let variance = exact().map(|x| (x - mean) * (x - mean)).sum::<f64>() / len as f64;
+            assert_eq!((got.count, got.zero_count), (len as u64, 1), "{len}");
+            assert_eq!(
+                got.max_abs().to_f64(),
+                exact().fold(0.0, |a, x| x.abs().max(a))
+            );
+            assert!((got.mean() - mean).abs() <= accuracy * 89.0, "{len}");
+            let deviation = got.standard_deviation().to_f64() - variance.sqrt();
+            assert!(deviation.abs() <= accuracy * 89.0, "{len}");
+        }
+        for len in (1..=130).chain(block::BLOCK - 1..=block::BLOCK + 1) {
+            check::<f32>(len, 1e-6);
+            check::<f64>(len, 1e-14);
+        }
     }
 
     #[test]
