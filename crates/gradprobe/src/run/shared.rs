@@ -220,30 +220,37 @@ impl Due<'_> {
             return Ok(None);
         }
         let rows_per_part = (PART_LEN / row_len).max(1);
-        let mut total = Statistics::default();
-        let mut buffer = scratch.terms.borrow(rows_per_part.min(rows) * row_len);
-        for start in (0..rows).step_by(rows_per_part) {
-            let part = start..(start + rows_per_part).min(rows);
-            let data = &mut buffer[..part.len() * row_len];
+        // Parts are many, and none waits for another: whoever is idle takes one, whatever else runs.
+        let context = Context {
+            parallel: false,
+            ..*context
+        };
+        let statistics_of = |part: usize| -> Result<Option<Statistics>, RunError> {
+            let part = part * rows_per_part..((part + 1) * rows_per_part).min(rows);
+            let mut buffer = scratch.terms.borrow(part.len() * row_len);
             let shift = T::kernel(&*self.node.op)
-                .vjp_rows(context, saved, cotangents, input, part, data)
+                .vjp_rows(&context, saved, cotangents, input, part, &mut buffer)
                 .map_err(|source| RunError::node(self.node, source))?;
-            let Some(shift) = shift else {
-                scratch.terms.give(buffer);
-                return Ok(None);
-            };
-            if options.statistics {
+            let statistics = shift.map(|shift| {
                 let exponent = scaled::exponent_of_product(self.exponent, shift);
-                total.merge(&Statistics::of_shared(
-                    data,
-                    exponent,
-                    None,
-                    context.parallel,
-                ));
-            }
-        }
-        scratch.terms.give(buffer);
-        Ok(Some(options.statistics.then_some(total)))
+                let of_part = || Statistics::of(&buffer, exponent, None);
+                options.statistics.then(of_part).unwrap_or_default()
+            });
+            scratch.terms.give(buffer);
+            Ok(statistics)
+        };
+        let parts = 0..rows.div_ceil(rows_per_part);
+        let of_parts: Result<Vec<Option<Statistics>>, RunError> = if options.threads == 1 {
+            parts.map(statistics_of).collect()
+        } else {
+            parts.into_par_iter().map(statistics_of).collect()
+        };
+        let of_parts: Option<Vec<Statistics>> = of_parts?.into_iter().collect();
+        Ok(of_parts.map(|parts| {
+            let mut total = Statistics::default();
+            parts.iter().for_each(|part| total.merge(part));
+            options.statistics.then_some(total)
+        }))
     }
 }
 
