@@ -11,6 +11,7 @@ use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
 use crate::num::simd::vectorised;
 use crate::num::sum::{sum, sum_map, sum_map2};
 use crate::num::{Element, Shape, View, ViewMut};
+use pulp::{Simd, WithSimd};
 
 /// softmax(x)ᵢ = e^xᵢ / Σₖ e^xₖ along an axis.
 ///
@@ -44,34 +45,60 @@ impl Default for LogSoftmax {
 
 /// Where the largest entry of a lane is, and the entry; NaN if there is one.
 pub(super) fn peak<T: Element>(lane: &[T]) -> (usize, T) {
-    let value = vectorised(|| largest(lane));
+    let value = vectorised(Largest(lane));
     let at = lane.iter().position(|&x| x == value);
     (at.unwrap_or(0), value)
 }
 
-/// The largest entry; NaN if there is one. In lanes, for a single chain of maxima would wait for
-/// each in turn.
-#[inline(always)]
-fn largest<T: Element>(lane: &[T]) -> T {
-    let mut peaks = [lane[0]; 16];
-    let (groups, rest) = lane.as_chunks::<16>();
-    for group in groups {
-        for (peak, &x) in peaks.iter_mut().zip(group) {
-            *peak = peak.maximum(x);
+/// The largest entry; NaN if there is one. (A call of its own, as that below: through a closure it
+/// is not inlined into what is compiled for each instruction set.)
+struct Largest<'a, T>(&'a [T]);
+
+impl<T: Element> WithSimd for Largest<'_, T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> T {
+        // In lanes, for a single chain of maxima would wait for each in turn.
+        let first = self.0[0];
+        let mut peaks = [first; 32];
+        let (groups, rest) = self.0.as_chunks::<32>();
+        for group in groups {
+            for (peak, &x) in peaks.iter_mut().zip(group) {
+                *peak = peak.maximum(x);
+            }
         }
+        let all = peaks.iter().chain(rest);
+        all.fold(first, |peak, &x| peak.maximum(x))
     }
-    let all = peaks.iter().chain(rest);
-    all.fold(lane[0], |peak, &x| peak.maximum(x))
 }
 
 /// Writes e^(x_k − x⋆) and returns r = Σ_{k≠⋆} e_k.
 pub(super) fn exponentials<T: Element>(lane: &[T], star: usize, peak: T, out: &mut [T]) -> T {
-    vectorised(|| {
-        for (out, &x) in out.iter_mut().zip(lane) {
-            *out = (x - peak).exp();
-        }
-    });
+    let call = Exponentials {
+        lane,
+        peak,
+        out: &mut *out,
+    };
+    vectorised(call);
     sum(&out[..star]) + sum(&out[star + 1..])
+}
+
+struct Exponentials<'a, T> {
+    lane: &'a [T],
+    peak: T,
+    out: &'a mut [T],
+}
+
+impl<T: Element> WithSimd for Exponentials<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (out, &x) in self.out.iter_mut().zip(self.lane) {
+            *out = (x - self.peak).exp();
+        }
+    }
 }
 
 /// A lane's arithmetic, forward and back.

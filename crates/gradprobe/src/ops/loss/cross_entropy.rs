@@ -163,19 +163,30 @@ impl CrossEntropy {
             gradient.data,
             block_len,
             |rows, gradient| {
+                let pull = |logits: &[T], target: T, p: &mut [T]| {
+                    let (star, peak) = peak(logits);
+                    let rest = exponentials(logits, star, peak, p);
+                    let scale = factor / (T::one() + rest);
+                    let class = class(target);
+                    p[class] = at_target(p, class, T::one() + rest);
+                    p.iter_mut().for_each(|p| *p *= scale);
+                };
+                if inner == 1 {
+                    for (row, gradient) in rows.zip(gradient.chunks_exact_mut(extent)) {
+                        let logits = &x.data[row * extent..][..extent];
+                        pull(logits, target.data[row], gradient);
+                    }
+                    return;
+                }
                 T::with_scratch(2 * extent, |scratch| {
                     let (gathered, p) = scratch.split_at_mut(extent);
                     for (row, gradient) in rows.zip(gradient.chunks_exact_mut(block_len)) {
                         let block = &x.data[row * block_len..][..block_len];
                         for lane in 0..inner {
                             let logits = gather_lane(block, around, lane, gathered);
-                            let (star, peak) = peak(logits);
-                            let rest = exponentials(logits, star, peak, p);
-                            let scale = factor / (T::one() + rest);
-                            let class = class(target.data[row * inner + lane]);
-                            p[class] = at_target(p, class, T::one() + rest);
+                            pull(logits, target.data[row * inner + lane], p);
                             for (to, &p) in gradient[lane..].iter_mut().step_by(inner).zip(&*p) {
-                                *to = p * scale;
+                                *to = p;
                             }
                         }
                     }
