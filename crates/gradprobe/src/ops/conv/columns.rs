@@ -4,7 +4,8 @@
 
 use super::{Plan, fill_planes};
 use crate::num::Element;
-use crate::num::linalg::{Matrix, MatrixMut};
+use crate::num::linalg::{Matrix, MatrixMut, for_columns};
+use crate::ops::parallel::for_each_part;
 use crate::ops::window::copy_steps;
 use crate::ops::{Context, OpElement};
 use std::ops::Range;
@@ -15,6 +16,12 @@ const TILE_ELEMENTS: usize = 3 << 15;
 /// columns of a tile then.
 const LARGE_WEIGHT: usize = 1 << 17;
 const LEAST_COLUMNS_FOR_LARGE_WEIGHT: usize = 192;
+/// Positions of a tile where the columns are the image itself: three times as many as a product
+/// sums up at once, for a weight's gradient.
+const POINTWISE_TILE: usize = 3 * 384;
+/// Parts that the channels of an input are pulled back in, and the fewest channels of one.
+const CHANNEL_PARTS: usize = 4;
+const LEAST_CHANNELS: usize = 16;
 /// Elements between two runs that may be copied with them.
 const MOST_BETWEEN: usize = 16;
 /// Channels of a block of a kernel that is turned round.
@@ -43,31 +50,52 @@ impl<'a> Columns<'a> {
         Self { plan, lines }
     }
 
+    /// The positions of every tile.
     fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (lines, all) = (self.lines, self.plan.window.line_count());
+        let (len, all) = (self.tile_len().max(1), self.plan.window.output_len());
         (0..all)
-            .step_by(lines)
-            .map(move |first| first..(first + lines).min(all))
+            .step_by(len)
+            .map(move |first| first..(first + len).min(all))
     }
 
-    /// Calls `work(positions, columns)` for every tile of a group's image: `columns` is the matrix
-    /// \[fan_in, positions\] of what each output position reads.
-    fn for_tiles<T: OpElement>(&self, x: &[T], mut work: impl FnMut(Range<usize>, Matrix<'_, T>)) {
-        let window = &self.plan.window;
-        let (fan_in, line) = (self.plan.fan_in(), window.line_len());
-        if window.is_pointwise() {
-            let positions = window.output_len();
-            return work(0..positions, Matrix::new(x, fan_in, positions));
+    /// Positions of a tile.
+    fn tile_len(&self) -> usize {
+        match self.plan.window.is_pointwise() {
+            true => POINTWISE_TILE,
+            false => self.lines * self.plan.window.line_len(),
         }
-        T::with_scratch(fan_in * self.lines * line, |scratch| {
-            for tile in self.tiles() {
-                let columns = &mut scratch[..fan_in * tile.len() * line];
-                let width = tile.len() * line;
-                self.gather(x, tile.clone(), columns, width);
-                let matrix = Matrix::new(columns, fan_in, tile.len() * line);
-                work(tile.start * line..tile.end * line, matrix);
-            }
-        });
+    }
+
+    /// Is there one tile, whose product has to be shared if anything is?
+    fn is_one_tile(&self) -> bool {
+        self.plan.window.output_len() <= self.tile_len()
+    }
+
+    /// Calls `work` with the columns of a tile of a group's image: the matrix \[fan_in, positions\]
+    /// of what each of these output positions reads.
+    fn with_columns<T: OpElement, R>(
+        &self,
+        x: &[T],
+        positions: Range<usize>,
+        work: impl FnOnce(Matrix<'_, T>) -> R,
+    ) -> R {
+        let window = &self.plan.window;
+        let (fan_in, count) = (self.plan.fan_in(), positions.len());
+        if window.is_pointwise() {
+            let x = &x[positions.start..];
+            return work(Matrix::with_row_stride(
+                x,
+                fan_in,
+                count,
+                window.output_len(),
+            ));
+        }
+        T::with_scratch(fan_in * count, |columns| {
+            let line = window.line_len();
+            let lines = positions.start / line..positions.end / line;
+            self.gather(x, lines, columns, count);
+            work(Matrix::new(columns, fan_in, count))
+        })
     }
 
     /// A group's weight: a row for each of its kernels.
@@ -91,11 +119,11 @@ impl<'a> Columns<'a> {
             (x, plan.input_len()),
             (y, plan.output_len()),
             |x, y| self.forward_together(context, x, w, bias, y),
-            |x, y| {
+            |parallel, x, y| {
                 if let Some(bias) = bias {
                     fill_planes(y, plan.window.output_len(), bias);
                 }
-                self.forward_one(x, w, y, bias.is_some());
+                self.forward_one(parallel, x, w, y, bias.is_some());
             },
         );
     }
@@ -114,24 +142,36 @@ impl<'a> Columns<'a> {
             (g, plan.output_len()),
             (dx, plan.input_len()),
             |g, dx| self.pull_input_together(context, w, g, dx),
-            |g, dx| self.pull_input_one(w, g, dx),
+            |parallel, g, dx| self.pull_input_one(parallel, w, g, dx),
         );
     }
 
     /// y = W ∗ x for one sample, added to what is there if `accumulate`.
-    fn forward_one<T: OpElement>(&self, x: &[T], w: &[T], y: &mut [T], accumulate: bool) {
+    fn forward_one<T: OpElement>(
+        &self,
+        parallel: bool,
+        x: &[T],
+        w: &[T],
+        y: &mut [T],
+        accumulate: bool,
+    ) {
         let plan = self.plan;
         let outputs = plan.window.output_len();
         for group in 0..plan.groups {
             let x = group_of(x, group, plan.channels * plan.window.input_len());
             let w = self.weight_of(w, group);
             let len = plan.kernels * outputs;
-            let y = &mut y[group * len..][..len];
-            self.for_tiles(x, |positions, columns| {
-                let count = positions.len();
-                let y = &mut y[positions.start..];
-                let y = MatrixMut::with_row_stride(y, plan.kernels, count, outputs);
-                T::matmul(y, w, columns, accumulate);
+            let y = MatrixMut::new(&mut y[group * len..][..len], plan.kernels, outputs);
+            if self.is_one_tile() {
+                self.with_columns(x, 0..outputs, |columns| {
+                    T::matmul_tiled(y, w, columns, accumulate, parallel);
+                });
+                continue;
+            }
+            for_columns(y, self.tile_len(), parallel, &|positions, y| {
+                self.with_columns(x, positions, |columns| {
+                    T::matmul_columns(y, w, columns, accumulate);
+                });
             });
         }
     }
@@ -151,54 +191,79 @@ impl<'a> Columns<'a> {
             let g = group_of(g, group, plan.kernels * outputs);
             let len = plan.kernels * plan.fan_in();
             let dw = &mut dw[group * len..][..len];
-            self.for_tiles(x, |positions, columns| {
-                let count = positions.len();
+            for positions in self.tiles() {
                 let accumulate = accumulate || positions.start > 0;
-                let g = &g[positions.start..];
+                let (g, count) = (&g[positions.start..], positions.len());
                 let g = Matrix::with_row_stride(g, plan.kernels, count, outputs);
                 let dw = MatrixMut::new(dw, plan.kernels, plan.fan_in());
-                T::matmul(dw, g, columns.transposed(), accumulate);
-            });
+                self.with_columns(x, positions, |columns| {
+                    T::matmul(dw, g, columns.transposed(), accumulate);
+                });
+            }
         }
     }
 
     /// ∂x = Wᵀ g, tile by tile, each tile's columns added to where they came from; for strides
     /// above 1, where [`forward`](Self::forward) with the kernel turned round does not serve, and
     /// where turning it would cost more.
-    fn pull_input_one<T: OpElement>(&self, w: &[T], g: &[T], dx: &mut [T]) {
+    fn pull_input_one<T: OpElement>(&self, parallel: bool, w: &[T], g: &[T], dx: &mut [T]) {
         let plan = self.plan;
-        let window = &plan.window;
-        let (outputs, line) = (window.output_len(), window.line_len());
-        if window.is_pointwise() {
-            let images = dx.chunks_exact_mut(plan.channels * outputs);
-            for (group, dx) in images.enumerate() {
-                let g = group_of(g, group, plan.kernels * outputs);
-                T::matmul(
-                    MatrixMut::new(dx, plan.channels, outputs),
-                    self.weight_of(w, group).transposed(),
-                    Matrix::new(g, plan.kernels, outputs),
-                    false,
-                );
-            }
-            return;
-        }
-        dx.fill(T::zero());
-        T::with_scratch(plan.fan_in() * self.lines * line, |scratch| {
-            for group in 0..plan.groups {
-                let w = self.weight_of(w, group).transposed();
-                let g = group_of(g, group, plan.kernels * outputs);
-                let len = plan.channels * window.input_len();
-                let dx = &mut dx[group * len..][..len];
-                for tile in self.tiles() {
-                    let count = tile.len() * line;
-                    let g = &g[tile.start * line..];
-                    let g = Matrix::with_row_stride(g, plan.kernels, count, outputs);
-                    let columns = &mut scratch[..plan.fan_in() * count];
-                    T::matmul(MatrixMut::new(columns, plan.fan_in(), count), w, g, false);
-                    self.scatter(columns, tile, dx, count);
+        let outputs = plan.window.output_len();
+        let len = plan.channels * plan.window.input_len();
+        for (group, dx) in dx.chunks_exact_mut(len).enumerate() {
+            let w = self.weight_of(w, group).transposed();
+            let g = group_of(g, group, plan.kernels * outputs);
+            let g_of = |positions: &Range<usize>| {
+                let (g, count) = (&g[positions.start..], positions.len());
+                Matrix::with_row_stride(g, plan.kernels, count, outputs)
+            };
+            if plan.window.is_pointwise() {
+                let dx = MatrixMut::new(dx, plan.channels, outputs);
+                if self.is_one_tile() {
+                    T::matmul_tiled(dx, w, g_of(&(0..outputs)), false, parallel);
+                    continue;
                 }
+                for_columns(dx, self.tile_len(), parallel, &|positions, dx| {
+                    T::matmul_columns(dx, w, g_of(&positions), false);
+                });
+            } else {
+                self.pull_channels(parallel, w, g_of, dx);
             }
-        });
+        }
+    }
+
+    /// The same for a group and a window that is not pointwise: `w` is the group's Wᵀ, and
+    /// `g_of(positions)` the cotangents of a tile.
+    fn pull_channels<'g, T: OpElement>(
+        &self,
+        parallel: bool,
+        w: Matrix<'_, T>,
+        g_of: impl Fn(&Range<usize>) -> Matrix<'g, T> + Sync,
+        dx: &mut [T],
+    ) {
+        let plan = self.plan;
+        let (taps, line) = (plan.window.taps(), plan.window.line_len());
+        let channels = plan.channels.div_ceil(CHANNEL_PARTS).max(LEAST_CHANNELS);
+        for_each_part(
+            parallel,
+            dx,
+            channels * plan.window.input_len(),
+            |part, dx| {
+                dx.fill(T::zero());
+                let first = part * channels;
+                let rows = first * taps..(first + channels).min(plan.channels) * taps;
+                T::with_scratch(rows.len() * self.tile_len(), |scratch| {
+                    for positions in self.tiles() {
+                        let count = positions.len();
+                        let columns = &mut scratch[..rows.len() * count];
+                        let of_part = MatrixMut::new(columns, rows.len(), count);
+                        T::matmul(of_part, w.rows(rows.clone()), g_of(&positions), false);
+                        let lines = positions.start / line..positions.end / line;
+                        self.scatter(columns, lines, dx, count);
+                    }
+                });
+            },
+        );
     }
 
     /// What the taps of the output lines `tile` read, as a matrix \[fan_in, positions\] whose rows

@@ -18,6 +18,9 @@ use pulp::{Simd, WithSimd};
 /// Positions that are computed together: several vectors of any width.
 const CHUNK: usize = 64;
 
+/// Kernels that are worth a hand-over to another thread.
+const KERNELS_OF_PART: usize = 8;
+
 /// Where everything lies in the layout of a window.
 struct Layout {
     axes: [Axis; 3],
@@ -195,9 +198,24 @@ impl<T: Element> WithSimd for Correlate<'_, T> {
     }
 }
 
-/// y += W ∗ x for one sample.
-pub(super) fn forward<T: OpElement>(plan: &Plan, x: &[T], w: &[T], y: &mut [T]) {
+/// y += W ∗ x for one sample; its kernels are shared among the threads if `parallel`.
+pub(super) fn forward<T: OpElement>(parallel: bool, plan: &Plan, x: &[T], w: &[T], y: &mut [T]) {
     let layout = Layout::new(&plan.window);
+    let (taps, outputs) = (plan.window.taps(), plan.window.output_len());
+    for_each_part(parallel, y, KERNELS_OF_PART * outputs, |part, y| {
+        let first = part * KERNELS_OF_PART;
+        forward_kernels(plan, &layout, x, (first, &w[first * taps..]), y);
+    });
+}
+
+/// The same for the kernels from the `first` on, whose weights and outputs are given.
+fn forward_kernels<T: OpElement>(
+    plan: &Plan,
+    layout: &Layout,
+    x: &[T],
+    (first, w): (usize, &[T]),
+    y: &mut [T],
+) {
     let (line_len, out_len) = (plan.window.line_len(), layout.len.next_multiple_of(CHUNK));
     T::with_scratch(layout.plane_len() + out_len, |scratch| {
         let (laid, out) = scratch.split_at_mut(layout.plane_len());
@@ -205,8 +223,8 @@ pub(super) fn forward<T: OpElement>(plan: &Plan, x: &[T], w: &[T], y: &mut [T]) 
         let kernels = w.chunks_exact(plan.window.taps());
         let planes = y.chunks_exact_mut(plan.window.output_len());
         let mut taps = Vec::with_capacity(layout.taps.len());
-        for (kernel, (w, y)) in kernels.zip(planes).enumerate() {
-            if kernel % plan.kernels == 0 {
+        for (kernel, (w, y)) in (first..).zip(kernels.zip(planes)) {
+            if kernel % plan.kernels == 0 || kernel == first {
                 layout.lay(channel(plan, x, kernel), laid);
             }
             taps.clear();
@@ -226,10 +244,30 @@ pub(super) fn forward<T: OpElement>(plan: &Plan, x: &[T], w: &[T], y: &mut [T]) 
     });
 }
 
-/// ∂x += Wᵀ g for one sample.
-pub(super) fn pull_input<T: OpElement>(plan: &Plan, w: &[T], g: &[T], dx: &mut [T]) {
+/// ∂x += Wᵀ g for one sample; its channels are shared among the threads if `parallel`.
+pub(super) fn pull_input<T: OpElement>(
+    parallel: bool,
+    plan: &Plan,
+    w: &[T],
+    g: &[T],
+    dx: &mut [T],
+) {
     let window = &plan.window;
     let layout = Layout::new(window);
+    let channels = KERNELS_OF_PART.div_ceil(plan.kernels.max(1));
+    for_each_part(parallel, dx, channels * window.input_len(), |part, dx| {
+        let first = part * channels * plan.kernels;
+        let (w, g) = (
+            &w[first * window.taps()..],
+            &g[first * window.output_len()..],
+        );
+        pull_channels(plan, &layout, w, g, dx);
+    });
+}
+
+/// The same for some channels, from whose first kernel on `w` and `g` are given.
+fn pull_channels<T: OpElement>(plan: &Plan, layout: &Layout, w: &[T], g: &[T], dx: &mut [T]) {
+    let window = &plan.window;
     // Positions in front of the first cotangent, which offsets lead back to.
     let front = layout.largest_offset();
     let phase_len = layout.volume.next_multiple_of(CHUNK);
@@ -242,8 +280,9 @@ pub(super) fn pull_input<T: OpElement>(plan: &Plan, w: &[T], g: &[T], dx: &mut [
             let kernels = w.chunks_exact(window.taps());
             let planes = g.chunks_exact(window.output_len());
             let mut taps = Vec::with_capacity(layout.taps.len());
-            for (kernel, (w, g)) in kernels.zip(planes).enumerate() {
-                spread(&layout, g, &mut wide[front..]);
+            let count = dx.len() / window.input_len() * plan.kernels;
+            for (kernel, (w, g)) in kernels.zip(planes).enumerate().take(count) {
+                spread(layout, g, &mut wide[front..]);
                 for phase in 0..layout.phases() {
                     taps.clear();
                     for (&w, &(of_phase, offset)) in w.iter().zip(&layout.taps) {
@@ -298,9 +337,6 @@ pub(super) fn pull_weight<T: OpElement>(
         });
     });
 }
-
-/// Kernels whose gradients are worth a hand-over to another thread.
-const KERNELS_OF_PART: usize = 8;
 
 /// Copies the lines of a plane of outputs to where they lie.
 fn spread<T: Element>(layout: &Layout, g: &[T], wide: &mut [T]) {

@@ -192,14 +192,20 @@ fn correlate<T: OpElement>(
     if !plan.is_depthwise() {
         return Columns::new(plan, LEAST_COLUMNS).forward(context, x, w, bias, y);
     }
+    let within = shares_images(context, y.len() / plan.output_len().max(1));
     for_each_part(context.parallel, y, plan.output_len(), |sample, out| {
         let x = &x[sample * plan.input_len()..][..plan.input_len()];
         match bias {
             Some(bias) => fill_planes(out, plan.window.output_len(), bias),
             None => out.fill(T::zero()),
         }
-        depthwise::forward(plan, x, w, out);
+        depthwise::forward(within, plan, x, w, out);
     });
+}
+
+/// Are there so few images that threads would be idle if each took whole ones?
+fn shares_images(context: &Context, images: usize) -> bool {
+    context.parallel && images < 2 * rayon::current_num_threads()
 }
 
 /// Each plane of an image with its channel's number.
@@ -226,10 +232,11 @@ fn pull_kernel<T: OpElement>(
 
 fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx: &mut [T]) {
     if plan.is_depthwise() {
+        let within = shares_images(context, dx.len() / plan.input_len().max(1));
         for_each_part(context.parallel, dx, plan.input_len(), |sample, dx| {
             dx.fill(T::zero());
             let g = &g[sample * plan.output_len()..][..plan.output_len()];
-            depthwise::pull_input(plan, w, g, dx);
+            depthwise::pull_input(within, plan, w, g, dx);
         });
         return;
     }
@@ -265,8 +272,7 @@ fn pull_weight<T: OpElement>(
     if g.is_empty() {
         return gradient.fill(T::zero());
     }
-    if samples > 1 && plan.window.output_len() < LEAST_COLUMNS_FOR_WEIGHT {
-        // All of the weight's gradient would be read and written for every small image.
+    if columns.are_multiplied_at_once(samples) {
         return columns.weight_gradient_of_batch(context, x.data, g, gradient);
     }
     let parts = plan.parts(samples);

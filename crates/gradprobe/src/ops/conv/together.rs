@@ -2,6 +2,7 @@
 //! product to be efficient, and all of the weight would be read for it.
 
 use super::columns::{Columns, group_of};
+use super::{LEAST_COLUMNS_FOR_WEIGHT, shares_images};
 use crate::num::Element;
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::ops::parallel::for_each_part;
@@ -18,14 +19,14 @@ const CHANNELS_OF_PART: usize = 16;
 
 impl Columns<'_> {
     /// Images `from` one slice to another, both with the elements of one: some `together` where they
-    /// are small, else each `alone`.
+    /// are small, else each `alone`, which is told whether threads are to share an image.
     pub(super) fn for_images<T: OpElement>(
         &self,
         context: &Context,
         (from, from_len): (&[T], usize),
         (to, to_len): (&mut [T], usize),
         together: impl Fn(&[T], &mut [T]),
-        alone: impl Fn(&[T], &mut [T]) + Sync,
+        alone: impl Fn(bool, &[T], &mut [T]) + Sync,
     ) {
         let images = self.images_together(to.len() / to_len.max(1));
         if images > 1 {
@@ -34,8 +35,9 @@ impl Columns<'_> {
                 .zip(to.chunks_mut(images * to_len))
                 .for_each(|(from, to)| together(from, to));
         }
+        let within = shares_images(context, to.len() / to_len.max(1));
         for_each_part(context.parallel, to, to_len, |image, to| {
-            alone(&from[image * from_len..][..from_len], to);
+            alone(within, &from[image * from_len..][..from_len], to);
         });
     }
 
@@ -47,6 +49,17 @@ impl Columns<'_> {
             return 1;
         }
         (MOST_ELEMENTS / (plan.fan_in() * positions)).clamp(1, images.max(1))
+    }
+
+    /// Is the weight's gradient one product over the positions of all images? Of small ones, for all
+    /// of it would be read and written for each; and of a single one, which cannot be shared among
+    /// threads otherwise.
+    pub(super) fn are_multiplied_at_once(&self, images: usize) -> bool {
+        let positions = self.plan.window.output_len();
+        match images {
+            1 => self.plan.fan_in().saturating_mul(positions) <= MOST_ELEMENTS,
+            _ => positions < LEAST_COLUMNS_FOR_WEIGHT,
+        }
     }
 
     /// y = W ∗ x for some images, with the bias if there is one.
@@ -210,14 +223,20 @@ fn deal_out<T: Element>(rows: &[T], image: usize, width: usize, plane: usize, ou
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::num::threads::Threads;
     use crate::num::{Shape, Stream, View, ViewMut};
     use crate::ops::conv::Conv;
     use crate::ops::window::Padding;
     use crate::ops::{Kernel, Op, Saved};
 
     /// The output, and the gradients of the input and the weight, of `images` images.
-    fn run(conv: &Conv, shapes: [&Shape; 3], data: [&[f64]; 3], g: &[f64]) -> [Vec<f64>; 3] {
-        let context = Context::default();
+    fn run(
+        context: &Context,
+        conv: &Conv,
+        shapes: [&Shape; 3],
+        data: [&[f64]; 3],
+        g: &[f64],
+    ) -> [Vec<f64>; 3] {
         let views: Vec<View<'_, f64>> = shapes
             .into_iter()
             .zip(data)
@@ -229,7 +248,7 @@ mod tests {
             shape,
             data: &mut y,
         };
-        conv.forward(&context, &views, &mut [out]).expect("runs");
+        conv.forward(context, &views, &mut [out]).expect("runs");
         let [mut dx, mut dw] = [0, 1].map(|input: usize| vec![f64::NAN; data[input].len()]);
         let gradients = [(shapes[0], &mut dx), (shapes[1], &mut dw)];
         let mut gradients = gradients.map(|(shape, data)| Some(ViewMut { shape, data }));
@@ -241,7 +260,7 @@ mod tests {
             inputs: &views,
             outputs: &[],
         };
-        conv.vjp(&context, saved, &[Some(g)], &mut gradients)
+        conv.vjp(context, saved, &[Some(g)], &mut gradients)
             .expect("runs");
         [y, dx, dw]
     }
@@ -273,7 +292,8 @@ mod tests {
             let (w, b) = (draw(weight.element_count()), draw(kernels));
             let g = draw(images * kernels * 25);
             let of = |images, x: &[f64], g: &[f64]| {
-                run(&conv, [&shape(images), &weight, &bias], [x, &w, &b], g)
+                let shapes = [&shape(images), &weight, &bias];
+                run(&Context::default(), &conv, shapes, [x, &w, &b], g)
             };
             let all = of(images, &x, &g);
             let plane = all[0].len() / images;
@@ -291,6 +311,53 @@ mod tests {
                 weights.iter_mut().zip(&alone[2]).for_each(|(a, b)| *a += b);
             }
             close(&weights, &all[2], "weight");
+        }
+    }
+
+    #[test]
+    fn threads_that_share_an_image_give_the_same_bits() {
+        let threads = Threads::new(3).expect("few threads");
+        let shared = Context {
+            parallel: true,
+            ..Context::default()
+        };
+        // Kernel, stride, groups and extent: many tiles, one tile, pointwise in both, with a stride,
+        // depthwise.
+        let cases = [
+            (3, 1, 1, 40),
+            (3, 1, 2, 9),
+            (1, 1, 1, 40),
+            (1, 1, 1, 9),
+            (3, 2, 1, 40),
+            (1, 2, 1, 9),
+            (3, 1, 64, 12),
+            (3, 2, 64, 40),
+        ];
+        for (kernel, stride, groups, extent) in cases {
+            let conv = Conv {
+                strides: vec![stride; 2],
+                padding: Padding::Explicit(vec![kernel / 2; 4]),
+                groups,
+                ..Conv::default()
+            };
+            let (channels, kernels) = (64, 128);
+            for images in [1, 2] {
+                let shape = Shape::from([images, channels, extent, extent]);
+                let weight = Shape::from([kernels, channels / groups, kernel, kernel]);
+                let bias = Shape::from([kernels]);
+                let mut stream = Stream::new(5, "threads");
+                let mut draw = |count| (0..count).map(|_| stream.normal()).collect::<Vec<f64>>();
+                let x = draw(shape.element_count());
+                let (w, b) = (draw(weight.element_count()), draw(kernels));
+                let g = draw(images * kernels * extent * extent);
+                let of = |context: &Context| {
+                    run(context, &conv, [&shape, &weight, &bias], [&x, &w, &b], &g)
+                };
+                let alone = of(&Context::default());
+                assert!(alone.iter().flatten().all(|x| x.is_finite()));
+                let together = threads.install(|| of(&shared));
+                assert!(alone == together, "{conv:?} at {extent}, {images} images");
+            }
         }
     }
 }
