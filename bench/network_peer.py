@@ -1,8 +1,8 @@
 """PyTorch's side of bench_network: the same architecture, forward and backward without any
-statistics.
+statistics, or with those of hooks.py.
 
 For every line on stdin one run, whose seconds are printed; at the end the peak of resident memory
-goes to stderr: network_peer.py NAME
+goes to stderr: network_peer.py NAME [--hooks] [--batch-1]
 """
 
 import resource
@@ -12,6 +12,8 @@ import time
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from hooks import Watch
 
 
 def conv(inputs, outputs, kernel, stride=1, groups=1, activation=None):
@@ -125,6 +127,7 @@ class Gpt2(nn.Module):
 
 
 def images(network, batch):
+    batch = 1 if "--batch-1" in sys.argv else batch
     x, target = torch.randn(batch, 3, 224, 224), torch.randint(1000, (batch,))
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -155,10 +158,13 @@ CASES = {
 torch.set_num_threads(2)
 torch.manual_seed(0)
 model, run = CASES[sys.argv[1]]()
+watch = Watch(model) if "--hooks" in sys.argv else None
 for _ in sys.stdin:
     model.zero_grad()
     start = time.perf_counter()
     run()
+    if watch:
+        watch.finish()
     print(time.perf_counter() - start, flush=True)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(f"peak memory {peak / 1024:.0f} MiB", file=sys.stderr)

@@ -1,6 +1,5 @@
 """PyTorch's side of the exported models: the same architecture and batch, forward and backward,
-with the l2 norm, mean, largest magnitude and share of zeros of every layer's output, of its
-cotangent and of every parameter's gradient, taken by hooks.
+with the statistics of hooks.py.
 
 For every line on stdin one run, whose seconds are printed: onnx_peer.py NAME
 """
@@ -11,6 +10,8 @@ import time
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from hooks import Watch
 
 
 class Block(nn.Module):
@@ -85,32 +86,13 @@ CASES = {
 }
 
 
-def statistics(x):
-    x = x.detach()
-    return x.norm(), x.mean(), x.abs().max(), (x == 0).float().mean()
-
-
 torch.set_num_threads(2)
 torch.manual_seed(0)
 model, x, target = CASES[sys.argv[1]]()
-taken = []
-
-
-def watch(_module, _inputs, output):
-    taken.append(statistics(output))
-    if output.requires_grad:
-        output.register_hook(lambda cotangent: taken.append(statistics(cotangent)))
-
-
-for module in model.modules():
-    if not list(module.children()):
-        module.register_forward_hook(watch)
+watch = Watch(model)
 for _ in sys.stdin:
     model.zero_grad()
-    taken.clear()
     start = time.perf_counter()
     F.cross_entropy(model(x), target).backward()
-    taken.extend(statistics(parameter.grad) for parameter in model.parameters())
-    # The numbers themselves, as a report needs them.
-    torch.tensor([[float(number) for number in numbers] for numbers in taken])
+    watch.finish()
     print(time.perf_counter() - start, flush=True)

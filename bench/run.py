@@ -15,6 +15,7 @@ The interpreter of the peers is that of this script, or PEER_PYTHON.
 import argparse
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,8 @@ JUDGED = {
 PRECISIONS = "f32,f16,bf16,e4m3,e5m2"
 # Threads of the side that is not asked must have gone to sleep.
 PAUSE = 0.05
+# How often the two sides of a case are started.
+SESSIONS = 4
 
 
 @dataclass
@@ -46,7 +49,8 @@ class Case:
     needs: str
     bar: float
     # "step": a process that does one run a line on stdin and prints its seconds;
-    # "process": the whole process is timed from outside.
+    # "process": the whole process is timed from outside;
+    # "memory": a process as the first, of which the peak of resident memory is taken.
     kind: str = "step"
     # Units of work in a run, to print a rate.
     work: float = 0.0
@@ -61,14 +65,15 @@ def peer(script, *arguments):
     return [PYTHON, str(ROOT / "bench" / script), *map(str, arguments)]
 
 
-def network(name, what, bar):
+def network(name, what, bar, *, suffix="", flags=(), peer_flags=(), peer_has="without any", kind="step"):
     return Case(
-        name,
-        f"{what}, f32, forward + backward; ours with all statistics, PyTorch without any",
-        example("bench_network", ROOT / "bench" / "networks" / f"{name}.toml"),
-        peer("network_peer.py", name),
+        name + suffix,
+        f"{what}, f32, forward + backward; ours with all statistics, PyTorch {peer_has}",
+        example("bench_network", ROOT / "bench" / "networks" / f"{name}.toml", *flags),
+        peer("network_peer.py", name, *flags, *peer_flags),
         "torch",
         bar,
+        kind=kind,
     )
 
 
@@ -161,10 +166,28 @@ def cases():
             4.0,
         )
     yield network("resnet-18", "ResNet-18 at 4 × 3 × 224 × 224", 1.1)
+    yield network(
+        "resnet-18",
+        "ResNet-18 at 4 × 3 × 224 × 224",
+        0.85,
+        suffix="-hooks",
+        peer_flags=["--hooks"],
+        peer_has="with l2, mean, largest and share of zeros of each signal and gradient by hooks",
+    )
+    yield network(
+        "resnet-18",
+        "ResNet-18 at 1 × 3 × 224 × 224",
+        0,
+        suffix="-batch-1",
+        flags=["--batch-1"],
+    )
     yield network("resnet-50", "ResNet-50 at 2 × 3 × 224 × 224", 1.15)
     yield network("mobilenet-v2", "MobileNetV2 at 4 × 3 × 224 × 224", 1.0)
     yield network("lstm", "LSTM of 256 units over 200 steps, batch 16", 1.0)
     yield network("gpt-2", "GPT-2 (124 M parameters) at 1 × 128 tokens", 0.6)
+    yield network(
+        "gpt-2", "the peak of resident memory: the same", 0.6, suffix="-memory", kind="memory"
+    )
     yield Case(
         "jacobian",
         "all singular values of the Jacobian of a 50 × 256 tanh MLP, f32, against jacrev and svdvals",
@@ -266,13 +289,17 @@ def session(case, pairs, ours_first):
 
 
 def measure(case, pairs):
-    """Half of the pairs with either side started first: of two copies of one program the one that
-    was started first takes 2 % longer here, all its life (it gets other pages of memory)."""
-    sessions = [session(case, pairs - pairs // 2, True), session(case, pairs // 2, False)]
+    """Some pairs in each of a few sessions, with either side started first in turn: two copies of one
+    program differ by some per cent, all their lives, by the pages of memory that they get, and the
+    one that was started first takes longer."""
+    if case.kind == "memory":
+        sides = [peak_memory(command) for command in (case.ours, case.peer)]
+        ratio = sides[0] / sides[1]
+        return (*sides, ratio, ratio, ratio)
+    counts = [len(range(number, pairs, SESSIONS)) for number in range(SESSIONS)]
+    sessions = [session(case, count, number % 2 == 0) for number, count in enumerate(counts) if count]
     timings = [pair for pairs in sessions for pair in pairs]
-    medians = [
-        statistics.median(ours / theirs for ours, theirs in pairs) for pairs in sessions if pairs
-    ]
+    medians = [statistics.median(ours / theirs for ours, theirs in pairs) for pairs in sessions]
     ratios = sorted(a / b for a, b in timings)
     return (
         statistics.median(a for a, _ in timings),
@@ -281,6 +308,14 @@ def measure(case, pairs):
         ratios[len(ratios) // 4],
         ratios[3 * len(ratios) // 4],
     )
+
+
+def peak_memory(command):
+    """The MiB that a process says it held at most, after three runs."""
+    done = subprocess.run(
+        command, input="\n" * 3, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return float(re.search(r"peak memory (\d+) MiB", done.stderr).group(1))
 
 
 def version(module):
@@ -300,6 +335,10 @@ def processor():
 
 def milliseconds(seconds):
     return f"{1e3 * seconds:.3g} ms"
+
+
+def quantity(case, value):
+    return f"{value:.0f} MiB" if case.kind == "memory" else milliseconds(value)
 
 
 def main():
@@ -326,7 +365,7 @@ def main():
             if case.work
             else ""
         )
-        print(f"{case.name}: {milliseconds(ours)} against {milliseconds(theirs)}: "
+        print(f"{case.name}: {quantity(case, ours)} against {quantity(case, theirs)}: "
               f"ratio {ratio:.3f} ({low:.3f} to {high:.3f}) {bar}{verdict}{rate}")
         rows.append((case, ours, theirs, ratio, low, high, bar, rate))
     start = first_line(arguments.pairs) if "start" in arguments.only or not arguments.only else None
@@ -336,8 +375,8 @@ def main():
         return
     document = ROOT / "docs" / "BENCHMARKS.md"
     table = {
-        case.name: f"| `{case.name}` | {case.what}{rate} | {milliseconds(ours)} "
-        f"| {milliseconds(theirs)} | **{ratio:.3f}** | {low:.3f} to {high:.3f} | {bar} |"
+        case.name: f"| `{case.name}` | {case.what}{rate} | {quantity(case, ours)} "
+        f"| {quantity(case, theirs)} | **{ratio:.3f}** | {low:.3f} to {high:.3f} | {bar} |"
         for case, ours, theirs, ratio, low, high, bar, rate in rows
     }
     if arguments.only:
@@ -356,8 +395,8 @@ def main():
         "median of "
         f"{arguments.pairs} pairs of runs, the two sides asked in turn; the ratio is ours / peer, "
         "pair by pair, with its quartiles. These are two-core virtual machines that other work "
-        "shares: read the ratios, not the times. The ratio is the mean of the medians of two "
-        "sessions, one with either side started first.",
+        f"shares: read the ratios, not the times. The ratio is the mean of the medians of {SESSIONS} "
+        "sessions, in turn with either side started first.",
         "",
         f"Machine: {processor()}, {os.cpu_count()} cores. Peers: {', '.join(peers)}.",
         "",

@@ -2,11 +2,11 @@
 //! forward and backward run with all statistics, whose seconds are printed; at the end the peak of
 //! resident memory goes to stderr. The data of an ONNX model lie in the safetensors file beside it.
 //!
-//! `bench_network FILE [--no-statistics]`
+//! `bench_network FILE [--no-statistics] [--batch-1]`
 
 use gradprobe::import::Subject;
 use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
-use gradprobe::import::spec::Network;
+use gradprobe::import::spec::{Network, Specification};
 use gradprobe::num::Tensor;
 use gradprobe::run::{Executor, Options};
 use std::error::Error;
@@ -15,12 +15,13 @@ use std::path::Path;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_given = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let file = arguments
-        .next()
-        .ok_or("usage: bench_network FILE [--no-statistics]")?;
-    let statistics = arguments.next().as_deref() != Some("--no-statistics");
-    let network = read(Path::new(&file))?;
+        .first()
+        .ok_or("usage: bench_network FILE [--no-statistics] [--batch-1]")?;
+    let statistics = !is_given("--no-statistics");
+    let network = read(Path::new(file), is_given("--batch-1"))?;
     let graph = network.build(0)?;
     let inputs: Vec<Tensor<f32>> = network.batch(0)?.iter().map(Tensor::cast).collect();
     let options = Options {
@@ -43,9 +44,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn read(file: &Path) -> Result<Box<dyn Subject>, Box<dyn Error>> {
+fn read(file: &Path, one_sample: bool) -> Result<Box<dyn Subject>, Box<dyn Error>> {
     if file.extension().is_none_or(|extension| extension != "onnx") {
-        return Ok(Box::new(Network::read(file)?));
+        let mut specification = Specification::read(file)?;
+        if one_sample {
+            specification.batch = 1;
+        }
+        return Ok(Box::new(Network::new(specification)?));
     }
     let options = OnnxOptions {
         data: Some(file.with_extension("safetensors")),
