@@ -4,6 +4,7 @@
 //! E\[x²\] − E\[x\]², which cancels when |mean| ≫ σ.
 
 mod batch;
+mod channels;
 mod group;
 mod layer;
 mod response;
