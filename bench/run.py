@@ -7,9 +7,9 @@
 
 Both sides of a case are processes that live at the same time but never work at the same time: they
 are asked in turn, A B A B, and the ratio is taken pair by pair, so that it holds while the
-machine's speed drifts; in the second half of the pairs the other side was started first. A peer
-that is not installed (PyTorch, NumPy, micrograd) is said to be missing and its cases are skipped.
-The interpreter of the peers is that of this script, or PEER_PYTHON.
+machine's speed drifts; both are started anew a few times, in turn either first. A peer that is not
+installed (PyTorch, NumPy, micrograd) is said to be missing and its cases are skipped. The
+interpreter of the peers is that of this script, or PEER_PYTHON.
 """
 
 import argparse

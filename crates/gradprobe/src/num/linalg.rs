@@ -6,10 +6,9 @@ mod tiles;
 pub use spectral::{SpectralElement, ThinSvd, orthonormal, thin_svd};
 
 use super::scratch::Scratch;
-use super::threads::join;
 use faer::{Accum, MatMut, MatRef};
 use std::ops::Range;
-use tiles::tiles;
+use tiles::{split_columns, tiles};
 
 /// An element that matrix products are defined for.
 pub trait MatrixElement: Scratch {
@@ -217,29 +216,10 @@ pub fn for_columns<T: Send>(
     parallel: bool,
     work: &(impl Fn(Range<usize>, ColumnsMut<'_, T>) + Sync),
 ) {
-    let columns = 0..dst.columns;
-    split_columns(view_mut(dst), columns, width.max(1), parallel, work);
-}
-
-fn split_columns<T: Send>(
-    dst: MatMut<'_, T>,
-    columns: Range<usize>,
-    width: usize,
-    parallel: bool,
-    work: &(impl Fn(Range<usize>, ColumnsMut<'_, T>) + Sync),
-) {
-    let count = columns.len().div_ceil(width);
-    if count <= 1 {
-        return work(columns, ColumnsMut(dst));
-    }
-    let half = count.div_ceil(2) * width;
-    let middle = columns.start + half;
-    let (before, after) = dst.split_at_col_mut(half);
-    join(
-        parallel,
-        || split_columns(before, columns.start..middle, width, parallel, work),
-        || split_columns(after, middle..columns.end, width, parallel, work),
-    );
+    let (columns, dst) = (0..dst.columns, view_mut(dst));
+    split_columns(dst, columns, width.max(1), parallel, &|columns, dst| {
+        work(columns, ColumnsMut(dst));
+    });
 }
 
 fn view<'a, T>(matrix: &Matrix<'a, T>) -> MatRef<'a, T> {

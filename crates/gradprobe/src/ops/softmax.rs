@@ -75,18 +75,18 @@ impl<T: Element> WithSimd for Largest<'_, T> {
 
 /// Writes e^(x_k − x⋆) and returns r = Σ_{k≠⋆} e_k.
 pub(super) fn exponentials<T: Element>(lane: &[T], star: usize, peak: T, out: &mut [T]) -> T {
-    let call = Exponentials {
-        lane,
-        peak,
-        out: &mut *out,
-    };
-    vectorised(call);
+    exponentiate(lane, peak, out);
     sum(&out[..star]) + sum(&out[star + 1..])
+}
+
+/// Writes e^(x_k − shift).
+fn exponentiate<T: Element>(lane: &[T], shift: T, out: &mut [T]) {
+    vectorised(Exponentials { lane, shift, out });
 }
 
 struct Exponentials<'a, T> {
     lane: &'a [T],
-    peak: T,
+    shift: T,
     out: &'a mut [T],
 }
 
@@ -96,7 +96,7 @@ impl<T: Element> WithSimd for Exponentials<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         for (out, &x) in self.out.iter_mut().zip(self.lane) {
-            *out = (x - self.peak).exp();
+            *out = (x - self.shift).exp();
         }
     }
 }
@@ -144,11 +144,10 @@ impl Lane for LogSoftmax {
         let others = sum(&g[..star]) + sum(&g[star + 1..]);
         let total = others + g[star];
         let lost = sum_map(&y[..star], |y| y.exp()) + sum_map(&y[star + 1..], |y| y.exp());
-        vectorised(|| {
-            for ((dx, &y), &g) in dx.iter_mut().zip(y).zip(g) {
-                *dx = g - y.exp() * total;
-            }
-        });
+        exponentiate(y, T::zero(), dx);
+        for (dx, &g) in dx.iter_mut().zip(g) {
+            *dx = g - *dx * total;
+        }
         dx[star] = g[star] * lost - y[star].exp() * others;
     }
 }

@@ -7,6 +7,7 @@ use faer::linalg::matmul::matmul as faer_matmul;
 use faer::reborrow::{IntoConst, ReborrowMut};
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
+use std::ops::Range;
 
 /// Tiles begin at multiples of this many columns: faer's kernels compute 12, 24, 48 or 96 at once,
 /// by type and instruction set, and what is left over at a lower speed.
@@ -34,71 +35,48 @@ pub(super) fn tiles<T: MatrixElement + ComplexField>(
     count: usize,
     parallel: bool,
 ) {
-    let (rows, columns) = (dst.nrows(), dst.ncols());
-    let (extent, unit) = if columns >= rows {
-        (columns, COLUMN_UNIT)
-    } else {
-        (rows, ROW_UNIT)
-    };
-    let width = (extent as f64 / (count.max(1) * unit) as f64).round() as usize * unit;
-    let cut = Cut {
-        mode,
-        parallel,
-        by_columns: columns >= rows,
-        width: width.max(unit),
-    };
     if count < 2 {
-        tile(dst, lhs, rhs, mode);
+        return tile(dst, lhs, rhs, mode);
+    }
+    let width = |extent: usize, unit: usize| {
+        let units = (extent as f64 / (count * unit) as f64).round() as usize;
+        units.max(1) * unit
+    };
+    let (rows, columns) = (dst.nrows(), dst.ncols());
+    if columns >= rows {
+        let width = width(columns, COLUMN_UNIT);
+        split_columns(dst, 0..columns, width, parallel, &|columns, dst| {
+            tile(dst, lhs, rhs.subcols(columns.start, columns.len()), mode);
+        });
     } else {
-        cut.run(dst, lhs, rhs);
+        let (dst, width) = (dst.transpose_mut(), width(rows, ROW_UNIT));
+        split_columns(dst, 0..rows, width, parallel, &|rows, dst| {
+            let lhs = lhs.subrows(rows.start, rows.len());
+            tile(dst.transpose_mut(), lhs, rhs, mode);
+        });
     }
 }
 
-/// How a product is cut into tiles.
-#[derive(Clone, Copy)]
-struct Cut {
-    mode: Accum,
-    parallel: bool,
-    by_columns: bool,
-    /// The extent of a tile; the last one has what is left.
+/// Calls `work(columns, their place)` for every `width` columns, side by side if `parallel`.
+pub(super) fn split_columns<T: Send>(
+    dst: MatMut<'_, T>,
+    columns: Range<usize>,
     width: usize,
-}
-
-impl Cut {
-    fn run<T: MatrixElement + ComplexField>(
-        self,
-        dst: MatMut<'_, T>,
-        lhs: MatRef<'_, T>,
-        rhs: MatRef<'_, T>,
-    ) {
-        let extent = if self.by_columns {
-            dst.ncols()
-        } else {
-            dst.nrows()
-        };
-        let count = extent.div_ceil(self.width);
-        if count < 2 {
-            return tile(dst, lhs, rhs, self.mode);
-        }
-        let middle = count.div_ceil(2) * self.width;
-        if self.by_columns {
-            let (before, after) = dst.split_at_col_mut(middle);
-            let (rhs_before, rhs_after) = rhs.split_at_col(middle);
-            join(
-                self.parallel,
-                || self.run(before, lhs, rhs_before),
-                || self.run(after, lhs, rhs_after),
-            );
-        } else {
-            let (above, below) = dst.split_at_row_mut(middle);
-            let (lhs_above, lhs_below) = lhs.split_at_row(middle);
-            join(
-                self.parallel,
-                || self.run(above, lhs_above, rhs),
-                || self.run(below, lhs_below, rhs),
-            );
-        }
+    parallel: bool,
+    work: &(impl Fn(Range<usize>, MatMut<'_, T>) + Sync),
+) {
+    let count = columns.len().div_ceil(width);
+    if count < 2 {
+        return work(columns, dst);
     }
+    let half = count.div_ceil(2) * width;
+    let middle = columns.start + half;
+    let (before, after) = dst.split_at_col_mut(half);
+    join(
+        parallel,
+        || split_columns(before, columns.start..middle, width, parallel, work),
+        || split_columns(after, middle..columns.end, width, parallel, work),
+    );
 }
 
 /// One tile, block by block. faer packs the right factor of a row-major product and reads the left

@@ -229,6 +229,22 @@ mod tests {
     use crate::ops::window::Padding;
     use crate::ops::{Kernel, Op, Saved};
 
+    /// Kernels of this extent, padded so that a stride of 1 keeps the image's.
+    fn square(kernel: usize, stride: usize, groups: usize) -> Conv {
+        Conv {
+            strides: vec![stride; 2],
+            padding: Padding::Explicit(vec![kernel / 2; 4]),
+            groups,
+            ..Conv::default()
+        }
+    }
+
+    /// Draws so many numbers at a time.
+    fn drawer(name: &str) -> impl FnMut(usize) -> Vec<f64> + use<> {
+        let mut stream = Stream::new(3, name);
+        move |count| (0..count).map(|_| stream.normal()).collect()
+    }
+
     /// The output, and the gradients of the input and the weight, of `images` images.
     fn run(
         context: &Context,
@@ -267,27 +283,14 @@ mod tests {
 
     #[test]
     fn images_together_give_what_each_gives_alone() {
-        let cases = [
-            (1, 1, 1, 3),
-            (1, 2, 1, 3),
-            (2, 1, 1, 3),
-            (1, 1, 0, 1),
-            (1, 2, 0, 1),
-        ];
-        for (groups, stride, padding, kernel) in cases {
-            let conv = Conv {
-                strides: vec![stride; 2],
-                padding: Padding::Explicit(vec![padding; 4]),
-                groups,
-                ..Conv::default()
-            };
+        for (kernel, stride, groups) in [(3, 1, 1), (3, 2, 1), (3, 1, 2), (1, 1, 1), (1, 2, 1)] {
+            let conv = square(kernel, stride, groups);
             // So many channels that the images take two lots.
             let (channels, kernels, images) = (512, 96, 40);
             let shape = |images| Shape::from([images, channels, 5, 5]);
             let weight = Shape::from([kernels, channels / groups, kernel, kernel]);
             let bias = Shape::from([kernels]);
-            let mut stream = Stream::new(3, "images");
-            let mut draw = |count| (0..count).map(|_| stream.normal()).collect::<Vec<f64>>();
+            let mut draw = drawer("images");
             let x = draw(shape(images).element_count());
             let (w, b) = (draw(weight.element_count()), draw(kernels));
             let g = draw(images * kernels * 25);
@@ -334,19 +337,13 @@ mod tests {
             (3, 2, 64, 40),
         ];
         for (kernel, stride, groups, extent) in cases {
-            let conv = Conv {
-                strides: vec![stride; 2],
-                padding: Padding::Explicit(vec![kernel / 2; 4]),
-                groups,
-                ..Conv::default()
-            };
+            let conv = square(kernel, stride, groups);
             let (channels, kernels) = (64, 128);
             for images in [1, 2] {
                 let shape = Shape::from([images, channels, extent, extent]);
                 let weight = Shape::from([kernels, channels / groups, kernel, kernel]);
                 let bias = Shape::from([kernels]);
-                let mut stream = Stream::new(5, "threads");
-                let mut draw = |count| (0..count).map(|_| stream.normal()).collect::<Vec<f64>>();
+                let mut draw = drawer("threads");
                 let x = draw(shape.element_count());
                 let (w, b) = (draw(weight.element_count()), draw(kernels));
                 let g = draw(images * kernels * extent * extent);
