@@ -1,16 +1,18 @@
 //! Checks of the repository itself.
 //!
-//! `cargo xtask test` is the one command that runs everything CI runs; `cargo xtask layers` holds
-//! the imports of the library against the order of its modules; `cargo xtask instructions` holds
-//! the instruction counts of kernels against the recorded ones.
+//! `cargo xtask test` is the one command that runs everything CI runs; `cargo xtask peers` installs
+//! the frameworks that some tests compare with; `cargo xtask layers` holds the imports of the library
+//! against the order of its modules; `cargo xtask instructions` holds the instruction counts of
+//! kernels against the recorded ones.
 
 mod instructions;
 mod layers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use xtask::environment::Environment;
 
-const USAGE: &str = "usage: cargo xtask <test|layers|instructions [--record]>";
+const USAGE: &str = "usage: cargo xtask <test|peers|layers|instructions [--record]>";
 
 /// The root of the workspace.
 fn root() -> PathBuf {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
             let record = std::env::args().nth(2).as_deref() == Some("--record");
             instructions::check(&root(), record)
         }
+        Some("peers") => peers(),
         Some("test") => test(),
         _ => Err(USAGE.into()),
     };
@@ -37,8 +40,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Formatting, the order of the modules, lints, every test, instruction counts and licences, in the order in which a
-/// failure is found soonest.
+/// Installs the frameworks that the tests of `peers/` compare with, and says where.
+fn peers() -> Result<(), String> {
+    let environment = Environment::find()?;
+    environment.make()?;
+    println!("{}", environment.folder().display());
+    Ok(())
+}
+
+/// Formatting, the order of the modules, lints, every test, instruction counts and licences, in the
+/// order in which a failure is found soonest. What the tests compare with is installed first, where
+/// it is missing.
 fn test() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     layers::check(&root())?;
@@ -50,6 +62,7 @@ fn test() -> Result<(), String> {
         "-D",
         "warnings",
     ])?;
+    Environment::find()?.make()?;
     cargo(&["test", "--workspace", "--no-fail-fast"])?;
     instructions::check(&root(), false)?;
     licences()

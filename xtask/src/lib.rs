@@ -1,0 +1,3 @@
+//! What the checks of the repository share with the crates they run.
+
+pub mod environment;
