@@ -39,6 +39,8 @@ pub(super) struct Layers {
     /// Values computed from weights alone: every such value on the way to them.
     trails: HashMap<ValueId, Vec<ValueId>>,
     trail: Vec<ValueId>,
+    /// Weights that the current layer took in through what was computed from them.
+    adopted: Vec<usize>,
 }
 
 /// What a node is to the layers around it.
@@ -217,6 +219,7 @@ impl Layers {
         layer.closed |= class == Class::Activation;
         builder.resume_layer(layer.id);
         self.trail.drain(..).for_each(|value| builder.adopt(value));
+        self.adopted = derived_from;
         let is_bias = class == Class::Arithmetic && layer.weighted && !layer.parts.is_empty();
         let weighted = !read_weights.is_empty();
         if let Some(part) = part(op, class, weighted).filter(|_| !is_bias || !weighted)
@@ -246,6 +249,11 @@ impl Layers {
             self.of_value.insert(value, index);
             self.layers[index].last = Some(value);
         }
+    }
+
+    /// The weights that the node entered last reads through what was computed from them alone.
+    pub fn take_adopted(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.adopted)
     }
 
     /// The layer of the node entered last.

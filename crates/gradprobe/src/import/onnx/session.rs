@@ -318,19 +318,40 @@ impl<'m> Session<'m> {
         if let Some(value) = self.weights[index].value {
             return Ok(value);
         }
-        let own = &self.weights[index].name;
-        // What the exporter made up tells nobody which weight it is.
-        let name = match (self.analysis.weights.unnamed(own), self.layers.current()) {
-            (Some(word), Some(layer)) => format!("{layer}.{word}"),
-            _ => own.clone(),
-        };
-        let name = self.free_name(&name);
+        let name = self.shown_name(index);
         let weight = &self.weights[index];
         let value = self
             .builder
             .parameter(name, weight.stored.data.clone(), weight.trained)?;
         self.weights[index].value = Some(value);
         Ok(value)
+    }
+
+    /// What a weight is called. What the exporter made up tells nobody which weight it is: then it is
+    /// the layer's weight, or bias.
+    fn shown_name(&mut self, index: usize) -> String {
+        let own = &self.weights[index].name;
+        let name = match (self.analysis.weights.unnamed(own), self.layers.current()) {
+            (Some(word), Some(layer)) => format!("{layer}.{word}"),
+            _ => own.clone(),
+        };
+        self.free_name(&name)
+    }
+
+    /// Names the weights that the current layer reads through what was computed from them, which
+    /// was before the layer was known.
+    pub fn name_adopted(&mut self) -> Result<(), Fault> {
+        for index in self.layers.take_adopted() {
+            let weight = &self.weights[index];
+            let is_unnamed = self.analysis.weights.unnamed(&weight.name).is_some();
+            if let (true, Some(value)) = (is_unnamed, weight.value)
+                && self.builder.name(value) == weight.name
+            {
+                let name = self.shown_name(index);
+                self.builder.rename_parameter(value, &name)?;
+            }
+        }
+        Ok(())
     }
 
     /// An operand that is not trained, whatever it is: running statistics.

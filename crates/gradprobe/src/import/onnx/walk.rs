@@ -155,6 +155,7 @@ impl Session<'_> {
                 &layer_path,
                 is_statistic,
             )?;
+            self.name_adopted()?;
         }
         let outputs = convert::convert(self, node, inputs)?;
         for (index, name) in node.message.output.iter().enumerate() {
