@@ -59,7 +59,13 @@ fn layers_and_weights_are_called_as_the_user_wrote_them() {
         let graph = read(name, &OnnxOptions::default()).build(0).unwrap();
         if let Some(layers) = model["layers"].as_array() {
             let got: Vec<&str> = graph.layers().iter().map(|it| it.name.as_str()).collect();
-            assert_eq!(got, layers.iter().map(|it| it.as_str().unwrap()).collect::<Vec<_>>());
+            assert_eq!(
+                got,
+                layers
+                    .iter()
+                    .map(|it| it.as_str().unwrap())
+                    .collect::<Vec<_>>()
+            );
             looked_at += 1;
         }
         for parameter in model["parameters"].as_array().into_iter().flatten() {
@@ -93,5 +99,8 @@ fn the_user_has_the_last_word() {
     };
     let path = folder().join("mlp_torch_zero_3.onnx");
     let error = OnnxNetwork::read(&path, &options).unwrap_err().to_string();
-    assert!(error.contains("--train `backbone.*`: no floating-point tensor"), "{error}");
+    assert!(
+        error.contains("--train `backbone.*`: no floating-point tensor"),
+        "{error}"
+    );
 }

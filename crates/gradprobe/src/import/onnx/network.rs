@@ -417,10 +417,16 @@ fn finish(
         .finish(value, objective)
         .map_err(|error| OnnxError::new(error.to_string()))?;
     if graph.trainable_count() == 0 {
-        return Err(OnnxError::new(format!(
+        let error = OnnxError::new(format!(
             "output {} depends on no weight: there is nothing to judge",
             quoted(&judged.output)
-        )));
+        ));
+        return Err(match session.counts.contains_key("quantised weights") {
+            true => error.help(
+                "the model is quantised, and rounding has no gradient: export the float model",
+            ),
+            false => error.help("--train GLOB takes tensors as weights"),
+        });
     }
     let draws = match options.reinit {
         Some(initialiser) => reinit::plan(&graph, &weights, initialiser),

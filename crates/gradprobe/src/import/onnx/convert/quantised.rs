@@ -30,9 +30,16 @@ pub(super) fn dequantise(call: &mut Call<'_, '_>) -> Outcome {
         None => None,
     };
     let count = scales.data().len();
-    let axis = if count == 1 { 0 } else { call.axis(axis, x.shape.len())? };
+    let axis = if count == 1 {
+        0
+    } else {
+        call.axis(axis, x.shape.len())?
+    };
     let extent = if count == 1 { 1 } else { x.shape[axis] };
-    let fits = count == extent && zero_points.as_ref().is_none_or(|it| it.data().len() == count);
+    let fits = count == extent
+        && zero_points
+            .as_ref()
+            .is_none_or(|it| it.data().len() == count);
     if !fits {
         return Err(format!(
             "its scale has {count} numbers for axis {axis} of a tensor of shape {}",
@@ -40,14 +47,23 @@ pub(super) fn dequantise(call: &mut Call<'_, '_>) -> Outcome {
         )
         .into());
     }
-    let inner: usize = if count == 1 { 1 } else { x.shape[axis + 1..].iter().product() };
+    let inner: usize = if count == 1 {
+        1
+    } else {
+        x.shape[axis + 1..].iter().product()
+    };
     let data = x_numbers.data().iter().enumerate().map(|(at, &number)| {
         let channel = if count == 1 { 0 } else { at / inner % extent };
-        let zero = zero_points.as_ref().map_or(0.0, |zero| zero.data()[channel]);
+        let zero = zero_points
+            .as_ref()
+            .map_or(0.0, |zero| zero.data()[channel]);
         (number - zero) * scales.data()[channel]
     });
     let tensor = Tensor::new(x.shape.clone(), data.collect());
     call.session.charge_folded(&x.shape)?;
     call.session.count("quantised weights");
-    one(Operand::known(crate::import::onnx::tensors::Kind::Float, tensor))
+    one(Operand::known(
+        crate::import::onnx::tensors::Kind::Float,
+        tensor,
+    ))
 }

@@ -276,6 +276,8 @@ impl Evidence<'_> {
             return (Trained, Reason::Name);
         }
         match role {
+            // A bias of scores, computed from a table that is not in the file, or a soft mask.
+            Some(Role::Mask) => (NotJudged, Reason::Undecided),
             Some(role) => (Trained, Reason::Role(role)),
             None if constant.is_one_number() => (Frozen, Reason::Number),
             None => (NotJudged, Reason::Undecided),

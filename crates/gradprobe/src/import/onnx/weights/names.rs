@@ -2,7 +2,7 @@
 //! does it end as the parameters of layers do?
 
 /// What frameworks call statistics, tables and masks that no optimiser changes.
-const BUFFERS: [&str; 22] = [
+const BUFFERS: [&str; 20] = [
     "running_mean",
     "running_var",
     "moving_mean",
@@ -16,8 +16,6 @@ const BUFFERS: [&str; 22] = [
     "freqs_cis",
     "coords_table",
     "relative_position_index",
-    "_buffer",
-    "buf",
     "alphas_cumprod",
     "attn_mask",
     "attention_mask",
@@ -65,21 +63,20 @@ const PARAMETERS: [&str; 34] = [
     "u",
 ];
 
-/// How names begin that PyTorch's exporters make up.
-const PYTORCH_STEMS: [&str; 7] = [
-    "onnx::",
-    "val_",
-    "_val",
-    "/",
-    "_inlfunc",
-    "node_",
-    "ortshared",
+/// How names begin that exporters make up.
+const MADE_UP_STEMS: [&str; 5] = ["onnx::", "/", "_inlfunc", "ortshared", "scalar_tensor"];
+/// What exporters number.
+const NUMBERED: [&str; 8] = [
+    "const", "scalar", "reshape", "identity", "unity", "tensor", "val", "_val",
 ];
 
 /// Is it what frameworks call a buffer?
 pub(super) fn is_buffer(name: &str) -> bool {
     let lower = name.to_lowercase();
+    let last = lower.rsplit(['/', '.']).next().unwrap_or(&lower);
     BUFFERS.iter().any(|buffer| lower.contains(buffer))
+        || last.ends_with("buf")
+        || last.ends_with("buffer")
 }
 
 /// Is it a variable that TensorFlow reads: `dense/MatMul/ReadVariableOp:0`?
@@ -96,13 +93,11 @@ pub(in crate::import::onnx) fn is_made_up(name: &str) -> bool {
     let last = lower.rsplit(['/', '.']).next().unwrap_or(&lower);
     let last = last.split(':').next().unwrap_or(last);
     name.chars().all(|c| c.is_ascii_digit())
-        || PYTORCH_STEMS.iter().any(|stem| name.starts_with(stem))
-        || lower.contains("const_fold")
-        || ["const", "scalar", "reshape", "identity", "unity", "tensor"]
-            .iter()
-            .any(|stem| is_numbered(last, stem))
+        || MADE_UP_STEMS.iter().any(|stem| name.starts_with(stem))
+        || NUMBERED.iter().any(|stem| is_numbered(last, stem))
+        // tf2onnx: `const_fold_opt__664`, `const_zero__4`.
+        || (lower.starts_with("const_") && !name.contains('.'))
         || lower.contains("constant")
-        || name.starts_with("scalar_tensor")
         // What a graph of TensorFlow calls the operands of arithmetic: `batchnorm/mul/y:0`.
         || (name.contains('/') && ["x", "y"].contains(&last))
         || name.contains("::")
@@ -156,6 +151,8 @@ mod tests {
             "W0",
             "w",
             "model.0.reshape.weight",
+            "val_head.weight",
+            "node_embedding.weight",
         ] {
             assert!(!is_made_up(name), "{name}");
         }
@@ -176,6 +173,8 @@ mod tests {
             assert!(!is_parameter_word(name), "{name}");
         }
         assert!(is_buffer("bn.running_mean"));
+        assert!(is_buffer("net.window_buffer"));
         assert!(!is_buffer("bn.weight"));
+        assert!(!is_buffer("buffered.weight"));
     }
 }
