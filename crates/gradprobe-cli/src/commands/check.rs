@@ -7,13 +7,14 @@ use super::rule_arguments::RuleSelectionArguments;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::output::OutputArguments;
-use crate::talk::{Progress, Times};
+use crate::talk::{Progress, Times, say};
 use clap::{Args, ValueEnum};
 use gradprobe::check::{Check, Resources, check_by};
 use gradprobe::diagnose::Rule;
+use gradprobe::import::onnx::TensorVerdict;
 use gradprobe::measure::precision::PrecisionOptions;
 use gradprobe::report::{
-    CheckTextOptions, FindingSource, JudgedFinding, write_check_json, write_check_text,
+    CheckTextOptions, FindingSource, JudgedFinding, escape, write_check_json, write_check_text,
     write_check_theory, write_junit, write_sarif,
 };
 use gradprobe::run::Checkpoint;
@@ -67,7 +68,8 @@ pub struct CheckArguments {
     /// Show every layer, however many there are
     #[arg(long)]
     all_layers: bool,
-    /// Say on stderr how long each step took, and the peak of resident memory
+    /// Say on stderr what each tensor of the file is taken for and why, how long each step took, and
+    /// the peak of resident memory
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
     /// Say nothing but the result and mistakes: no progress
@@ -102,6 +104,9 @@ impl CheckArguments {
         let rules = self.rules.rules(self.network.file(), &*network)?;
         let seeds = network.seeds().to_vec();
         times.step(format_args!("read and planned"));
+        if self.verbose {
+            say_tensors(network.tensors());
+        }
         let mut progress = Progress::new("seed", seeds.len(), !self.quiet && !self.verbose);
         let precision = PrecisionOptions {
             precisions: self.precision,
@@ -166,6 +171,19 @@ impl CheckArguments {
         times.end();
         let fails = judged.iter().any(|one| one.fails);
         Ok(ExitCode::from(u8::from(fails)))
+    }
+}
+
+/// What every tensor of a file is taken for.
+fn say_tensors(tensors: &[TensorVerdict]) {
+    for tensor in tensors {
+        say(format_args!(
+            "{}: {} numbers, {}: {}",
+            escape(&tensor.name),
+            tensor.elements,
+            tensor.status,
+            escape(&tensor.reason)
+        ));
     }
 }
 

@@ -34,6 +34,12 @@ pub struct OnnxArguments {
     /// Draw new weights, to judge the architecture instead of the weights: he, xavier, pytorch, …
     #[arg(long, value_name = "INITIALISER", value_parser = initialiser)]
     reinit: Option<Initialiser>,
+    /// Take these tensors as trained, by a pattern of their names: --train 'head.*'
+    #[arg(long, value_name = "GLOB", value_parser = pattern)]
+    train: Vec<glob::Pattern>,
+    /// Take these tensors as constants that nobody trains: --freeze 'backbone.*'
+    #[arg(long, value_name = "GLOB", value_parser = pattern)]
+    freeze: Vec<glob::Pattern>,
     /// The most memory to use, in MiB (default: half of the machine's)
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     max_memory: Option<u64>,
@@ -72,6 +78,10 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
     }
 }
 
+fn pattern(text: &str) -> Result<glob::Pattern, String> {
+    glob::Pattern::new(text).map_err(|error| format!("at character {}: {}", error.pos, error.msg))
+}
+
 fn initialiser(text: &str) -> Result<Initialiser, String> {
     Initialiser::by_name(text).ok_or_else(|| {
         let names: Vec<&str> = initialisers().iter().map(|entry| entry.name).collect();
@@ -91,6 +101,8 @@ impl OnnxArguments {
             (self.output.is_some(), "--output"),
             (self.dropout, "--dropout"),
             (self.reinit.is_some(), "--reinit"),
+            (!self.train.is_empty(), "--train"),
+            (!self.freeze.is_empty(), "--freeze"),
             (self.max_memory.is_some(), "--max-memory"),
         ];
         given
@@ -127,6 +139,8 @@ impl OnnxArguments {
             output: self.output.clone(),
             dropout: self.dropout,
             reinit: self.reinit,
+            train: self.train.clone(),
+            freeze: self.freeze.clone(),
             max_memory: self
                 .max_memory
                 .map(|mebibytes| mebibytes.saturating_mul(1 << 20)),

@@ -8,6 +8,7 @@ pub use jacobian::{JacobianRequest, jacobians};
 
 use crate::diagnose::{Diagnosis, RuleSet, diagnose_by};
 use crate::graph::Graph;
+use crate::import::onnx::FileNumbers;
 use crate::import::onnx::OnnxError;
 use crate::import::spec::{self, Dtype, OptimiserKind, SpecError};
 use crate::import::{ImportError, Subject};
@@ -173,6 +174,10 @@ pub fn check_by(
         mode: network.mode(),
         batch: network.batch_size(),
         trainable,
+        file_numbers: match network.tensors() {
+            [] => None,
+            tensors => Some(FileNumbers::of(tensors)),
+        },
         objective: network.objective(),
         notes: network.notes().to_vec(),
         draws_weights: network.is_freshly_drawn(),

@@ -84,6 +84,11 @@ impl GraphBuilder {
         &self.values[value.index()].shape
     }
 
+    /// What a value added before is called.
+    pub fn name(&self, value: ValueId) -> &str {
+        &self.values[value.index()].name
+    }
+
     /// Adds an input; axis 0 is the batch.
     pub fn input(&mut self, name: impl Into<String>, shape: Shape) -> Result<ValueId, GraphError> {
         let kind = ValueKind::Input(self.inputs.len());
@@ -114,6 +119,26 @@ impl GraphBuilder {
             trainable,
         });
         Ok(value)
+    }
+
+    /// Calls a parameter otherwise.
+    ///
+    /// # Errors
+    /// If something is called so already.
+    pub fn rename_parameter(&mut self, value: ValueId, name: &str) -> Result<(), GraphError> {
+        let ValueKind::Parameter(id) = self.values[value.index()].kind else {
+            return Ok(());
+        };
+        if !self.names.insert(name.to_owned()) {
+            return Err(GraphError::DuplicateName {
+                name: name.to_owned(),
+                origin: Box::default(),
+            });
+        }
+        self.names.remove(&self.values[value.index()].name);
+        self.values[value.index()].name = name.to_owned();
+        self.parameters[id.index()].name = name.to_owned();
+        Ok(())
     }
 
     /// Begins a layer: the nodes that follow belong to it.

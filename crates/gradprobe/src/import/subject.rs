@@ -1,6 +1,6 @@
 //! What a check asks of a network, wherever it came from.
 
-use super::onnx::OnnxError;
+use super::onnx::{OnnxError, TensorVerdict};
 use super::spec::{Dtype, Optimiser, RuleChoices, SpecError};
 use crate::graph::Graph;
 use crate::num::Tensor;
@@ -51,6 +51,11 @@ pub trait Subject: Sync {
     /// Is the loss the user's, and not chosen for a model that has none?
     fn has_given_loss(&self) -> bool {
         true
+    }
+    /// What every floating-point tensor of a file is to the network, where it comes from a file that
+    /// holds tensors.
+    fn tensors(&self) -> &[TensorVerdict] {
+        &[]
     }
     /// Are the weights drawn by an initialiser, and not given (and perhaps trained)?
     fn is_freshly_drawn(&self) -> bool {

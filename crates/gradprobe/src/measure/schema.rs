@@ -4,6 +4,7 @@ use super::batches::Batches;
 use super::first_step::FirstStep;
 use super::head::HeadRun;
 use super::precision::PrecisionReport;
+use crate::import::onnx::FileNumbers;
 use crate::ops::{Mode, Role};
 use serde::{Deserialize, Serialize};
 
@@ -361,6 +362,10 @@ pub struct Measurement {
     pub batch: usize,
     /// Numbers that are trained.
     pub trainable: usize,
+    /// How many numbers the file holds, by what they are to the network; `None` where the network
+    /// is not from a file that holds tensors.
+    #[serde(default)]
+    pub file_numbers: Option<FileNumbers>,
     /// What was differentiated, in words, e.g. `cross-entropy`.
     pub objective: String,
     /// What was chosen for the user and may be chosen otherwise, in sentences.

@@ -2,6 +2,7 @@
 
 use super::escape::SafeJson;
 use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
+use crate::import::onnx::FileNumbers;
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
     Batches, BesideTheory, FirstStep, Gains, HeadRun, InputRun, LayerMeasurement, Measurement,
@@ -25,6 +26,7 @@ struct Document<'a> {
     mode: Mode,
     batch: usize,
     trainable: usize,
+    file_numbers: Option<FileNumbers>,
     objective: &'a str,
     notes: &'a [String],
     draws_weights: bool,
@@ -118,6 +120,7 @@ pub fn write_check_json(
         mode: measurement.mode,
         batch: measurement.batch,
         trainable: measurement.trainable,
+        file_numbers: measurement.file_numbers,
         objective: &measurement.objective,
         notes: &measurement.notes,
         draws_weights: measurement.draws_weights,

@@ -2,7 +2,7 @@
 
 use super::escape::escape;
 use super::layout::{
-    fitted_name, percent, plural, power_of_ten, wrapped, write_paragraph, write_wrapped,
+    fitted_name, grouped, percent, plural, power_of_ten, wrapped, write_paragraph, write_wrapped,
 };
 use super::precision_text;
 use crate::diagnose::{Diagnosis, Law, Severity, Verdict, factor_in_words};
@@ -63,8 +63,16 @@ fn heading(out: &mut dyn Write, measurement: &Measurement, width: usize) -> io::
         Mode::Train => "training",
         Mode::Eval => "inference",
     };
+    let others = match measurement.file_numbers {
+        Some(numbers) => format!(
+            " ({} frozen, {} not judged)",
+            grouped(numbers.frozen),
+            grouped(numbers.not_judged)
+        ),
+        None => String::new(),
+    };
     let text = format!(
-        "{}: {}, batch {}, {}, {mode}",
+        "{}: {}{others}, batch {}, {}, {mode}",
         escape(&measurement.network),
         plural(measurement.trainable, "trainable number"),
         measurement.batch,

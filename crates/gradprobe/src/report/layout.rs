@@ -70,14 +70,25 @@ pub fn write_paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Res
     write_wrapped(out, text, width, (0, 2))
 }
 
-/// A name as it is shown in at most `room` columns: its end, where it is longer; before that the
-/// number of the block, where the end does not show it.
+/// A name as it is shown in at most `room` columns: where it is longer its middle is left out, but
+/// for the number of the block, which tells layers of one kind apart: `bert…3…self.query`.
 pub fn fitted_name(name: &str, room: usize) -> String {
     let name = escape(name);
     let length = name.chars().count();
     if length <= room {
         return name.into_owned();
     }
+    // Of a narrow column the end takes all.
+    let most = if room < 16 { 0 } else { room / 4 };
+    let first = name.find(['.', '/']).unwrap_or(name.len());
+    let head: String = name[..first].chars().take(most).collect();
+    let tail = name_end(&name, room - head.chars().count());
+    format!("{head}{tail}")
+}
+
+/// The end of a name in `room` columns, with the number of its block.
+fn name_end(name: &str, room: usize) -> String {
+    let length = name.chars().count();
     let end: String = name.chars().skip(length + 1 - room).collect();
     let block = name
         .split(['.', '/'])

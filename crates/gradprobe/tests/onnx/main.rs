@@ -10,6 +10,7 @@ mod hostile;
 mod node_cases;
 mod node_gradients;
 mod recurrent_steps;
+mod weights;
 
 use std::path::PathBuf;
 

@@ -9,6 +9,7 @@ use super::reader;
 use super::session::Session;
 use super::tensors::{Kind, element_type, kind};
 use super::value::{Operand, Source};
+use super::weights::Said;
 use crate::data::Array;
 use crate::graph::{Graph, Objective, Origin};
 use crate::import::spec::default_limit;
@@ -106,11 +107,11 @@ fn converted<R>(
         let model = flatten(reader::read(path, limit)?)?;
         let outputs = model.graph.output.iter().map(|info| info.name.as_str());
         let outputs: Vec<&str> = outputs.collect();
-        let mut analysis = analyse(&model, &outputs);
-        analysis.trained.clear();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut analysis = analyse(&model, &outputs, folder, Said::default())?;
+        analysis.weights.clear();
         check_operators(&model, &analysis)?;
         let read = reads_of(&model, &analysis, &outputs);
-        let folder = path.parent().unwrap_or(Path::new(""));
         let mut session = Session::new(&model, &analysis, folder, limit, mode, true);
         for info in &model.graph.input {
             let Some(given) = inputs.iter().find(|array| array.name == info.name) else {

@@ -1,6 +1,7 @@
 //! Layers with the names the user knows: a weight's path, that of the module it is used in where the
 //! exporter renamed the weight, else the node's name, else the operator and its place. Bias, normalisation and activation that follow belong to the layer they follow.
 
+use super::layer_names::Wrapping;
 use super::model::Node;
 use super::modules::module_of;
 use super::value::{Operand, Source};
@@ -11,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 #[derive(Debug)]
 struct Layer {
     id: LayerId,
+    name: String,
     parts: Vec<String>,
     weighted: bool,
     /// Did an activation come, after which a weight begins a layer of its own?
@@ -21,6 +23,8 @@ struct Layer {
 /// Which layer each node and value belongs to.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
+    /// What all names of the file have round the user's.
+    wrapping: Wrapping,
     layers: Vec<Layer>,
     by_path: HashMap<String, usize>,
     of_value: HashMap<ValueId, usize>,
@@ -35,6 +39,8 @@ pub(super) struct Layers {
     /// Values computed from weights alone: every such value on the way to them.
     trails: HashMap<ValueId, Vec<ValueId>>,
     trail: Vec<ValueId>,
+    /// Weights that the current layer took in through what was computed from them.
+    adopted: Vec<usize>,
 }
 
 /// What a node is to the layers around it.
@@ -106,15 +112,23 @@ fn kebab(op: &str) -> String {
 const MOST_PARTS: usize = 6;
 
 impl Layers {
-    /// Begins or resumes the layer of a node that reads `operands`. `weights` are the names of
-    /// the file's tensors by number, where the exporter did not make them up; `is_statistic` says
+    /// No layers yet; `wrapping` is what all names of the file have round the user's.
+    pub fn new(wrapping: Wrapping) -> Self {
+        Self {
+            wrapping,
+            ..Self::default()
+        }
+    }
+
+    /// Begins or resumes the layer of a node that reads `operands`. `layer_path` is what the layer
+    /// of a weight is called, by the weight's number, where its name says it; `is_statistic` says
     /// that others read what the node reduces.
     pub fn enter(
         &mut self,
         builder: &mut GraphBuilder,
         node: &Node,
         operands: &[Option<Operand>],
-        weights: &dyn Fn(usize) -> Option<String>,
+        layer_path: &dyn Fn(usize) -> Option<String>,
         is_statistic: bool,
     ) -> Result<(), GraphError> {
         let op = &node.message.op_type[..];
@@ -176,10 +190,12 @@ impl Layers {
                 layer.weighted && !layer.closed && follows && may_join || (op == "PRelu" && follows)
             })
         };
-        let path = path(&read_weights, weights).or_else(|| {
+        let named = read_weights.iter().find_map(|&weight| layer_path(weight));
+        let path = named.or_else(|| {
             let weighted = !read_weights.is_empty();
             weighted.then(|| module_of(&node.message)).flatten()
         });
+        let path = path.map(|path| self.wrapping.strip(path));
         let index = match (joined, path) {
             (Some(layer), _) => layer,
             (None, Some(path)) => match self.by_path.get(&path) {
@@ -203,6 +219,7 @@ impl Layers {
         layer.closed |= class == Class::Activation;
         builder.resume_layer(layer.id);
         self.trail.drain(..).for_each(|value| builder.adopt(value));
+        self.adopted = derived_from;
         let is_bias = class == Class::Arithmetic && layer.weighted && !layer.parts.is_empty();
         let weighted = !read_weights.is_empty();
         if let Some(part) = part(op, class, weighted).filter(|_| !is_bias || !weighted)
@@ -234,6 +251,16 @@ impl Layers {
         }
     }
 
+    /// The weights that the node entered last reads through what was computed from them alone.
+    pub fn take_adopted(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.adopted)
+    }
+
+    /// The layer of the node entered last.
+    pub fn current(&self) -> Option<&str> {
+        Some(&self.layers[self.current?].name)
+    }
+
     /// A value is an input.
     pub fn is_input(&mut self, value: ValueId) {
         self.of_data.insert(value);
@@ -260,117 +287,15 @@ impl Layers {
             place: node.place(),
             span: None,
         };
-        let id = builder.begin_layer(free, "", origin)?;
+        let id = builder.begin_layer(free.clone(), "", origin)?;
         self.layers.push(Layer {
             id,
+            name: free,
             parts: Vec::new(),
             weighted: false,
             closed: false,
             last: None,
         });
         Ok(self.layers.len() - 1)
-    }
-}
-
-/// What the layer of some weights is called; `None` if their names are made up.
-fn path(read: &[usize], names: &dyn Fn(usize) -> Option<String>) -> Option<String> {
-    let known = read.iter().filter_map(|&weight| names(weight));
-    let told = known
-        .filter(|name| !is_made_up(name))
-        .map(|name| layer_of_weight(&name));
-    told.into_iter().next()
-}
-
-/// Is it a name that an exporter numbered, or made of its own inner workings?
-fn is_made_up(name: &str) -> bool {
-    let last = name.rsplit(['/', '.']).next().unwrap_or(name);
-    let last = last.trim_end_matches(":0").to_lowercase();
-    let digits = |text: &str| {
-        text.trim_start_matches('_')
-            .chars()
-            .all(|c| c.is_ascii_digit())
-    };
-    let numbered = |stem: &str| last.strip_prefix(stem).is_some_and(digits);
-    name.starts_with("onnx::")
-        || (digits(name) && !name.is_empty())
-        || ["const", "constant", "val", "reshape", "constant_output"]
-            .iter()
-            .any(|&stem| numbered(stem))
-}
-
-/// The path of a weight without its last part: `layers.0.c1` of `layers.0.c1.weight`.
-pub(super) fn layer_of_weight(name: &str) -> String {
-    const ENDS: [&str; 26] = [
-        "_weight_ih_l0",
-        ".weight_ih_l0",
-        "_weight",
-        "_bias",
-        "_kernel",
-        "_weights",
-        "_biases",
-        "_W",
-        "_B",
-        "_w_0",
-        "_b_0",
-        "_w",
-        "_b",
-        "_offset",
-        "_scale",
-        "/kernel",
-        "/bias",
-        "/weight",
-        "/w",
-        "/b",
-        "/gamma",
-        "/beta",
-        "_bn_scale_0",
-        "_bn_bias_0",
-        "/bn_scale_0",
-        "/bn_bias_0",
-    ];
-    // `MatMul/ReadVariableOp:0`, and what optimisers add.
-    let bare = name.split(":0").next().unwrap_or(name);
-    let bare = bare.strip_suffix("/ReadVariableOp").unwrap_or(bare);
-    if let Some((path, last)) = bare.rsplit_once('.')
-        && !path.is_empty()
-    {
-        let numbered = last.chars().all(|c| c.is_ascii_digit());
-        let joined = last.find("proj_").map(|at| &last[..at + 4]);
-        return match joined {
-            Some(part) => format!("{path}.{part}"),
-            None if numbered => bare.to_owned(),
-            None => path.to_owned(),
-        };
-    }
-    let stripped = ENDS.iter().find_map(|end| bare.strip_suffix(end));
-    stripped
-        .filter(|path| !path.is_empty())
-        .unwrap_or(bare)
-        .to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::layer_of_weight;
-
-    #[test]
-    fn a_layer_is_called_by_the_path_of_its_weight() {
-        let cases = [
-            ("layers.0.c1.weight", "layers.0.c1"),
-            ("0.bias", "0"),
-            ("w.0", "w.0"),
-            ("p", "p"),
-            ("r.weight_ih_l0", "r"),
-            (
-                "blocks.0.self_attn.in_proj_weight",
-                "blocks.0.self_attn.in_proj",
-            ),
-            ("gpu_0/conv1_w_0", "gpu_0/conv1"),
-            ("dense/kernel:0", "dense"),
-            ("Parameter87", "Parameter87"),
-        ];
-        for (weight, layer) in cases {
-            assert_eq!(layer_of_weight(weight), layer);
-        }
     }
 }

@@ -7,6 +7,9 @@ use prost::Message;
 /// A whole file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
+    /// The program that wrote the file.
+    #[prost(string, tag = "2")]
+    pub producer_name: String,
     /// The network.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,
@@ -76,6 +79,9 @@ pub struct Graph {
     /// What is noted about other values.
     #[prost(message, repeated, tag = "13")]
     pub value_info: Vec<Noted>,
+    /// What the exporter notes about the whole.
+    #[prost(message, repeated, tag = "16")]
+    pub metadata_props: Vec<Entry>,
 }
 
 /// A node.

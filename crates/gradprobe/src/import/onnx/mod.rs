@@ -1,20 +1,23 @@
 //! ONNX models.
 //!
 //! The way from file to graph: `reader.rs` reads a file in bounded memory into the messages of
-//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls; `tied.rs` joins
-//! weights that were written twice; `analysis.rs` finds the nodes that matter and the tensors that
-//! are trained; `inputs.rs`, `sizes.rs` and `loss.rs` choose what is fed and what is differentiated,
+//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls, and
+//! `exporter_notes.rs` reads what PyTorch notes about its tensors; `weights/` takes apart weights that
+//! were merged, `tied.rs` joins those that were written twice; `analysis.rs` finds the nodes that
+//! matter, and `weights/` decides which tensors are trained; `inputs.rs`, `sizes.rs` and `loss.rs` choose what is fed and what is differentiated,
 //! `notes.rs` says it; `walk.rs` walks the nodes and hands them to the converters of `convert/`, one
 //! row an operator; `session.rs` computes at once what is known and adds the rest to the graph;
 //! `layers.rs` gives the nodes to layers with the names the user knows, with the help of
-//! `modules.rs`.
+//! `layer_names.rs` and `modules.rs`.
 
 mod analysis;
 mod convert;
 mod error;
 mod evaluate;
+mod exporter_notes;
 mod fault;
 mod inputs;
+mod layer_names;
 mod layers;
 mod loss;
 mod messages;
@@ -31,9 +34,11 @@ mod tensors;
 mod tied;
 mod value;
 mod walk;
+mod weights;
 
 pub use convert::{OnnxOp, coverage};
 pub use error::OnnxError;
 pub use evaluate::{evaluate, weighted_outputs};
 pub use network::OnnxNetwork;
 pub use options::{OnnxLoss, OnnxOptions, OnnxTarget};
+pub use weights::{FileNumbers, TensorStatus, TensorVerdict};

@@ -2,7 +2,9 @@
 //! calls, and every node knows which version of its operator is meant.
 
 use super::error::{OnnxError, quoted};
-use super::messages::{Attribute, Function, Graph, Model, Node as Message, OperatorSet};
+use super::exporter_notes::Notes;
+use super::messages::{Attribute, Function, Graph, Model, Node as Message, OperatorSet, Tensor};
+use super::tensors::is_float;
 use std::collections::HashMap;
 
 /// The most nodes, those of the functions called counted each time.
@@ -45,11 +47,31 @@ fn is_standard(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
+/// A tensor of floating-point numbers as it stands in the file, and what it became on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FileTensor {
+    /// What the file calls it.
+    pub name: String,
+    /// How many numbers it has.
+    pub elements: usize,
+    /// The tensor of the flat model that holds its numbers; `None` of what stands in the body of a
+    /// control-flow node.
+    pub became: Option<String>,
+}
+
 /// The graph of a model, flat.
 #[derive(Debug)]
 pub(super) struct Flat {
     pub nodes: Vec<Node>,
     pub graph: Graph,
+    /// The program that wrote the file.
+    pub producer: String,
+    /// What it notes about the tensors.
+    pub notes: Notes,
+    /// Every floating-point tensor of the file.
+    pub tensors: Vec<FileTensor>,
+    /// What was put right on the way, in sentences.
+    pub remarks: Vec<String>,
 }
 
 /// Puts the functions in.
@@ -71,7 +93,64 @@ pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
         inliner.add(node, &versions, position, 0)?;
     }
     let nodes = inliner.out;
-    Ok(Flat { nodes, graph })
+    let mut flat = Flat {
+        notes: Notes::of(&graph),
+        nodes,
+        graph,
+        producer: model.producer_name,
+        tensors: Vec::new(),
+        remarks: Vec::new(),
+    };
+    flat.tensors = float_tensors(&flat);
+    Ok(flat)
+}
+
+/// Initialisers, what Constant nodes hold, and both of bodies.
+fn float_tensors(model: &Flat) -> Vec<FileTensor> {
+    let count = |tensor: &Tensor| {
+        let extents = tensor
+            .dims
+            .iter()
+            .map(|&extent| usize::try_from(extent).unwrap_or(0));
+        extents.fold(1usize, usize::saturating_mul)
+    };
+    let file_tensor = |name: &str, elements: usize, is_in_body: bool| FileTensor {
+        name: name.to_owned(),
+        elements,
+        became: (!is_in_body).then(|| name.to_owned()),
+    };
+    let mut tensors = Vec::new();
+    let of_initialisers = |graph: &Graph, is_in_body: bool, tensors: &mut Vec<FileTensor>| {
+        let floats = graph.initializer.iter().filter(|tensor| is_float(tensor));
+        tensors.extend(floats.map(|tensor| file_tensor(&tensor.name, count(tensor), is_in_body)));
+    };
+    of_initialisers(&model.graph, false, &mut tensors);
+    let mut open: Vec<(&Message, bool)> = Vec::new();
+    open.extend(model.nodes.iter().rev().map(|node| (&node.message, false)));
+    while let Some((node, is_in_body)) = open.pop() {
+        for attribute in &node.attribute {
+            if let Some(body) = &attribute.g {
+                of_initialisers(body, true, &mut tensors);
+                open.extend(body.node.iter().map(|node| (node, true)));
+            }
+        }
+        if node.op_type != "Constant" || !is_standard(&node.domain) {
+            continue;
+        }
+        let elements = node.attribute.iter().find_map(|attribute| {
+            let of_tensor = attribute.t.as_ref().filter(|tensor| is_float(tensor));
+            match &attribute.name[..] {
+                "value" => of_tensor.map(count),
+                "value_float" => Some(1),
+                "value_floats" => Some(attribute.floats.len()),
+                _ => None,
+            }
+        });
+        if let (Some(elements), Some(name)) = (elements, node.output.first()) {
+            tensors.push(file_tensor(name, elements, is_in_body));
+        }
+    }
+    tensors
 }
 
 fn versions(sets: &[OperatorSet]) -> HashMap<String, i64> {

@@ -1,5 +1,7 @@
 //! The modules of the network that was exported, where the exporter says them.
 
+use super::exporter_notes::python_list;
+use super::layer_names::of_reader;
 use super::messages::Node;
 
 /// Under which PyTorch's exporter notes the modules that a node is in, outermost first, and then
@@ -17,7 +19,7 @@ pub(super) fn module_of(node: &Node) -> Option<String> {
             let module = scopes.len().checked_sub(2).map(|at| &scopes[at]);
             module.filter(|path| !path.is_empty()).cloned()
         }
-        None => of_slashes(&node.name),
+        None => of_slashes(&node.name).or_else(|| of_reader(&node.name)),
     }
 }
 
@@ -33,16 +35,6 @@ pub(super) fn holds_batch_norm(node: &Node) -> bool {
     let noted = notes.find(|entry| entry.key == SCOPES);
     let last = noted.and_then(|entry| python_list(&entry.value).pop());
     last.is_some_and(|operation| operation.contains(NORM)) || (renamed(1) && renamed(2))
-}
-
-/// The texts of a list as Python writes it: `['', 'encoder', 'linear']`.
-fn python_list(text: &str) -> Vec<String> {
-    let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
-    let parts = inner.split(',').map(str::trim);
-    parts
-        .filter(|part| !part.is_empty())
-        .map(|part| part.trim_matches(['\'', '"']).to_owned())
-        .collect()
 }
 
 /// `/features/features.0/features.0.1/Conv` is in `features.0.1`: what is in a container repeats

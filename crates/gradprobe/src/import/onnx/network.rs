@@ -16,6 +16,7 @@ use super::sizes::Sizes;
 use super::tensors::Kind;
 use super::tied::tie;
 use super::value::{Operand, Source};
+use super::weights::{Said, TensorStatus, TensorVerdict, repair};
 use crate::data::read_arrays;
 use crate::graph::{CotangentKind, Graph, Objective, Origin};
 use crate::import::spec::{Dtype, Optimiser, default_limit};
@@ -44,6 +45,7 @@ pub struct OnnxNetwork {
     dtype: Dtype,
     mode: Mode,
     batch: usize,
+    tensors: Vec<TensorVerdict>,
 }
 
 impl OnnxNetwork {
@@ -70,7 +72,9 @@ impl OnnxNetwork {
         let limit = options.max_memory.unwrap_or_else(default_limit);
         let prepare = || {
             let mut model = flatten(reader::decode(bytes, limit)?)?;
-            tie(&mut model);
+            let folder = path.parent().unwrap_or(Path::new(""));
+            repair(&mut model, folder);
+            tie(&mut model, folder);
             prepare_at_some_size(path, &model, options, limit)
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
@@ -78,6 +82,10 @@ impl OnnxNetwork {
 }
 
 impl Subject for OnnxNetwork {
+    fn tensors(&self) -> &[TensorVerdict] {
+        &self.tensors
+    }
+
     fn has_given_loss(&self) -> bool {
         self.has_given_loss
     }
@@ -169,12 +177,16 @@ fn prepare(
     sizes: &mut Sizes,
 ) -> Result<OnnxNetwork, OnnxError> {
     let judged = choose_output(model, options)?;
-    let analysis = analyse(model, &[&judged.value]);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let said = Said {
+        train: &options.train,
+        freeze: &options.freeze,
+    };
+    let analysis = analyse(model, &[&judged.value], folder, said)?;
     check_operators(model, &analysis)?;
     let read = reads_of(model, &analysis, &[&judged.value]);
     let given = inputs::given(options, limit)?;
     let plans = inputs::plan(model, &analysis, &read, options, &given, sizes)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
     let (mode, dropout) = (options.mode, options.dropout);
     let mut session = Session::new(model, &analysis, folder, limit, mode, dropout);
     for plan in &plans {
@@ -384,7 +396,7 @@ fn finish(
         None if decided == Decided::Output => Objective::Output(value, CotangentKind::Ones),
         None => Objective::Output(value, CotangentKind::Random),
     };
-    let notes = notes(
+    let mut notes = notes(
         &session,
         &inputs,
         judged,
@@ -394,15 +406,27 @@ fn finish(
         options,
     );
     let weights = std::mem::take(&mut session.weights);
+    let used = weights.iter().filter(|it| it.trained && it.value.is_some());
+    let used: HashSet<&str> = used.map(|weight| weight.name.as_str()).collect();
+    let is_used = |name: &str| used.contains(name);
+    let tensors = session.analysis.weights.verdicts(session.model, &is_used);
+    notes.extend(session.model.remarks.iter().cloned());
+    notes.extend(not_judged(&tensors));
     let graph = session
         .builder
         .finish(value, objective)
         .map_err(|error| OnnxError::new(error.to_string()))?;
     if graph.trainable_count() == 0 {
-        return Err(OnnxError::new(format!(
+        let error = OnnxError::new(format!(
             "output {} depends on no weight: there is nothing to judge",
             quoted(&judged.output)
-        )));
+        ));
+        return Err(match session.counts.contains_key("quantised weights") {
+            true => error.help(
+                "the model is quantised, and rounding has no gradient: export the float model",
+            ),
+            false => error.help("--train GLOB takes tensors as weights"),
+        });
     }
     let draws = match options.reinit {
         Some(initialiser) => reinit::plan(&graph, &weights, initialiser),
@@ -430,7 +454,29 @@ fn finish(
         mode: options.mode,
         batch: batch.unwrap_or(1),
         inputs,
+        tensors,
     })
+}
+
+/// What nothing is said of, in a sentence.
+fn not_judged(tensors: &[TensorVerdict]) -> Option<String> {
+    const MOST: usize = 3;
+    let undecided = tensors
+        .iter()
+        .filter(|tensor| tensor.status == TensorStatus::NotJudged);
+    let names: Vec<String> = undecided.map(|tensor| quoted(&tensor.name)).collect();
+    let shown = names
+        .iter()
+        .take(MOST)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = match names.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty())
+        .then(|| format!("not judged: {shown}{more} (--verbose says why; --train, --freeze)"))
 }
 
 /// The array of a target's file.

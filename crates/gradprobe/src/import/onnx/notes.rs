@@ -77,6 +77,12 @@ pub(super) fn notes(
              a training run would not do (export in training mode, without constant folding)"
         ));
     }
+    if let Some(count) = session.counts.get("quantised weights") {
+        notes.push(format!(
+            "quantised: {count} tensors are whole numbers times a scale; they are taken as they \
+             are and nobody trains them (export the float model to judge them)"
+        ));
+    }
     if let Some(count) = session.counts.get("dropout") {
         let how = match (options.mode, options.dropout) {
             (Mode::Train, false) => " (--dropout drops as in training)",

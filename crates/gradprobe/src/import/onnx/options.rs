@@ -56,6 +56,10 @@ pub struct OnnxOptions {
     pub mode: Mode,
     /// In training, do Dropout nodes drop, rather than being the identity?
     pub dropout: bool,
+    /// Tensors that are trained whatever else is known of them, by patterns of their names.
+    pub train: Vec<glob::Pattern>,
+    /// Tensors that nobody trains.
+    pub freeze: Vec<glob::Pattern>,
     /// Draws new weights, to judge the architecture rather than the weights.
     pub reinit: Option<Initialiser>,
     /// The arithmetic to run in.
@@ -77,6 +81,8 @@ impl Default for OnnxOptions {
             output: None,
             mode: Mode::Train,
             dropout: false,
+            train: Vec::new(),
+            freeze: Vec::new(),
             reinit: None,
             dtype: Dtype::F32,
             seeds: Vec::new(),

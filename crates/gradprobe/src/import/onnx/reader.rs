@@ -112,6 +112,7 @@ impl Kind {
             (Self::Graph, 11) => (Self::Other, "input"),
             (Self::Graph, 12) => (Self::Other, "output"),
             (Self::Graph, 13) => (Self::Noted, "value_info"),
+            (Self::Graph, 16) => (Self::Other, "metadata_props"),
             (Self::Noted, 4) => (Self::Other, "metadata_props"),
             (Self::Function, 7) => (Self::Node, "node"),
             (Self::Function, 11) => (Self::Attribute, "attribute_proto"),

@@ -6,6 +6,7 @@
 use super::analysis::Analysis;
 use super::error::OnnxError;
 use super::fault::Fault;
+use super::layer_names::Wrapping;
 use super::layers::Layers;
 use super::model::Flat;
 use super::tensors::{self, Kind, Stored};
@@ -89,13 +90,15 @@ impl<'m> Session<'m> {
         mode: Mode,
         dropout: bool,
     ) -> Self {
+        let trained = analysis.weights.trained();
+        let wrapping = Wrapping::of(trained.map(String::as_str));
         Self {
             model,
             analysis,
             folder,
             builder: GraphBuilder::new(),
             weights: Vec::new(),
-            layers: Layers::default(),
+            layers: Layers::new(wrapping),
             counts: HashMap::new(),
             scopes: vec![HashMap::new()],
             names: HashSet::new(),
@@ -142,7 +145,7 @@ impl<'m> Session<'m> {
             if !wanted.contains(tensor.name.as_str()) {
                 continue;
             }
-            let trained = self.analysis.trained.contains(&tensor.name);
+            let trained = self.analysis.weights.is_trained(&tensor.name);
             let stored = tensors::read(tensor, self.folder)?;
             let operand = self.tensor(&tensor.name, stored, trained)?;
             self.define(&tensor.name, operand);
@@ -158,11 +161,12 @@ impl<'m> Session<'m> {
         trained: bool,
     ) -> Result<Operand, OnnxError> {
         let (kind, shape) = (stored.kind, stored.shape().clone());
-        let finite = || match &stored.data {
-            ParameterData::F32(tensor) => tensor.data().iter().all(|x| x.is_finite()),
-            ParameterData::F64(tensor) => tensor.data().iter().all(|x| x.is_finite()),
+        // What hides scores from a softmax is a mask, whatever it is called.
+        let hides = || match &stored.data {
+            ParameterData::F32(tensor) => tensor.data().contains(&f32::NEG_INFINITY),
+            ParameterData::F64(tensor) => tensor.data().contains(&f64::NEG_INFINITY),
         };
-        if trained && kind == Kind::Float && shape.element_count() > 0 && finite() {
+        if trained && kind == Kind::Float && shape.element_count() > 0 && !hides() {
             self.charge(shape.element_count() as u128 * 8)?;
             self.weights.push(Weight {
                 name: name.to_owned(),
@@ -314,14 +318,40 @@ impl<'m> Session<'m> {
         if let Some(value) = self.weights[index].value {
             return Ok(value);
         }
-        let name = self.weights[index].name.clone();
-        let name = self.free_name(&name);
+        let name = self.shown_name(index);
         let weight = &self.weights[index];
         let value = self
             .builder
             .parameter(name, weight.stored.data.clone(), weight.trained)?;
         self.weights[index].value = Some(value);
         Ok(value)
+    }
+
+    /// What a weight is called. What the exporter made up tells nobody which weight it is: then it is
+    /// the layer's weight, or bias.
+    fn shown_name(&mut self, index: usize) -> String {
+        let own = &self.weights[index].name;
+        let name = match (self.analysis.weights.unnamed(own), self.layers.current()) {
+            (Some(word), Some(layer)) => format!("{layer}.{word}"),
+            _ => own.clone(),
+        };
+        self.free_name(&name)
+    }
+
+    /// Names the weights that the current layer reads through what was computed from them, which
+    /// was before the layer was known.
+    pub fn name_adopted(&mut self) -> Result<(), Fault> {
+        for index in self.layers.take_adopted() {
+            let weight = &self.weights[index];
+            let is_unnamed = self.analysis.weights.unnamed(&weight.name).is_some();
+            if let (true, Some(value)) = (is_unnamed, weight.value)
+                && self.builder.name(value) == weight.name
+            {
+                let name = self.shown_name(index);
+                self.builder.rename_parameter(value, &name)?;
+            }
+        }
+        Ok(())
     }
 
     /// An operand that is not trained, whatever it is: running statistics.

@@ -64,6 +64,14 @@ pub(super) fn kind(element: ElementType) -> Kind {
     }
 }
 
+/// Does a tensor hold numbers with a fraction, the 8-bit ones included, which are not read?
+pub(super) fn is_float(tensor: &Message) -> bool {
+    match element_type(tensor.data_type) {
+        Ok(element) => kind(element) == Kind::Float,
+        Err(_) => matches!(tensor.data_type, 17..=20),
+    }
+}
+
 /// A tensor as read.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
@@ -129,12 +137,8 @@ fn numbers(tensor: &Message, folder: &Path) -> Result<Stored, OnnxError> {
     let kind = kind(element);
     let wide = |data: Vec<f64>| ParameterData::F64(Arc::new(Tensor::new(shape.clone(), data)));
     let narrow = |data: Vec<f32>| ParameterData::F32(Arc::new(Tensor::new(shape.clone(), data)));
-    let bytes = if tensor.data_location == 1 {
-        external(tensor, folder, count.saturating_mul(element.size()))?
-    } else {
-        tensor.raw_data.clone()
-    };
-    if !bytes.is_empty() || tensor.data_location == 1 {
+    let bytes = bytes(tensor, folder)?;
+    if !bytes.is_empty() || tensor.data_location == EXTERNAL {
         if bytes.len() != count.saturating_mul(element.size()) {
             return Err(OnnxError::new(format!(
                 "has shape {shape}, that is {} bytes, but holds {}",
@@ -181,6 +185,20 @@ fn numbers(tensor: &Message, folder: &Path) -> Result<Stored, OnnxError> {
     };
     Ok(Stored { kind, data })
 }
+
+/// The bytes of a tensor's elements, here or in another file; empty where the elements are stored
+/// as numbers.
+pub(super) fn bytes(tensor: &Message, folder: &Path) -> Result<Bytes, OnnxError> {
+    if tensor.data_location != EXTERNAL {
+        return Ok(tensor.raw_data.clone());
+    }
+    let size = element_type(tensor.data_type)?.size();
+    let count = shape(&tensor.dims)?.element_count();
+    external(tensor, folder, count.saturating_mul(size))
+}
+
+/// Where the elements of a tensor lie, by ONNX's number: in another file.
+const EXTERNAL: i32 = 1;
 
 /// The elements of a tensor that are in another file, which has to lie below the model's folder.
 fn external(tensor: &Message, folder: &Path, size: usize) -> Result<Bytes, OnnxError> {

@@ -3,6 +3,7 @@
 use super::convert;
 use super::error::{OnnxError, quoted};
 use super::fault::Fault;
+use super::layer_names::layer_of_weight;
 use super::messages::Graph;
 use super::model::{self, Node};
 use super::session::Session;
@@ -137,10 +138,11 @@ impl Session<'_> {
             // Of the second input it reads the type alone.
             let read = if op == "CastLike" { 1 } else { inputs.len() };
             let weights = &self.weights;
-            let renamed = &self.analysis.renamed;
-            let name = |weight: usize| {
+            let decided = &self.analysis.weights;
+            let layer_path = |weight: usize| {
                 let name = &weights[weight].name;
-                (!renamed.contains(name)).then(|| name.clone())
+                let is_named = decided.unnamed(name).is_none();
+                is_named.then(|| layer_of_weight(name))
             };
             let reduced = node.message.input.first();
             let readers = reduced.and_then(|name| self.analysis.readers.get(name));
@@ -150,9 +152,10 @@ impl Session<'_> {
                 &mut self.builder,
                 node,
                 &inputs[..read.min(inputs.len())],
-                &name,
+                &layer_path,
                 is_statistic,
             )?;
+            self.name_adopted()?;
         }
         let outputs = convert::convert(self, node, inputs)?;
         for (index, name) in node.message.output.iter().enumerate() {

@@ -32,7 +32,7 @@ fn output(call: &Call<'_, '_>) -> (String, bool) {
         .first()
         .cloned()
         .unwrap_or_default();
-    let trained = call.session.analysis.trained.contains(&name);
+    let trained = call.session.analysis.weights.is_trained(&name);
     (name, trained)
 }
 

@@ -15,6 +15,7 @@ mod linear;
 mod losses;
 mod normalisation;
 mod pooling;
+mod quantised;
 mod random;
 mod rearrange;
 mod recurrent;

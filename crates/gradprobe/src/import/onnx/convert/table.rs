@@ -3,7 +3,7 @@
 use super::Rule::{self, Activation, By, Pass, Same};
 use super::{
     arithmetic, attention, constants, control, dropout, elementwise, indexing, linear, losses,
-    normalisation, pooling, random, rearrange, recurrent, reduction, sequences,
+    normalisation, pooling, quantised, random, rearrange, recurrent, reduction, sequences,
 };
 
 /// A row.
@@ -71,6 +71,7 @@ static ROWS: &[Row] = &[
     row("Cos", Same("Cos")),
     row("CumSum", By("CumSum", reduction::cumulative_sum)),
     row("DepthToSpace", Pass("DepthToSpace", &["blocksize", "mode"])),
+    row("DequantizeLinear", By("folded, of whole numbers times a scale", quantised::dequantise)),
     row("Div", By("Div", arithmetic::div)),
     row("Dropout", By("the identity; Dropout where it is asked for", dropout::dropout)),
     row("Einsum", Pass("Einsum", &["equation"])),

@@ -1,0 +1,197 @@
+//! What PyTorch's exporter notes about the tensors of a file: which are parameters, which buffers,
+//! and from which others a tensor was computed.
+
+use super::messages::{Entry, Graph, Node as Message};
+use std::collections::{HashMap, HashSet};
+
+/// Lists every parameter and buffer of the exported program, a line each.
+const SIGNATURE: &str = "pkg.torch.export.ExportedProgram.graph_signature";
+/// What a tensor is, noted beside the tensor itself.
+const KIND: &str = "pkg.torch.export.graph_signature.InputSpec.kind";
+/// The tensors that an optimiser computed a tensor from.
+const FOLDED_FROM: &str = "pkg.onnxscript.optimizer.folded_from";
+/// The operation that a node belongs to, with the parameters that it reads.
+const OPERATION: &str = "pkg.torch.onnx.fx_node";
+
+/// What the exporter says.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// By the name that the framework has for it: is it a parameter? Else it is a buffer or a
+    /// constant.
+    kinds: HashMap<String, bool>,
+    /// What a parameter or buffer is called within operations, and its name in the framework.
+    placeholders: HashMap<String, String>,
+    /// By tensor: what it was computed from.
+    folded: HashMap<String, Vec<String>>,
+}
+
+impl Notes {
+    /// Reads the notes of a file; empty for files of other exporters.
+    pub fn of(graph: &Graph) -> Self {
+        let mut notes = Self::default();
+        let whole = graph.metadata_props.iter();
+        for entry in whole.filter(|entry| entry.key == SIGNATURE) {
+            notes.read_signature(&entry.value);
+        }
+        for value in &graph.value_info {
+            for Entry { key, value: text } in &value.metadata_props {
+                match &key[..] {
+                    KIND => {
+                        notes.kinds.insert(value.name.clone(), text == "PARAMETER");
+                    }
+                    FOLDED_FROM => {
+                        notes.folded.insert(value.name.clone(), python_list(text));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        notes
+    }
+
+    /// Lines such as `p_fc_weight: PARAMETER target='fc.weight'`.
+    fn read_signature(&mut self, text: &str) {
+        for line in text.lines() {
+            let Some((placeholder, rest)) = line.split_once(": ") else {
+                continue;
+            };
+            let mut words = rest.split_whitespace();
+            let kind = words.next();
+            let target = words.find_map(|word| word.strip_prefix("target="));
+            if let (Some(kind), Some(target)) = (kind, target) {
+                let target = target.trim_matches(['\'', '"']).to_owned();
+                self.kinds.insert(target.clone(), kind == "PARAMETER");
+                self.placeholders
+                    .insert(placeholder.trim().to_owned(), target);
+            }
+        }
+    }
+
+    /// Does the file say from what its tensors were computed?
+    pub fn says_what_is_folded(&self) -> bool {
+        !self.folded.is_empty()
+    }
+
+    /// Does every parameter of the exported program stand among these tensors? Then no other
+    /// tensor is one.
+    pub fn all_parameters_are_in(&self, tensors: &HashSet<&str>) -> bool {
+        let mut listed = self.placeholders.values().peekable();
+        let is_parameter = |name: &&String| self.is_parameter(name) == Some(true);
+        listed.peek().is_some()
+            && listed
+                .filter(is_parameter)
+                .all(|name| tensors.contains(&name[..]))
+    }
+
+    /// Is the tensor a parameter? `None` where nothing is noted of it.
+    pub fn is_parameter(&self, name: &str) -> Option<bool> {
+        self.kinds.get(name).copied()
+    }
+
+    /// Notes of a tensor that was put in whether it is a parameter.
+    pub fn add(&mut self, name: &str, is_parameter: bool) {
+        self.kinds.insert(name.to_owned(), is_parameter);
+    }
+
+    /// The parameters that a tensor was computed from; `None` where it was not computed.
+    pub fn folded_from(&self, tensor: &str) -> Option<Vec<&str>> {
+        let sources = self.folded.get(tensor)?.iter().map(String::as_str);
+        Some(
+            sources
+                .filter(|&source| self.is_parameter(source) == Some(true))
+                .collect(),
+        )
+    }
+
+    /// Takes over what is noted of a tensor for one that stands for it under a new name.
+    pub fn rename(&mut self, old: &str, new: &str) {
+        if let Some(sources) = self.folded.remove(old) {
+            self.folded.insert(new.to_owned(), sources);
+        }
+        if let Some(kind) = self.kinds.get(old).copied() {
+            self.kinds.insert(new.to_owned(), kind);
+        }
+    }
+
+    /// The operation that a node is a part of, and the parameters and buffers that the operation
+    /// reads, by their names in the framework and in its order; `None` where nothing says it.
+    pub fn operation<'n>(&'n self, node: &'n Message) -> Option<(&'n str, Vec<&'n str>)> {
+        if self.placeholders.is_empty() {
+            return None;
+        }
+        let mut notes = node.metadata_props.iter();
+        let text = &notes.find(|entry| entry.key == OPERATION)?.value;
+        let (name, rest) = text.split_once(" : ")?;
+        let mut seen = HashSet::new();
+        let reads = rest
+            .split('%')
+            .skip(1)
+            .filter_map(|word| {
+                let end = word.find(|c: char| !c.is_alphanumeric() && c != '_');
+                let word = &word[..end.unwrap_or(word.len())];
+                self.placeholders.get(word).map(String::as_str)
+            })
+            .filter(|target| seen.insert(*target));
+        Some((name, reads.collect()))
+    }
+}
+
+/// The texts of a list as Python writes it: `['', 'encoder', 'linear']`.
+pub(super) fn python_list(text: &str) -> Vec<String> {
+    let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let parts = inner.split(',').map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(|part| part.trim_matches(['\'', '"']).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Notes;
+    use crate::import::onnx::messages::{Entry, Graph, Node as Message, Noted};
+
+    fn entry(key: &str, value: &str) -> Entry {
+        Entry {
+            key: key.into(),
+            value: value.into(),
+        }
+    }
+
+    fn notes() -> Notes {
+        let signature = "\n# inputs\np_a_weight: PARAMETER target='a.weight'\n\
+                         b_pe: BUFFER target='pe' persistent=True\nx: USER_INPUT\n";
+        Notes::of(&Graph {
+            value_info: vec![Noted {
+                name: "val_0".into(),
+                metadata_props: vec![entry(super::FOLDED_FROM, "['a.weight', 'val_3']")],
+            }],
+            metadata_props: vec![entry(super::SIGNATURE, signature)],
+            ..Graph::default()
+        })
+    }
+
+    #[test]
+    fn the_signature_says_what_is_a_parameter() {
+        let notes = notes();
+        assert_eq!(notes.is_parameter("a.weight"), Some(true));
+        assert_eq!(notes.is_parameter("pe"), Some(false));
+        assert_eq!(notes.is_parameter("x"), None);
+        assert_eq!(notes.folded_from("val_0"), Some(vec!["a.weight"]));
+        assert_eq!(notes.folded_from("val_1"), None);
+    }
+
+    #[test]
+    fn an_operation_says_which_parameters_it_reads() {
+        let notes = notes();
+        let text = "%linear : [num_users=1] = call_function[target=torch.ops.aten.linear.default]\
+                    (args = (%x, %p_a_weight, %b_pe), kwargs = {})";
+        let node = Message {
+            metadata_props: vec![entry(super::OPERATION, text)],
+            ..Message::default()
+        };
+        let (name, reads) = notes.operation(&node).expect("an operation");
+        assert_eq!((name, reads), ("%linear", vec!["a.weight", "pe"]));
+        assert!(notes.operation(&Message::default()).is_none());
+    }
+}
