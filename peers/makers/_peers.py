@@ -12,6 +12,7 @@ import logging
 import pathlib
 import sys
 import warnings
+from unittest import mock
 
 import numpy as np
 import safetensors.numpy
@@ -20,8 +21,8 @@ warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
 
 # What PyTorch's two exporters write; an opset that they refuse is left out.
-DYNAMO_OPSETS = range(18, 26)
-SCRIPT_OPSETS = range(17, 21)
+DYNAMO_OPSETS = range(17, 26)
+SCRIPT_OPSETS = range(17, 24)
 
 
 @contextlib.contextmanager
@@ -38,12 +39,13 @@ class Folder:
         self.path = pathlib.Path(path or sys.argv[1])
         self.cases = []
 
-    def add(self, name, models, loss, data=None, truth=None, value=None, inference=False, figures=None):
+    def add(self, name, models, loss, data=None, truth=None, value=None, inference=False, figures=None, aliases=None):
         """A case. `models`: form and file by turns; `data`: inputs by name, and `target`; `truth`:
-        arrays by `gradient.PARAMETER`, `output.LAYER`, `cotangent.LAYER`."""
+        arrays by `gradient.PARAMETER`, `output.LAYER`, `cotangent.LAYER`; `aliases`: of a parameter
+        that has several names, by the others, the one that `truth` has."""
         (self.path / name).mkdir(exist_ok=True)
         case = {"name": name, "models": [{"form": form, "file": file} for form, file in models]}
-        case |= {"loss": loss, "inference": inference, "value": value, "figures": figures or {}}
+        case |= {"loss": loss, "inference": inference, "value": value, "figures": figures or {}, "aliases": aliases or {}}
         for key, arrays in (("data", data), ("truth", truth)):
             case[key] = None
             if arrays is not None:
@@ -82,9 +84,11 @@ def first(output):
     return output
 
 
-def torch_truth(module, inputs, target, loss, layers=()):
+def torch_truth(module, inputs, target, loss, layers=(), folded=()):
     """The loss and, in double precision, the gradient of every trained parameter; of `layers` (by
-    name in what is reported: the module whose output it is) the output and its whole cotangent."""
+    name in what is reported: the module whose output it is) the output and its whole cotangent; of
+    `folded` the gradient of what is computed from some parameters, as a function of the module and
+    of one that gives the loss."""
     import torch
 
     module = copy.deepcopy(module).double()
@@ -102,10 +106,15 @@ def torch_truth(module, inputs, target, loss, layers=()):
             seen[layer] = output, output.detach().clone()
 
         modules[path].register_forward_hook(hook)
-    output = first(module(*arguments.values()))
     target = None if target is None else torch.as_tensor(np.asarray(target))
-    value = torch_loss(output, target, loss)
-    value.backward()
+
+    def run():
+        return torch_loss(first(module(*arguments.values())), target, loss)
+
+    # Transformers' models take norms and softmaxes to single precision, whatever they are run in.
+    with mock.patch.object(torch, "float32", torch.float64):
+        value = run()
+        value.backward()
     truth = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
@@ -115,7 +124,24 @@ def torch_truth(module, inputs, target, loss, layers=()):
     for layer, (output, before) in seen.items():
         truth[f"output.{layer}"] = before.numpy()
         truth[f"cotangent.{layer}"] = output.grad.numpy()
+    for parameters, gradient in dict(folded).items():
+        with mock.patch.object(torch, "float32", torch.float64):
+            truth[f"folded.{parameters}"] = gradient(module, run).detach().numpy()
     return value.item(), truth
+
+
+def gradient_of_output(path):
+    """A function for `folded`: the gradient of what a module gives."""
+    import torch
+
+    def gradient(module, run):
+        outputs = []
+        hook = module.get_submodule(path).register_forward_hook(lambda _, __, output: outputs.append(output))
+        value = run()
+        hook.remove()
+        return torch.autograd.grad(value, outputs[0])[0]
+
+    return gradient
 
 
 def save_external(model, path):
@@ -127,7 +153,7 @@ def save_external(model, path):
     )
 
 
-def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSETS, script=SCRIPT_OPSETS):
+def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSETS, script=SCRIPT_OPSETS, optimize=True):
     """Exports by both of PyTorch's exporters at each opset, with the weights in the file and in one
     beside it. Says which files there are, by form; of an exporter that refuses the module altogether
     it raises what that says."""
@@ -151,7 +177,9 @@ def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSE
             file = f"dynamo_{opset}_{'inline' if inline else 'external'}.onnx"
             if not inline:
                 with quiet():
-                    program = torch.onnx.export(exported, dynamo=True, opset_version=opset, verbose=False, **names)
+                    program = torch.onnx.export(
+                        exported, dynamo=True, opset_version=opset, optimize=optimize, verbose=False, **names
+                    )
             program.save(folder.path / name / file, external_data=not inline)
             add(f"dynamo, opset {opset}, {'inline' if inline else 'external data'}", file)
     mode = torch.onnx.TrainingMode
@@ -169,13 +197,18 @@ def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSE
     return models
 
 
-def add_torch(folder, name, module, inputs, target=None, loss="output", training=True, layers=(), figures=None, **forms):
-    """A case of a PyTorch module: every form of its export, its gradients."""
+def add_torch(folder, name, module, inputs, target=None, loss="output", training=True, layers=(), folded=(), **forms):
+    """A case of a PyTorch module: every form of its export, its gradients. `folded` says what an
+    exporter may compute in advance: by the parameters (joined by `+`), the function of the module
+    that gives the result."""
     inputs = arrays_of(inputs)
     module = module.float().train(training)
-    value, truth = torch_truth(module, inputs, target, loss, layers)
+    value, truth = torch_truth(module, inputs, target, loss, layers, folded)
     models = export_torch(folder, name, module, inputs, training, **forms)
     data = dict(inputs)
     if target is not None:
         data["target"] = np.asarray(target)
-    folder.add(name, models, loss, data, truth, value, not training, figures)
+    first_names = {parameter: name for name, parameter in module.named_parameters()}
+    every_name = module.named_parameters(remove_duplicate=False)
+    aliases = {name: first_names[parameter] for name, parameter in every_name if first_names[parameter] != name}
+    folder.add(name, models, loss, data, truth, value, not training, aliases=aliases)

@@ -26,8 +26,12 @@ pub struct Case {
     /// The framework's loss.
     pub value: Option<f64>,
     /// The framework's arrays in double precision: `gradient.PARAMETER`, and where the maker gives
-    /// them `output.LAYER` and `cotangent.LAYER`.
+    /// them `output.LAYER`, `cotangent.LAYER`, and `folded.PARAMETER+PARAMETER`: the gradient of what
+    /// an exporter computes from parameters.
     truth: Option<String>,
+    /// Of a parameter that has several names: by the others, the one that the truth has.
+    #[serde(default)]
+    pub(crate) aliases: BTreeMap<String, String>,
     /// Figures of the maker's own.
     #[serde(default)]
     pub figures: BTreeMap<String, serde_json::Value>,

@@ -2,17 +2,20 @@
 //!
 //! `cargo xtask test` is the one command that runs everything CI runs; `cargo xtask peers` installs
 //! the frameworks that some tests compare with; `cargo xtask layers` holds the imports of the library
-//! against the order of its modules; `cargo xtask instructions` holds the instruction counts of
-//! kernels against the recorded ones.
+//! against the order of its modules; `cargo xtask real-files` holds what real ONNX files give against
+//! `docs/REAL_FILES.md`; `cargo xtask instructions` holds the instruction counts of kernels against
+//! the recorded ones.
 
 mod instructions;
 mod layers;
+mod real_files;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use xtask::environment::Environment;
 
-const USAGE: &str = "usage: cargo xtask <test|peers|layers|instructions [--record]>";
+const USAGE: &str =
+    "usage: cargo xtask <test|peers|layers|real-files FOLDER|instructions [--record]>";
 
 /// The root of the workspace.
 fn root() -> PathBuf {
@@ -28,6 +31,10 @@ fn main() -> ExitCode {
             instructions::check(&root(), record)
         }
         Some("peers") => peers(),
+        Some("real-files") => match std::env::args().nth(2) {
+            Some(folder) => real_files::check(&root(), Path::new(&folder)),
+            None => Err(USAGE.into()),
+        },
         Some("test") => test(),
         _ => Err(USAGE.into()),
     };
