@@ -6,8 +6,9 @@
 //! are trained; `inputs.rs`, `sizes.rs` and `loss.rs` choose what is fed and what is differentiated,
 //! `notes.rs` says it; `walk.rs` walks the nodes and hands them to the converters of `convert/`, one
 //! row an operator; `session.rs` computes at once what is known and adds the rest to the graph;
-//! `layers.rs` gives the nodes to layers with the names the user knows, with the help of
-//! `modules.rs`.
+//! `layers.rs` notes what each node is to the layers, by the names the user knows, with the help of
+//! `modules.rs`; `layering.rs` gives the nodes to layers when all are there, by who reads what
+//! (`reads.rs`) and where what was written out begins and ends (`regions.rs`).
 
 mod analysis;
 mod convert;
@@ -15,6 +16,7 @@ mod error;
 mod evaluate;
 mod fault;
 mod inputs;
+mod layering;
 mod layers;
 mod loss;
 mod messages;
@@ -24,6 +26,8 @@ mod network;
 mod notes;
 mod options;
 mod reader;
+mod reads;
+mod regions;
 mod reinit;
 mod session;
 mod sizes;

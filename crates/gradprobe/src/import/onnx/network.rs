@@ -5,6 +5,7 @@ use super::convert::is_supported;
 use super::error::{OnnxError, quoted};
 use super::fault::Fault;
 use super::inputs::{self, InputPlan};
+use super::layering;
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
 use super::notes::notes;
@@ -372,7 +373,8 @@ fn finish(
     };
     let of_target = read.as_ref().map(|target| target.shape());
     let decided = loss::decide(options.loss, judged, &output.shape, reads_tokens, of_target)?;
-    session.builder.end_layer();
+    layering::assign(&session.layers, &mut session.builder, value)
+        .map_err(|error| OnnxError::new(error.to_string()))?;
     let mut target = None;
     let objective = match decided.op() {
         Some(op) => {
