@@ -2,7 +2,8 @@
 //!
 //! The way from file to graph: `reader.rs` reads a file in bounded memory into the messages of
 //! `messages.rs`; `model.rs` puts the functions of the file in place of their calls; `tied.rs` joins
-//! weights that were written twice; `analysis.rs` finds the nodes that matter and the tensors that
+//! weights that were written twice; `batch_norms.rs` puts batch normalisations back that were written
+//! out;  `analysis.rs` finds the nodes that matter and the tensors that
 //! are trained; `inputs.rs`, `sizes.rs` and `loss.rs` choose what is fed and what is differentiated,
 //! `notes.rs` says it; `walk.rs` walks the nodes and hands them to the converters of `convert/`, one
 //! row an operator; `session.rs` computes at once what is known and adds the rest to the graph;
@@ -11,6 +12,8 @@
 //! (`reads.rs`) and where what was written out begins and ends (`regions.rs`).
 
 mod analysis;
+mod batch_norms;
+mod constants_of_model;
 mod convert;
 mod error;
 mod evaluate;

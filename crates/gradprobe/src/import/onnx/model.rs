@@ -1,6 +1,7 @@
 //! A model made ready to be walked: functions that the file defines are put in place of their
 //! calls, and every node knows which version of its operator is meant.
 
+use super::batch_norms::Recognised;
 use super::error::{OnnxError, quoted};
 use super::messages::{Attribute, Function, Graph, Model, Node as Message, OperatorSet};
 use std::collections::HashMap;
@@ -50,6 +51,8 @@ fn is_standard(domain: &str) -> bool {
 pub(super) struct Flat {
     pub nodes: Vec<Node>,
     pub graph: Graph,
+    /// Batch normalisations that were written out in the file.
+    pub batch_norms: Recognised,
 }
 
 /// Puts the functions in.
@@ -71,7 +74,11 @@ pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
         inliner.add(node, &versions, position, 0)?;
     }
     let nodes = inliner.out;
-    Ok(Flat { nodes, graph })
+    Ok(Flat {
+        nodes,
+        graph,
+        batch_norms: Recognised::default(),
+    })
 }
 
 fn versions(sets: &[OperatorSet]) -> HashMap<String, i64> {

@@ -1,6 +1,7 @@
 //! A model as a network to be checked.
 
 use super::analysis::{Analysis, analyse};
+use super::batch_norms;
 use super::convert::is_supported;
 use super::error::{OnnxError, quoted};
 use super::fault::Fault;
@@ -72,6 +73,10 @@ impl OnnxNetwork {
         let prepare = || {
             let mut model = flatten(reader::decode(bytes, limit)?)?;
             tie(&mut model);
+            let folder = path.parent().unwrap_or(Path::new(""));
+            if options.mode == Mode::Train {
+                model.batch_norms = batch_norms::recognise(&mut model, folder);
+            }
             prepare_at_some_size(path, &model, options, limit)
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
