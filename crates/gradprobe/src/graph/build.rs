@@ -89,6 +89,16 @@ impl GraphBuilder {
         &self.values[value.index()].name
     }
 
+    /// The nodes added so far.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// A value added before.
+    pub(crate) fn value(&self, value: ValueId) -> &Value {
+        &self.values[value.index()]
+    }
+
     /// Adds an input; axis 0 is the batch.
     pub fn input(&mut self, name: impl Into<String>, shape: Shape) -> Result<ValueId, GraphError> {
         let kind = ValueKind::Input(self.inputs.len());
@@ -180,10 +190,14 @@ impl GraphBuilder {
 
     /// Takes the node that makes a value into the current layer, if it belongs to none.
     pub fn adopt(&mut self, value: ValueId) {
-        let (Some(layer), ValueKind::Output(id, _)) = (self.layer, self.values[value.index()].kind)
-        else {
-            return;
-        };
+        if let ValueKind::Output(node, _) = self.values[value.index()].kind {
+            self.put_into_layer(node);
+        }
+    }
+
+    /// Takes a node into the current layer, if it belongs to none.
+    pub(crate) fn put_into_layer(&mut self, id: NodeId) {
+        let Some(layer) = self.layer else { return };
         let node = &mut self.nodes[id.index()];
         if node.layer.is_none() {
             node.layer = Some(layer);

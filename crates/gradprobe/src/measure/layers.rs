@@ -14,7 +14,8 @@ use std::ops::Range;
 ///
 /// The gain of a node is log10(‖vjp(δ)‖ / ‖δ‖): the norm of what it hands to its first input over
 /// the norm of what arrived. A residual sum is taken from its output to its fork, and the gains
-/// inside the branches stay with the branches' own layers.
+/// inside the branches stay with the branches' own layers; what other readers of a value add to
+/// its cotangent is a gain of the fork.
 pub fn measure(
     graph: &Graph,
     trace: &Trace,
@@ -38,7 +39,7 @@ pub fn measure(
             let own = node.index()..node.index() + 1;
             weighted.any_in(own) || of_branches.is_some_and(|nodes| weighted.any_in(nodes))
         });
-        run.gains = gains(graph, trace, layer, &chains);
+        run.gains = gains(graph, trace, index, &chains);
         run.paths = paths::of_layer(graph, trace, layer, &chains);
         let own = parameters.get(&index).into_iter().flatten();
         run.parameters = own
@@ -177,28 +178,40 @@ fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
     })
 }
 
-/// The gains of the nodes that the chain through a layer passes, from its last one back.
-fn gains(graph: &Graph, trace: &Trace, layer: &Layer, chains: &Chains) -> Gains {
+/// The gains along the chain from a layer's output back to the output of the layer before it, so
+/// that they add up to what lies between the cotangents of both.
+///
+/// Where the value that a step ends at has other readers, the node is given what it hands on
+/// itself, and the fork what the others add to that.
+fn gains(graph: &Graph, trace: &Trace, index: usize, chains: &Chains) -> Gains {
     let mut gains = Gains::default();
-    let Some(&last) = layer.nodes.last() else {
+    let layer = &graph.layers()[index];
+    let tapped = |node: &&NodeId| trace.nodes[node.index()].forward.is_some();
+    let Some(&last) = layer.nodes.iter().rev().find(tapped) else {
         return gains;
     };
-    let of_layer: HashSet<NodeId> = layer.nodes.iter().copied().collect();
+    let of_another = |node: NodeId| {
+        let owner = graph.node(node).layer;
+        owner.is_some_and(|owner| owner.index() != index)
+    };
     let steps = chains.from(graph.node(last).outputs[0]);
-    for step in steps.take_while(|step| of_layer.contains(&step.node)) {
-        let (id, node) = (step.node, graph.node(step.node));
-        let Some(arrived) = trace.nodes[id.index()].backward else {
+    for step in steps.take_while(|step| !of_another(step.node)) {
+        let (seen, node) = (&trace.nodes[step.node.index()], graph.node(step.node));
+        let Some(arrived) = seen.backward else {
             continue;
         };
-        let handed_on = trace.nodes[id.index()].handed_on;
-        let left = match node.inputs.first() {
-            Some(&first) if first == step.to && node.role != Role::Residual => {
-                handed_on.or_else(|| cotangent_at(graph, trace, first))
-            }
-            _ => cotangent_at(graph, trace, step.to),
+        let above = |left: Statistics| left.l2().decades_above(arrived.l2());
+        let left = cotangent_at(graph, trace, step.to);
+        let Some(whole) = left.and_then(above) else {
+            continue;
         };
-        let decades = left.and_then(|left| left.l2().decades_above(arrived.l2()));
-        *gains.of_mut(node.role) += decades.unwrap_or(0.0);
+        let by_itself = seen.handed_on.filter(|_| {
+            let is_first = node.inputs.first() == Some(&step.to);
+            is_first && !step.from_fork && node.role != Role::Residual
+        });
+        let own = by_itself.and_then(above).unwrap_or(whole);
+        *gains.of_mut(node.role) += own;
+        gains.residual += whole - own;
     }
     gains
 }
@@ -208,7 +221,7 @@ pub(super) fn cotangent_at(graph: &Graph, trace: &Trace, value: ValueId) -> Opti
     let mut at = value;
     loop {
         match graph.value(at).kind {
-            ValueKind::Output(node, 0) => match trace.nodes[node.index()].backward {
+            ValueKind::Output(node, _) => match trace.nodes[node.index()].backward {
                 Some(seen) => return Some(seen),
                 None => at = *graph.node(node).inputs.first()?,
             },

@@ -20,7 +20,8 @@ pub struct Gains {
     pub activation: f64,
     /// BatchNorm, LayerNorm and their kin.
     pub normalisation: f64,
-    /// Skip connections: from a block's output to its input, all branches together.
+    /// Skip connections: from a block's output to its input, all branches together; at other forks,
+    /// what the further readers of a value add to its cotangent.
     pub residual: f64,
     /// Pooling, reshapes, dropout, broadcasts.
     pub other: f64,

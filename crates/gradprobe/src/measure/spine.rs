@@ -12,6 +12,8 @@ pub(super) struct Step {
     pub node: NodeId,
     /// The value it ends at: an input of the node, or the fork where its inputs part.
     pub to: ValueId,
+    /// Does it end at such a fork, so that it has all ways from there to the node in it?
+    pub from_fork: bool,
 }
 
 /// The step back from every value.
@@ -30,11 +32,16 @@ impl Chains {
         let readers = readers(graph);
         for (index, node) in graph.nodes().iter().enumerate() {
             let id = NodeId(index as u32);
-            let Some(to) = chains.end_of_step(graph, id, &readers) else {
+            let Some((to, from_fork)) = chains.end_of_step(graph, id, &readers) else {
                 continue;
             };
             for output in &node.outputs {
-                chains.back[output.index()] = Some(Step { node: id, to });
+                let step = Step {
+                    node: id,
+                    to,
+                    from_fork,
+                };
+                chains.back[output.index()] = Some(step);
             }
         }
         chains
@@ -60,8 +67,13 @@ impl Chains {
 
     /// Where the step back from a node ends: at the fork of a skip connection, or of signals that
     /// part and meet again within a layer (queries, keys and values); else at the node's main
-    /// input.
-    fn end_of_step(&self, graph: &Graph, id: NodeId, readers: &[Vec<usize>]) -> Option<ValueId> {
+    /// input. With whether it is a fork.
+    fn end_of_step(
+        &self,
+        graph: &Graph,
+        id: NodeId,
+        readers: &[Vec<usize>],
+    ) -> Option<(ValueId, bool)> {
         let node = graph.node(id);
         let main = node.inputs.get(node.op.main_input()).copied()?;
         let is_signal = |&(input, value): &(usize, &ValueId)| {
@@ -71,8 +83,10 @@ impl Chains {
         let signals = node.inputs.iter().enumerate().filter(is_signal);
         let mut signals = signals.map(|(_, &value)| value);
         let Some(first) = signals.next() else {
-            return Some(main);
+            return Some((main, false));
         };
+        let mut signals = signals.peekable();
+        let several = signals.peek().is_some();
         let fork = signals.try_fold(first, |fork, other| self.meet(fork, other));
         let own_layer = |fork: ValueId| {
             let layer = |node: &usize| graph.nodes()[*node].layer;
@@ -80,8 +94,10 @@ impl Chains {
             of_readers.into_iter().all(|layer| layer == node.layer)
         };
         match fork {
-            Some(fork) if node.role == Role::Residual || own_layer(fork) => Some(fork),
-            _ => Some(main),
+            Some(fork) if several && (node.role == Role::Residual || own_layer(fork)) => {
+                Some((fork, true))
+            }
+            _ => Some((main, false)),
         }
     }
 

@@ -112,8 +112,8 @@ fn touched_slots<T: RunElement>(environment: &Environment<'_, T>, stage: usize) 
 
 /// What a chunk's pull-back through a stage gives.
 struct Pulled {
-    /// By node: the cotangent at its first output, and what it handed on to its first input where
-    /// that has other readers.
+    /// By node: the cotangent at its outputs, and what it handed on to its first input where that has
+    /// other readers.
     taps: Vec<(Option<Statistics>, Option<Statistics>)>,
     /// The statistics of cotangents that earlier stages left to this one: the node they arrive at.
     left: Vec<(usize, Statistics)>,
@@ -171,8 +171,8 @@ fn pull_back<T: RunElement>(
                 continue;
             }
             let statistics = settle(&mut parts[output], context.parallel);
-            if Some(&Some(output)) == outputs.first() {
-                taps[position - first].0 = statistics.filter(|_| options.statistics);
+            if options.statistics {
+                merge(&mut taps[position - first].0, statistics);
             }
         }
         let exponent = common_exponent(&mut parts, &outputs);

@@ -205,8 +205,12 @@ impl Plan {
             }
             let visible = node.outputs.len() - node.op.kept_outputs();
             let any_sampled = sampled.contains(&true);
+            // A layer's signal is looked at also where no weight comes before it.
+            let of_layer = node.layer.is_some() && !is_view;
             let needs = node.inputs.iter().enumerate().any(|(input, value)| {
-                node.op.differentiable(input) && self.needs[self.slots[value.index()]]
+                let is_data = !matches!(graph.value(*value).kind, ValueKind::Parameter(_));
+                let needed = self.needs[self.slots[value.index()]] || (of_layer && is_data);
+                node.op.differentiable(input) && needed
             });
             for (output, &value) in node.outputs.iter().enumerate() {
                 let index = value.index();

@@ -11,12 +11,12 @@ pub struct UnitCounts {
     pub dead: usize,
 }
 
-/// What was seen at a node's first output.
+/// What was seen at a node's outputs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NodeTrace {
-    /// The forward signal.
+    /// The forward signal: the first output.
     pub forward: Option<Statistics>,
-    /// The cotangent that arrived; `None` where none did.
+    /// The cotangents that arrived, of all outputs together; `None` where none did.
     pub backward: Option<Statistics>,
     /// What the node handed on to its first input, where other nodes read that too (else
     /// it is what arrives at the input).

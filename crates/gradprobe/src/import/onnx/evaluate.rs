@@ -147,7 +147,6 @@ fn converted<R>(
             })?;
             made.push((name.to_owned(), operand));
         }
-        session.builder.end_layer();
         finish(session, made)
     };
     run().map_err(|error: OnnxError| error.in_file(path))

@@ -5,82 +5,118 @@ use super::layer_names::Wrapping;
 use super::model::Node;
 use super::modules::module_of;
 use super::value::{Operand, Source};
-use crate::graph::{GraphBuilder, GraphError, LayerId, Origin, ValueId};
+use crate::graph::{Origin, ValueId};
 use std::collections::{HashMap, HashSet};
 
-/// A layer so far.
+/// A node of the file as the layers see it.
 #[derive(Debug)]
-struct Layer {
-    id: LayerId,
-    name: String,
-    parts: Vec<String>,
-    weighted: bool,
-    /// Did an activation come, after which a weight begins a layer of its own?
-    closed: bool,
-    last: Option<ValueId>,
+pub(super) struct Entry {
+    pub op: String,
+    pub class: Class,
+    /// Does it read trained numbers, its own or what is made of such alone?
+    pub weighted: bool,
+    /// What the layer that it begins is called.
+    pub name: String,
+    /// The path of its weights, else that of the module that it is in.
+    pub path: Option<String>,
+    /// The weights that it reads, by number.
+    pub weights: Vec<usize>,
+    pub origin: Origin,
+    /// Values made of weights alone that it reads, and those on the way to them.
+    pub trail: Vec<ValueId>,
 }
 
-/// Which layer each node and value belongs to.
+/// What is being converted.
+#[derive(Clone, Debug, Default)]
+enum Current {
+    /// Nothing that belongs to a layer: control flow, whose bodies have nodes of their own.
+    #[default]
+    Outside,
+    /// A node that no weight has touched yet.
+    Data,
+    /// A node that computes with these weights alone, and what it reads on the way.
+    Weights(Vec<usize>, Vec<ValueId>),
+    /// An entry, by number.
+    Entry(usize),
+}
+
+/// What is known of the nodes for giving them to layers, noted while they are converted.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     /// What all names of the file have round the user's.
     wrapping: Wrapping,
-    layers: Vec<Layer>,
-    by_path: HashMap<String, usize>,
-    of_value: HashMap<ValueId, usize>,
-    names: HashSet<String>,
+    pub(super) entries: Vec<Entry>,
+    /// Which entry made a value.
+    pub(super) made_by: HashMap<ValueId, usize>,
     /// Values computed from weights alone: which weights.
     derived: HashMap<ValueId, Vec<usize>>,
-    /// Values that no weight has touched yet: inputs, and what is made of them alone.
-    of_data: HashSet<ValueId>,
-    from_data: bool,
-    current: Option<usize>,
-    weights_only: Vec<usize>,
     /// Values computed from weights alone: every such value on the way to them.
     trails: HashMap<ValueId, Vec<ValueId>>,
-    trail: Vec<ValueId>,
-    /// Weights that the current layer took in through what was computed from them.
-    adopted: Vec<usize>,
+    /// Values that no weight has touched yet: inputs, and what is made of them alone.
+    of_data: HashSet<ValueId>,
+    current: Current,
 }
 
 /// What a node is to the layers around it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// An elementwise nonlinearity.
     Activation,
+    /// A softmax.
+    Softmax,
     Normalisation,
+    /// Sums, differences, products and quotients, with which a bias and a scale are written.
     Arithmetic,
-    /// Moves elements, or names them otherwise.
+    /// Other functions of each element by itself.
+    Elementwise,
+    /// Names elements otherwise, each still there once.
+    Renames,
+    /// Leaves elements out, repeats them or cuts them apart.
     Moves,
     /// Pools, reductions, resizing: a layer of its own.
     Alone,
     Other,
 }
 
-fn class(op: &str) -> Class {
-    match op {
-        "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "Sigmoid" | "Tanh"
-        | "HardSigmoid" | "HardSwish" | "Mish" | "Swish" | "Softplus" | "Softsign" | "Clip"
-        | "ThresholdedRelu" | "Softmax" | "LogSoftmax" | "Erf" | "Sin" | "Atan" | "Shrink" => {
-            Class::Activation
+impl Class {
+    /// Is it a function of each element by itself?
+    pub fn is_elementwise(self) -> bool {
+        matches!(
+            self,
+            Self::Activation | Self::Arithmetic | Self::Elementwise
+        )
+    }
+
+    fn of(op: &str) -> Self {
+        match op {
+            "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "Sigmoid"
+            | "Tanh" | "HardSigmoid" | "HardSwish" | "Mish" | "Swish" | "Softplus" | "Softsign"
+            | "Clip" | "ThresholdedRelu" | "Erf" | "Sin" | "Atan" | "Shrink" => Self::Activation,
+            "Softmax" | "LogSoftmax" => Self::Softmax,
+            "BatchNormalization"
+            | "LayerNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "RMSNormalization"
+            | "LpNormalization"
+            | "LRN" => Self::Normalisation,
+            "Add" | "Sub" | "Mul" | "Div" | "Sum" => Self::Arithmetic,
+            "Abs" | "And" | "Ceil" | "Cos" | "Equal" | "Exp" | "Floor" | "Greater"
+            | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Log" | "Max" | "Mean" | "Min"
+            | "Mod" | "Neg" | "Not" | "Or" | "Pow" | "Reciprocal" | "Round" | "Sign" | "Sqrt"
+            | "Where" | "Xor" => Self::Elementwise,
+            "Identity" | "Dropout" | "Cast" | "CastLike" | "Reshape" | "Flatten" | "Squeeze"
+            | "Unsqueeze" | "Transpose" => Self::Renames,
+            "Slice" | "Split" | "Expand" => Self::Moves,
+            op if op.starts_with("Reduce") || op.contains("Pool") => Self::Alone,
+            "Resize" | "Upsample" | "ArgMax" | "TopK" => Self::Alone,
+            _ => Self::Other,
         }
-        "BatchNormalization"
-        | "LayerNormalization"
-        | "InstanceNormalization"
-        | "GroupNormalization"
-        | "RMSNormalization"
-        | "LpNormalization"
-        | "LRN" => Class::Normalisation,
-        "Add" | "Sub" | "Mul" | "Div" | "Sum" => Class::Arithmetic,
-        "Identity" | "Dropout" | "Cast" | "CastLike" | "Reshape" | "Flatten" | "Squeeze"
-        | "Unsqueeze" | "Transpose" | "Slice" | "Split" | "Expand" => Class::Moves,
-        op if op.starts_with("Reduce") || op.contains("Pool") => Class::Alone,
-        "Resize" | "Upsample" | "ArgMax" | "TopK" => Class::Alone,
-        _ => Class::Other,
     }
 }
 
 /// An operator as a layer's description has it; `None` for what says nothing.
-fn part(op: &str, class: Class, weighted: bool) -> Option<String> {
+pub(super) fn part(op: &str, class: Class, weighted: bool) -> Option<String> {
     Some(match op {
         "Gemm" | "MatMul" if weighted => "linear".into(),
         "Gather" if weighted => "embedding".into(),
@@ -89,7 +125,7 @@ fn part(op: &str, class: Class, weighted: bool) -> Option<String> {
         "InstanceNormalization" => "instance-norm".into(),
         "GroupNormalization" => "group-norm".into(),
         "RMSNormalization" => "rms-norm".into(),
-        _ if class == Class::Moves => return None,
+        _ if matches!(class, Class::Renames | Class::Moves) => return None,
         _ => kebab(op),
     })
 }
@@ -108,11 +144,8 @@ fn kebab(op: &str) -> String {
     words
 }
 
-/// The longest description of a layer, in parts.
-const MOST_PARTS: usize = 6;
-
 impl Layers {
-    /// No layers yet; `wrapping` is what all names of the file have round the user's.
+    /// No nodes yet; `wrapping` is what all names of the file have round the user's.
     pub fn new(wrapping: Wrapping) -> Self {
         Self {
             wrapping,
@@ -120,23 +153,18 @@ impl Layers {
         }
     }
 
-    /// Begins or resumes the layer of a node that reads `operands`. `layer_path` is what the layer
-    /// of a weight is called, by the weight's number, where its name says it; `is_statistic` says
-    /// that others read what the node reduces.
+    /// A node that reads `operands` is converted next. `layer_path` is what the layer of a weight is
+    /// called, by the weight's number, where its name says it.
     pub fn enter(
         &mut self,
-        builder: &mut GraphBuilder,
         node: &Node,
         operands: &[Option<Operand>],
         layer_path: &dyn Fn(usize) -> Option<String>,
-        is_statistic: bool,
-    ) -> Result<(), GraphError> {
-        let op = &node.message.op_type[..];
-        let class = class(op);
+    ) {
         let mut read_weights: Vec<usize> = Vec::new();
         let mut derived_from: Vec<usize> = Vec::new();
         let mut signals: Vec<ValueId> = Vec::new();
-        self.trail.clear();
+        let mut trail: Vec<ValueId> = Vec::new();
         let mut open: Vec<&Operand> = operands.iter().flatten().rev().collect();
         while let Some(operand) = open.pop() {
             match &operand.source {
@@ -144,8 +172,7 @@ impl Layers {
                 Source::Value(value) => match self.derived.get(value) {
                     Some(from) => {
                         derived_from.extend(from);
-                        self.trail
-                            .extend(self.trails.get(value).into_iter().flatten());
+                        trail.extend(self.trails.get(value).into_iter().flatten());
                     }
                     None => signals.push(*value),
                 },
@@ -154,100 +181,62 @@ impl Layers {
             }
         }
         read_weights.extend(&derived_from);
-        if signals.is_empty() && !read_weights.is_empty() {
-            // The node that reads the result takes it into its layer.
-            self.weights_only = read_weights;
-            self.current = None;
-            self.from_data = false;
-            builder.end_layer();
-            return Ok(());
-        }
-        self.weights_only.clear();
-        let untouched = signals.iter().all(|value| self.of_data.contains(value));
-        self.from_data = read_weights.is_empty() && untouched;
-        if self.from_data {
-            self.current = None;
-            builder.end_layer();
-            return Ok(());
-        }
-        let mut of_signals: Vec<Option<usize>> = signals
-            .iter()
-            .map(|value| self.of_value.get(value).copied())
-            .collect();
-        of_signals.sort_unstable();
-        of_signals.dedup();
-        let only = match of_signals[..] {
-            [only] => only,
-            _ => None,
-        };
-        let joined = if read_weights.is_empty() {
-            only.filter(|_| class != Class::Alone || is_statistic)
-        } else {
-            only.filter(|&layer| {
-                let layer = &self.layers[layer];
-                let follows = signals.len() == 1 && layer.last == signals.first().copied();
-                let may_join = matches!(class, Class::Arithmetic | Class::Normalisation);
-                layer.weighted && !layer.closed && follows && may_join || (op == "PRelu" && follows)
-            })
-        };
-        let named = read_weights.iter().find_map(|&weight| layer_path(weight));
-        let path = named.or_else(|| {
-            let weighted = !read_weights.is_empty();
-            weighted.then(|| module_of(&node.message)).flatten()
-        });
-        let path = path.map(|path| self.wrapping.strip(path));
-        let index = match (joined, path) {
-            (Some(layer), _) => layer,
-            (None, Some(path)) => match self.by_path.get(&path) {
-                Some(&layer) if only == Some(layer) => layer,
-                _ => {
-                    let layer = self.begin(builder, &path, node)?;
-                    self.by_path.insert(path, layer);
-                    layer
-                }
-            },
-            (None, None) => {
-                let name = match &node.message.name[..] {
-                    "" => format!("{op}_{}", node.position),
-                    name => name.to_owned(),
-                };
-                self.begin(builder, &name, node)?
-            }
-        };
-        let layer = &mut self.layers[index];
-        layer.weighted |= !read_weights.is_empty();
-        layer.closed |= class == Class::Activation;
-        builder.resume_layer(layer.id);
-        self.trail.drain(..).for_each(|value| builder.adopt(value));
-        self.adopted = derived_from;
-        let is_bias = class == Class::Arithmetic && layer.weighted && !layer.parts.is_empty();
         let weighted = !read_weights.is_empty();
-        if let Some(part) = part(op, class, weighted).filter(|_| !is_bias || !weighted)
-            && layer.parts.last() != Some(&part)
-        {
-            if layer.parts.len() < MOST_PARTS {
-                layer.parts.push(part);
-            }
-            builder.describe_layer(layer.parts.join(" + "));
+        if signals.is_empty() && weighted {
+            // The node that reads the result takes it into its layer.
+            self.current = Current::Weights(read_weights, trail);
+            return;
         }
-        self.current = Some(index);
-        Ok(())
+        if !weighted && signals.iter().all(|value| self.of_data.contains(value)) {
+            self.current = Current::Data;
+            return;
+        }
+        let op = &node.message.op_type[..];
+        let name = match &node.message.name[..] {
+            "" => format!("{op}_{}", node.position),
+            name => name.to_owned(),
+        };
+        let path = read_weights
+            .iter()
+            .find_map(|&weight| layer_path(weight))
+            .or_else(|| weighted.then(|| module_of(&node.message)).flatten());
+        self.entries.push(Entry {
+            op: op.to_owned(),
+            class: Class::of(op),
+            weighted,
+            name,
+            path: path.map(|path| self.wrapping.strip(path)),
+            weights: read_weights,
+            origin: Origin {
+                place: node.place(),
+                span: None,
+            },
+            trail,
+        });
+        self.current = Current::Entry(self.entries.len() - 1);
+    }
+
+    /// What follows belongs to no node of the file that is a layer's: it is control flow's own.
+    pub fn leave(&mut self) {
+        self.current = Current::Outside;
     }
 
     /// A value was made by the node entered last.
     pub fn made(&mut self, value: ValueId) {
-        if self.from_data {
-            self.of_data.insert(value);
-        }
-        if !self.weights_only.is_empty() {
-            self.derived.insert(value, self.weights_only.clone());
-            let mut trail = self.trail.clone();
-            trail.push(value);
-            self.trails.insert(value, trail);
-        }
-        if let Some(index) = self.current {
-            self.of_value.insert(value, index);
-            self.layers[index].last = Some(value);
+        match &self.current {
+            Current::Outside => {}
+            Current::Data => {
+                self.of_data.insert(value);
+            }
+            Current::Weights(from, on_the_way) => {
+                self.derived.insert(value, from.clone());
+                let mut trail = on_the_way.clone();
+                trail.push(value);
+                self.trails.insert(value, trail);
+            }
+            &Current::Entry(entry) => {
+                self.made_by.insert(value, entry);
+            }
         }
     }
 
@@ -271,31 +260,8 @@ impl Layers {
         self.derived.get(&value).map_or(&[], Vec::as_slice)
     }
 
-    fn begin(
-        &mut self,
-        builder: &mut GraphBuilder,
-        name: &str,
-        node: &Node,
-    ) -> Result<usize, GraphError> {
-        let mut free = name.to_owned();
-        let mut number = 1;
-        while !self.names.insert(free.clone()) {
-            number += 1;
-            free = format!("{name} ({number})");
-        }
-        let origin = Origin {
-            place: node.place(),
-            span: None,
-        };
-        let id = builder.begin_layer(free.clone(), "", origin)?;
-        self.layers.push(Layer {
-            id,
-            name: free,
-            parts: Vec::new(),
-            weighted: false,
-            closed: false,
-            last: None,
-        });
-        Ok(self.layers.len() - 1)
+    /// Is it computed from the data, with a weight on the way?
+    pub(super) fn is_signal(&self, value: ValueId) -> bool {
+        !self.of_data.contains(&value) && !self.derived.contains_key(&value)
     }
 }

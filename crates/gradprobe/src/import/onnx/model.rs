@@ -1,6 +1,7 @@
 //! A model made ready to be walked: functions that the file defines are put in place of their
 //! calls, and every node knows which version of its operator is meant.
 
+use super::batch_norms::Recognised;
 use super::error::{OnnxError, quoted};
 use super::exporter_notes::Notes;
 use super::messages::{Attribute, Function, Graph, Model, Node as Message, OperatorSet, Tensor};
@@ -72,6 +73,8 @@ pub(super) struct Flat {
     pub tensors: Vec<FileTensor>,
     /// What was put right on the way, in sentences.
     pub remarks: Vec<String>,
+    /// Batch normalisations that were written out in the file.
+    pub batch_norms: Recognised,
 }
 
 /// Puts the functions in.
@@ -100,6 +103,7 @@ pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
         producer: model.producer_name,
         tensors: Vec::new(),
         remarks: Vec::new(),
+        batch_norms: Recognised::default(),
     };
     flat.tensors = float_tensors(&flat);
     Ok(flat)

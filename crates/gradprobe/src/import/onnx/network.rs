@@ -1,10 +1,12 @@
 //! A model as a network to be checked.
 
 use super::analysis::{Analysis, analyse};
+use super::batch_norms;
 use super::convert::is_supported;
 use super::error::{OnnxError, quoted};
 use super::fault::Fault;
 use super::inputs::{self, InputPlan};
+use super::layering;
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
 use super::notes::notes;
@@ -75,6 +77,9 @@ impl OnnxNetwork {
             let folder = path.parent().unwrap_or(Path::new(""));
             repair(&mut model, folder);
             tie(&mut model, folder);
+            if options.mode == Mode::Train {
+                model.batch_norms = batch_norms::recognise(&mut model, folder);
+            }
             prepare_at_some_size(path, &model, options, limit)
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
@@ -384,7 +389,11 @@ fn finish(
     };
     let of_target = read.as_ref().map(|target| target.shape());
     let decided = loss::decide(options.loss, judged, &output.shape, reads_tokens, of_target)?;
-    session.builder.end_layer();
+    let layers = layering::assign(&session.layers, &mut session.builder, value)
+        .map_err(|error| OnnxError::new(error.to_string()))?;
+    session
+        .name_by_layers(&layers)
+        .map_err(|fault| fault.unplaced())?;
     let mut target = None;
     let objective = match decided.op() {
         Some(op) => {

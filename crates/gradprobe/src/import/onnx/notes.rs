@@ -71,6 +71,7 @@ pub(super) fn notes(
             Mode::Eval => format!("batch norm: {count}, run on their running statistics"),
         });
     }
+    notes.extend(written_out(session));
     if let Some(count) = session.counts.get("folded batch norm") {
         notes.push(format!(
             "batch norm: {count} folded into the convolutions before them by the exporter, which \
@@ -105,4 +106,31 @@ pub(super) fn notes(
         notes.push(format!("weights: drawn anew, {}", initialiser.name()));
     }
     notes
+}
+
+/// What was taken for a batch normalisation, by what, and which numbers its parameters have.
+fn written_out(session: &Session<'_>) -> Option<String> {
+    let found = session.model.batch_norms;
+    let by = match (found.by_name, found.by_structure) {
+        (0, 0) => return None,
+        (count, 0) => format!("{count} written out as a scale and a shift, known by their names"),
+        (0, count) => format!(
+            "{count} written out as a scale and a shift, known by their structure and not by name"
+        ),
+        (named, others) => format!(
+            "{} written out as a scale and a shift, {named} known by their names and {others} by \
+             their structure",
+            named + others
+        ),
+    };
+    let numbers = match found.folded_variance {
+        0 => "gamma and beta are the file's".to_owned(),
+        count => format!(
+            "in {count} the exporter multiplied the running variance into the scale: it is taken to \
+             be 1, as before training, so that gamma is the scale times \u{221a}(1 + epsilon)"
+        ),
+    };
+    Some(format!(
+        "batch norm: {by}; {numbers} (--mode eval runs what is written)"
+    ))
 }

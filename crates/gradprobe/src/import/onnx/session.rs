@@ -318,7 +318,8 @@ impl<'m> Session<'m> {
         if let Some(value) = self.weights[index].value {
             return Ok(value);
         }
-        let name = self.shown_name(index);
+        let name = self.weights[index].name.clone();
+        let name = self.free_name(&name);
         let weight = &self.weights[index];
         let value = self
             .builder
@@ -327,27 +328,16 @@ impl<'m> Session<'m> {
         Ok(value)
     }
 
-    /// What a weight is called. What the exporter made up tells nobody which weight it is: then it is
-    /// the layer's weight, or bias.
-    fn shown_name(&mut self, index: usize) -> String {
-        let own = &self.weights[index].name;
-        let name = match (self.analysis.weights.unnamed(own), self.layers.current()) {
-            (Some(word), Some(layer)) => format!("{layer}.{word}"),
-            _ => own.clone(),
-        };
-        self.free_name(&name)
-    }
-
-    /// Names the weights that the current layer reads through what was computed from them, which
-    /// was before the layer was known.
-    pub fn name_adopted(&mut self) -> Result<(), Fault> {
-        for index in self.layers.take_adopted() {
-            let weight = &self.weights[index];
-            let is_unnamed = self.analysis.weights.unnamed(&weight.name).is_some();
-            if let (true, Some(value)) = (is_unnamed, weight.value)
+    /// Names the weights whose names the exporter made up, which tell nobody which weights they are,
+    /// by the layers that read them: `fc.weight`.
+    pub fn name_by_layers(&mut self, layers: &[(usize, String)]) -> Result<(), Fault> {
+        for (index, layer) in layers {
+            let weight = &self.weights[*index];
+            let unnamed = self.analysis.weights.unnamed(&weight.name);
+            if let (Some(word), Some(value)) = (unnamed, weight.value)
                 && self.builder.name(value) == weight.name
             {
-                let name = self.shown_name(index);
+                let name = self.free_name(&format!("{layer}.{word}"));
                 self.builder.rename_parameter(value, &name)?;
             }
         }

@@ -133,7 +133,7 @@ impl Session<'_> {
         };
         let op = &node.message.op_type[..];
         if convert::is_control_flow(node) {
-            self.builder.end_layer();
+            self.layers.leave();
         } else if !matches!(op, "Shape" | "Size") {
             // Of the second input it reads the type alone.
             let read = if op == "CastLike" { 1 } else { inputs.len() };
@@ -144,18 +144,8 @@ impl Session<'_> {
                 let is_named = decided.unnamed(name).is_none();
                 is_named.then(|| layer_of_weight(name))
             };
-            let reduced = node.message.input.first();
-            let readers = reduced.and_then(|name| self.analysis.readers.get(name));
-            let is_statistic =
-                node.message.op_type.starts_with("Reduce") && readers.is_some_and(|&n| n > 1);
-            self.layers.enter(
-                &mut self.builder,
-                node,
-                &inputs[..read.min(inputs.len())],
-                &layer_path,
-                is_statistic,
-            )?;
-            self.name_adopted()?;
+            self.layers
+                .enter(node, &inputs[..read.min(inputs.len())], &layer_path);
         }
         let outputs = convert::convert(self, node, inputs)?;
         for (index, name) in node.message.output.iter().enumerate() {
@@ -197,6 +187,7 @@ impl Session<'_> {
         self.scopes.push(HashMap::new());
         let result = self.body_inside(body, inputs);
         self.scopes.pop();
+        self.layers.leave();
         result
     }
 

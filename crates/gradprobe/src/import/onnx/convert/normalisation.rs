@@ -1,6 +1,7 @@
 //! Normalisations.
 
 use super::call::{Call, Outcome, one};
+use crate::import::onnx::batch_norms::AXES_AFTER;
 use crate::import::onnx::fault::Fault;
 use crate::import::onnx::session::Use;
 use crate::import::onnx::value::Operand;
@@ -25,21 +26,56 @@ pub(super) fn batch(call: &mut Call<'_, '_>) -> Outcome {
             call.session.frozen(&operand)
         });
     }
-    call.session.count(if call.int("training_mode", 0)? == 0 {
+    call.session.count(if call.has(AXES_AFTER) {
+        "batch-norm written out"
+    } else if call.int("training_mode", 0)? == 0 {
         "batch-norm in inference form"
     } else {
         "batch-norm"
     });
     let attributes = call.pass(&["epsilon"])?;
+    let turned = turned_to_front(call, &mut inputs)?;
     let running = if call.is_read(1) || call.is_read(2) {
         running_statistics(call, &inputs)?.map(Some)
     } else {
         [None, None]
     };
     let outputs = call.emit("BatchNormalization", &attributes, &inputs)?;
-    let mut outputs: Vec<Option<Operand>> = outputs.into_iter().take(1).map(Some).collect();
+    let mut outputs = outputs.into_iter().take(1).collect::<Vec<_>>();
+    if let Some(back) = turned {
+        let back = [("perm", Attribute::Ints(back))];
+        outputs = vec![call.with("Transpose", &back, &outputs)?];
+    }
+    let mut outputs: Vec<Option<Operand>> = outputs.into_iter().map(Some).collect();
     outputs.extend(running);
     Ok(outputs)
+}
+
+/// Brings the channels of one that was written out to the axis that the op has them on; the order
+/// of axes that turns the result back, where one was needed.
+fn turned_to_front(
+    call: &mut Call<'_, '_>,
+    inputs: &mut [Operand],
+) -> Result<Option<Vec<i64>>, Fault> {
+    let after = call.int(AXES_AFTER, -1)?;
+    let rank = inputs[0].shape.len() as i64;
+    let channels = rank - 1 - after;
+    if after < 0 || channels == 1 {
+        return Ok(None);
+    }
+    if channels < 1 {
+        return Err("has its channels on the axis of the batch".into());
+    }
+    let mut order: Vec<i64> = (0..rank).collect();
+    let axis = order.remove(channels as usize);
+    order.insert(1, axis);
+    let mut back = vec![0; rank as usize];
+    for (to, &from) in order.iter().enumerate() {
+        back[from as usize] = to as i64;
+    }
+    let forth = [("perm", Attribute::Ints(order))];
+    inputs[0] = call.with("Transpose", &forth, &inputs[..1])?;
+    Ok(Some(back))
 }
 
 /// The running mean and variance after the step: momentum times the old ones and the rest of the
