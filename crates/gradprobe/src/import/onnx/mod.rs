@@ -6,11 +6,15 @@
 //! are trained; `inputs.rs`, `sizes.rs` and `loss.rs` choose what is fed and what is differentiated,
 //! `notes.rs` says it; `walk.rs` walks the nodes and hands them to the converters of `convert/`, one
 //! row an operator; `session.rs` computes at once what is known and adds the rest to the graph;
+//! `course.rs` computes from the batch what an input decides; `whole_numbers.rs` steps back from
+//! labels to what they are chosen by; `straight_through.rs` finds estimators whose stop-gradient
+//! is lost;
 //! `layers.rs` gives the nodes to layers with the names the user knows, with the help of
 //! `modules.rs`.
 
 mod analysis;
 mod convert;
+mod course;
 mod error;
 mod evaluate;
 mod fault;
@@ -22,15 +26,19 @@ mod model;
 mod modules;
 mod network;
 mod notes;
+mod objective;
+mod operators;
 mod options;
 mod reader;
 mod reinit;
 mod session;
 mod sizes;
+mod straight_through;
 mod tensors;
 mod tied;
 mod value;
 mod walk;
+mod whole_numbers;
 
 pub use convert::{OnnxOp, coverage};
 pub use error::OnnxError;
