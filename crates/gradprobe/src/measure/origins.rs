@@ -52,7 +52,24 @@ fn described(graph: &Graph, trace: &Trace, blocking: NodeId) -> ZeroOrigin {
         op: node.op.name().into(),
         reason,
         for_one_step,
+        is_step: is_step(node),
     }
+}
+
+/// Is it a step, whose derivative is zero wherever it has one?
+fn is_step(node: &Node) -> bool {
+    matches!(
+        node.op.name(),
+        "Sign"
+            | "Round"
+            | "Floor"
+            | "Ceil"
+            | "Equal"
+            | "Greater"
+            | "GreaterOrEqual"
+            | "Less"
+            | "LessOrEqual"
+    )
 }
 
 fn classes(graph: &Graph, node: &Node) -> Option<usize> {
