@@ -107,7 +107,11 @@ impl<T: RunElement> Total<T> {
     /// The trace of the whole; of a loss that is the mean of the batches', `is_mean`.
     fn finish(self, is_mean: bool) -> Trace {
         let mut trace = self.trace.unwrap_or_default();
-        let factor = if is_mean { 1.0 / self.count.max(1) as f64 } else { 1.0 };
+        let factor = if is_mean {
+            1.0 / self.count.max(1) as f64
+        } else {
+            1.0
+        };
         let shrink = |seen: &mut Option<Statistics>| {
             if let Some(seen) = seen {
                 *seen = seen.scaled(factor);

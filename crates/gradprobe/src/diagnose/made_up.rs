@@ -133,7 +133,11 @@ mod tests {
         let kept = &findings[1];
         let begin = "inputs were made up (`i` [8] whole numbers below 2), give yours with --data";
         assert!(kept.message.starts_with(begin), "{}", kept.message);
-        assert!(kept.message.ends_with("the gradient is bad"), "{}", kept.message);
+        assert!(
+            kept.message.ends_with("the gradient is bad"),
+            "{}",
+            kept.message
+        );
         let more = "2 more may come of the same: GP003 at `a`, GP003 at `b`";
         assert_eq!(kept.evidence, [more]);
         assert_eq!(findings[2].severity, Severity::Info);
@@ -142,7 +146,10 @@ mod tests {
     #[test]
     fn what_is_not_finite_may_come_of_any_input_that_was_drawn() {
         let findings = judged(Some(false));
-        assert_eq!(codes(&findings), ["GP001", "GP003", "GP003", "GP004", "GP003"]);
+        assert_eq!(
+            codes(&findings),
+            ["GP001", "GP003", "GP003", "GP004", "GP003"]
+        );
         let says = |finding: &Finding| finding.message.contains("made up");
         let saying: Vec<bool> = findings.iter().map(says).collect();
         assert_eq!(saying, [false, false, false, true, false]);
@@ -152,6 +159,10 @@ mod tests {
     fn with_given_inputs_nothing_is_said() {
         let findings = judged(None);
         assert_eq!(findings.len(), 5);
-        assert!(findings.iter().all(|finding| finding.message == "the gradient is bad"));
+        assert!(
+            findings
+                .iter()
+                .all(|finding| finding.message == "the gradient is bad")
+        );
     }
 }

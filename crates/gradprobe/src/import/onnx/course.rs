@@ -81,7 +81,11 @@ impl Course {
             if shown.len() == 1 { "" } else { "s" },
             shown.join(", ")
         );
-        if needs.inputs.iter().any(|input| !self.batch.contains_key(input)) {
+        if needs
+            .inputs
+            .iter()
+            .any(|input| !self.batch.contains_key(input))
+        {
             return Err(format!("{of_inputs}; it has to be constant").into());
         }
         if needs.reads_weights && self.draws_weights {
@@ -158,7 +162,10 @@ impl Course {
                 ParameterData::F32(tensor) => Some(Arc::new(tensor.cast())),
                 ParameterData::F64(tensor) => Some(Arc::clone(tensor)),
             },
-            ValueKind::Input(_) => self.batch.get(&value).map(|(_, numbers)| Arc::clone(numbers)),
+            ValueKind::Input(_) => self
+                .batch
+                .get(&value)
+                .map(|(_, numbers)| Arc::clone(numbers)),
             ValueKind::Output(..) => self.computed.get(&value).map(Arc::clone),
         };
         found.ok_or_else(|| Fault::from("a value that decides its course is not known"))

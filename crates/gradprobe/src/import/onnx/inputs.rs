@@ -139,7 +139,11 @@ impl InputPlan {
 pub(super) fn in_turns(all: &Tensor<f64>, shape: &Shape, turns: usize) -> Vec<Tensor<f64>> {
     let count = shape.element_count();
     let batch = |turn: usize| {
-        let from = if all.data().len() == count { 0 } else { turn * count };
+        let from = if all.data().len() == count {
+            0
+        } else {
+            turn * count
+        };
         let data = all.data().get(from..from + count).unwrap_or_default();
         Tensor::new(shape.clone(), data.to_vec())
     };
@@ -209,9 +213,9 @@ fn check_numbers(kind: Kind, numbers: &[f64]) -> Result<(), OnnxError> {
         Kind::Bool => **x == 0.0 || **x == 1.0,
     };
     match numbers.iter().find(|x| !fits(x)) {
-        Some(wrong) if kind == Kind::Int => Err(OnnxError::new(format!(
-            "holds whole numbers, got {wrong}"
-        ))),
+        Some(wrong) if kind == Kind::Int => {
+            Err(OnnxError::new(format!("holds whole numbers, got {wrong}")))
+        }
         Some(wrong) => Err(OnnxError::new(format!("holds 0 or 1, got {wrong}"))),
         None => Ok(()),
     }
@@ -370,7 +374,11 @@ fn compared_with(model: &Flat, info: &ValueInfo) -> Option<f64> {
         message.op_type == "Equal" && message.input.iter().any(|input| input == name)
     })?;
     let other = equal.message.input.iter().find(|input| *input != name)?;
-    let stored = model.graph.initializer.iter().find(|tensor| tensor.name == *other);
+    let stored = model
+        .graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.name == *other);
     let made = model.nodes.iter().find(|node| {
         node.message.op_type == "Constant" && node.message.output.first() == Some(other)
     });

@@ -120,9 +120,13 @@ pub(super) fn decide(
     };
     // Real numbers in every column are no probabilities: they are to be met.
     let is_met = |decided: Decided| match (decided, elementwise) {
-        (Decided::CrossEntropy { tokens, probabilities: true }, Some(target)) => {
-            wrong_probabilities(target, shape, tokens).is_some()
-        }
+        (
+            Decided::CrossEntropy {
+                tokens,
+                probabilities: true,
+            },
+            Some(target),
+        ) => wrong_probabilities(target, shape, tokens).is_some(),
         _ => false,
     };
     let classes_or_values = |tokens: bool| match cross_entropy(tokens) {
@@ -255,7 +259,8 @@ impl TargetPlan {
             }
             _ => (output.clone(), 0),
         };
-        let is_class = |x: f64| classes == 0 || (x >= 0.0 && x < classes as f64 && x.fract() == 0.0);
+        let is_class =
+            |x: f64| classes == 0 || (x >= 0.0 && x < classes as f64 && x.fract() == 0.0);
         let no_class = |what: String| {
             OnnxError::new(format!(
                 "{what}, expected a class from 0 to {}",
@@ -266,7 +271,9 @@ impl TargetPlan {
         let from = match (target, given) {
             (_, Some(tensor)) => {
                 let count = shape.element_count();
-                if count == 0 || !tensor.data().len().is_multiple_of(count) || tensor.data().is_empty()
+                if count == 0
+                    || !tensor.data().len().is_multiple_of(count)
+                    || tensor.data().is_empty()
                 {
                     return Err(misfit(decided, judged, output, &shape, tensor.shape()));
                 }

@@ -157,7 +157,10 @@ impl Subject for OnnxNetwork {
         let inputs = self.inputs.iter().map(|input| input.draw(seed, self.turns));
         let target = self.target.iter();
         for drawn in inputs.chain(target.map(|target| target.draw(seed, self.turns))) {
-            batches.iter_mut().zip(drawn).for_each(|(batch, tensor)| batch.push(tensor));
+            batches
+                .iter_mut()
+                .zip(drawn)
+                .for_each(|(batch, tensor)| batch.push(tensor));
         }
         Ok(batches)
     }
@@ -308,7 +311,10 @@ fn turns_of(planned: &Planned, options: &OnnxOptions) -> Result<(usize, bool), O
         }
         // One sample says little: which units are dead, say.
         (None, None) => {
-            let mut given = planned.inputs.iter().filter(|input| !input.shape.is_empty());
+            let mut given = planned
+                .inputs
+                .iter()
+                .filter(|input| !input.shape.is_empty());
             let is_drawn = !given.any(InputPlan::is_given);
             let several = rows == 1 && planned.is_batch_fixed && is_drawn;
             (if several { BATCH } else { 1 }, false)
@@ -361,7 +367,13 @@ fn finish(
     session.builder.end_layer();
     let mut target = None;
     let objective = if decided.takes_target() {
-        let plan = TargetPlan::new(decided, judged, &output.shape, &options.target, read.clone())?;
+        let plan = TargetPlan::new(
+            decided,
+            judged,
+            &output.shape,
+            &options.target,
+            read.clone(),
+        )?;
         turns = plan.turns(turns, is_chosen)?;
         let loss = add_loss(&mut session, decided, &output, &plan.shape);
         target = Some(plan);
@@ -372,7 +384,9 @@ fn finish(
         Objective::Output(value, CotangentKind::Random)
     };
     if session.changes_course() {
-        session.builder.leave_unneeded_out_of_layers(objective.value());
+        session
+            .builder
+            .leave_unneeded_out_of_layers(objective.value());
     }
     let notes = notes(&Noted {
         session: &session,

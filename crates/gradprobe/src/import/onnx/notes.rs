@@ -136,9 +136,10 @@ fn about_course(noted: &Noted<'_, '_>, notes: &mut Vec<String>) {
                 format!("{}{value}", quoted(name))
             })
             .collect();
-        let all_given = noted.inputs.iter().all(|plan| {
-            !decision.inputs.contains(&plan.name) || plan.is_given()
-        });
+        let all_given = noted
+            .inputs
+            .iter()
+            .all(|plan| !decision.inputs.contains(&plan.name) || plan.is_given());
         notes.push(format!(
             "input {} decides {} of {}: taken as {} (--input NAME=NUMBER)",
             named.join(", "),
@@ -171,7 +172,12 @@ fn about_lost_stops(noted: &Noted<'_, '_>, notes: &mut Vec<String>) {
         let made = node.message.output.first();
         made.is_some_and(|name| estimators.contains_key(name))
     };
-    let places: Vec<String> = model.nodes.iter().filter(closing).map(Node::place).collect();
+    let places: Vec<String> = model
+        .nodes
+        .iter()
+        .filter(closing)
+        .map(Node::place)
+        .collect();
     if !places.is_empty() {
         let how = match noted.options.straight_through {
             true => "taken for a straight-through estimator: the gradient passes as through x",

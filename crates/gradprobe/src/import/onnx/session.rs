@@ -397,7 +397,10 @@ impl<'m> Session<'m> {
         while let ValueKind::Output(id, _) = values[value.index()].kind {
             let node = &nodes[id.index()];
             let moves = node.op.is_view(self.mode)
-                || matches!(node.op.name(), "Slice" | "Split" | "Transpose" | "Expand" | "Gather");
+                || matches!(
+                    node.op.name(),
+                    "Slice" | "Split" | "Transpose" | "Expand" | "Gather"
+                );
             match node.inputs.first() {
                 Some(&first) if moves => value = first,
                 _ => return,

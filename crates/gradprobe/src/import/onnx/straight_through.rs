@@ -69,11 +69,14 @@ impl<'m> Search<'m> {
         match &message.op_type[..] {
             "Add" => {
                 let closes = |x, difference| {
-                    let inner = self.maker(difference).filter(|inner| inner.op_type == "Sub")?;
+                    let inner = self
+                        .maker(difference)
+                        .filter(|inner| inner.op_type == "Sub")?;
                     let [value, subtracted] = &inner.input[..] else {
                         return None;
                     };
-                    self.is_same(subtracted, x).then(|| self.estimator(x, value))?
+                    self.is_same(subtracted, x)
+                        .then(|| self.estimator(x, value))?
                 };
                 closes(first, second).or_else(|| closes(second, first))
             }
@@ -82,7 +85,10 @@ impl<'m> Search<'m> {
                 let [one, other] = &inner.input[..] else {
                     return None;
                 };
-                let closes = |value, own| self.is_same(own, second).then(|| self.estimator(second, value))?;
+                let closes = |value, own| {
+                    self.is_same(own, second)
+                        .then(|| self.estimator(second, value))?
+                };
                 closes(one, other).or_else(|| closes(other, one))
             }
             _ => None,
@@ -174,7 +180,12 @@ mod tests {
         assert_eq!(last(&["f = Sign x", "d = Sub f x", "y = Add d x"]), x);
         assert_eq!(last(&["f = Sign x", "s = Add f x", "y = Sub s x"]), x);
         assert_eq!(last(&["f = Sign x", "s = Add x f", "y = Sub s x"]), x);
-        let through = ["i = Identity x", "f = Round i", "d = Sub f i", "e = Identity d"];
+        let through = [
+            "i = Identity x",
+            "f = Round i",
+            "d = Sub f i",
+            "e = Identity d",
+        ];
         let whole = [&through[..], &["y = Add x e"]].concat();
         assert_eq!(last(&whole), x);
     }

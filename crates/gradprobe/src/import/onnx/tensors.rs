@@ -2,8 +2,8 @@
 //! file.
 
 use super::error::{OnnxError, quoted};
-use super::reader::lfs_pointer;
 use super::messages::Tensor as Message;
+use super::reader::lfs_pointer;
 use crate::data::ElementType;
 use crate::graph::ParameterData;
 use crate::num::{Shape, Tensor};

@@ -51,7 +51,11 @@ pub(super) fn floating_values<'m>(
     most: usize,
 ) -> Vec<&'m str> {
     let kinds = Kinds::new(model, made_by);
-    let outputs = model.nodes.iter().rev().flat_map(|node| &node.message.output);
+    let outputs = model
+        .nodes
+        .iter()
+        .rev()
+        .flat_map(|node| &node.message.output);
     let names = outputs.map(String::as_str).filter(|name| !name.is_empty());
     let mut found: Vec<&str> = names
         .filter(|name| kinds.of(name) == Kind::Float && kinds.is_computed_from_inputs(name))
@@ -184,12 +188,48 @@ fn kind_of_output(node: &Node, output: usize) -> Made {
             _ => 1,
         }),
         (
-            "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Slice"
-            | "Gather" | "GatherElements" | "GatherND" | "Expand" | "Tile" | "Concat" | "Split"
-            | "Pad" | "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Neg" | "Abs" | "Min" | "Max" | "Sum"
-            | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "CumSum" | "Clip" | "Range"
-            | "ScatterElements" | "ScatterND" | "Scatter" | "ArrayFeatureExtractor" | "Trilu"
-            | "TopK" | "Pow" | "Sign" | "ReverseSequence" | "Unique",
+            "Identity"
+            | "Reshape"
+            | "Flatten"
+            | "Squeeze"
+            | "Unsqueeze"
+            | "Transpose"
+            | "Slice"
+            | "Gather"
+            | "GatherElements"
+            | "GatherND"
+            | "Expand"
+            | "Tile"
+            | "Concat"
+            | "Split"
+            | "Pad"
+            | "Add"
+            | "Sub"
+            | "Mul"
+            | "Div"
+            | "Mod"
+            | "Neg"
+            | "Abs"
+            | "Min"
+            | "Max"
+            | "Sum"
+            | "ReduceSum"
+            | "ReduceMax"
+            | "ReduceMin"
+            | "ReduceProd"
+            | "CumSum"
+            | "Clip"
+            | "Range"
+            | "ScatterElements"
+            | "ScatterND"
+            | "Scatter"
+            | "ArrayFeatureExtractor"
+            | "Trilu"
+            | "TopK"
+            | "Pow"
+            | "Sign"
+            | "ReverseSequence"
+            | "Unique",
             _,
         ) => Made::LikeInput(0),
         _ => Made::As(Kind::Float),
