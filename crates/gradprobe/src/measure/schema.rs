@@ -249,7 +249,8 @@ pub struct ZeroOrigin {
     pub reason: String,
     /// Is it a weight of zeros that itself receives a gradient, so that the zero lasts one step?
     pub for_one_step: bool,
-    /// Is it a step (a sign, a rounding, a comparison), whose derivative is zero everywhere?
+    /// Is it a step (a sign, a rounding, a comparison), whose derivative is zero everywhere, or
+    /// arithmetic on one?
     #[serde(default)]
     pub is_step: bool,
 }

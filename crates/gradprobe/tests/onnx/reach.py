@@ -84,11 +84,11 @@ def course():
     nodes = [
         node("Gemm", ["x", "first.weight", "first.bias"], ["u"]),
         node("Equal", ["rate", "known_rate"], ["is_known"]),
-        node("If", ["is_known"], ["v"], then_branch=branch("same", "one"), else_branch=branch("twice", "two")),
+        node("If", ["is_known"], ["v"], then_branch=branch("same", "const_one"), else_branch=branch("twice", "const_two")),
         node("Relu", ["v"], ["h"]),
         node("Gemm", ["h", "second.weight", "second.bias"], ["y"]),
     ]
-    constants = {"known_rate": np.array(16000), "one": np.float32(1), "two": np.float32(2)}
+    constants = {"known_rate": np.array(16000), "const_one": np.float32(1), "const_two": np.float32(2)}
     inputs = [info("x", ["batch", 6]), info("rate", [], INT)]
     save("course_if", nodes, inputs, [info("y", ["batch", 3])], WEIGHTS, constants)
     nodes = [
@@ -123,12 +123,12 @@ def course():
     nodes = [
         node("Gemm", ["x", "first.weight", "first.bias"], ["u"]),
         node("ReduceSum", ["u"], ["sum"], keepdims=0),
-        node("Less", ["sum", "bound"], ["is_small"]),
-        node("If", ["is_small"], ["v"], then_branch=branch("same", "one"), else_branch=branch("twice", "two")),
+        node("Less", ["sum", "const_bound"], ["is_small"]),
+        node("If", ["is_small"], ["v"], then_branch=branch("same", "const_one"), else_branch=branch("twice", "const_two")),
         node("Relu", ["v"], ["h"]),
         node("Gemm", ["h", "second.weight", "second.bias"], ["y"]),
     ]
-    constants = {"bound": np.float32(1e6), "one": np.float32(1), "two": np.float32(2)}
+    constants = {"const_bound": np.float32(1e6), "const_one": np.float32(1), "const_two": np.float32(2)}
     save("course_of_signal", nodes, [info("x", ["batch", 6])], [info("y", ["batch", 3])], WEIGHTS, constants)
 
 

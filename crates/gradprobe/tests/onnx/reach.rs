@@ -112,6 +112,9 @@ fn bounds_and_trip_counts_may_be_inputs() {
         error.contains("input `begin`: holds whole numbers, got 1.5"),
         "{error}"
     );
+    // Drawn bounds fit seldom.
+    let error = refused("course_slice", &OnnxOptions::default());
+    assert!(error.contains("were made up, `begin`, `end`"), "{error}");
     options.numbers = numbers(&[("steps", &[3.0])]);
     options.data = Some(file("batch.safetensors"));
     let looped = run("course_loop", &options);
@@ -131,7 +134,9 @@ fn what_a_signal_decides_is_decided_by_the_batch_and_stays_for_every_seed() {
         .iter()
         .map(|layer| &layer.median.name[..])
         .collect();
-    assert_eq!(names, ["first", "mul_same", "second"]);
+    for unneeded in ["reducesum_sum", "less_is_small"] {
+        assert!(!names.contains(&unneeded), "{names:?}");
+    }
     let drawn = OnnxOptions {
         seeds: vec![3, 4],
         ..OnnxOptions::default()
@@ -275,16 +280,10 @@ fn straight_through_estimators_are_asked_about_and_pass_the_gradient_where_that_
 #[test]
 fn a_step_on_the_way_is_said_to_have_lost_its_stop_gradient() {
     let check = run("straight_sum", &with_data("batch.safetensors"));
-    let finding = check
-        .diagnosis
-        .findings
-        .iter()
-        .find(|finding| finding.code == "GP003");
-    // The gradient of x + (f − x) is that of f, a sign: zero, to the last bit or nearly.
-    if let Some(finding) = finding {
-        let evidence = finding.evidence.join(" ");
-        assert!(evidence.contains("carries no stop-gradients"), "{evidence}");
-    }
+    let mut findings = check.diagnosis.findings.iter();
+    let zero = findings.find(|finding| finding.code == "GP003");
+    let evidence = zero.expect("a gradient of zero").evidence.join(" ");
+    assert!(evidence.contains("carries no stop-gradients"), "{evidence}");
 }
 
 #[test]

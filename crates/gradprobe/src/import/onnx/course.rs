@@ -6,7 +6,7 @@
 //! them is run once, in double precision, on the batch of the first seed. The inputs that such a
 //! value depends on then have the same numbers on every seed, so that the course holds for all.
 
-use super::error::quoted;
+use super::error::{OnnxError, quoted};
 use super::fault::Fault;
 use crate::graph::{GraphBuilder, ParameterData, ValueId, ValueKind};
 use crate::num::Tensor;
@@ -89,11 +89,11 @@ impl Course {
             return Err(format!("{of_inputs}; it has to be constant").into());
         }
         if needs.reads_weights && self.draws_weights {
-            return Err(format!(
-                "{of_inputs} through trained weights: with weights that are drawn anew (--reinit) \
-                 every seed may take another course; leave --reinit out"
-            )
-            .into());
+            let error = OnnxError::new(format!(
+                "{of_inputs} through trained weights, and weights that are drawn anew may decide \
+                 otherwise on every seed"
+            ));
+            return Err(error.help("leave out --reinit").into());
         }
         self.compute(builder, &needs.nodes, mode, what)?;
         let numbers = self.known(builder, value)?;

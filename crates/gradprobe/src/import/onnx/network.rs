@@ -227,9 +227,11 @@ fn prepare(
         .help("leave out --straight-through"));
     }
     let values = add_inputs(&mut session, &planned.inputs, options)?;
-    session.read_initialisers(&read)?;
-    session.convert_all()?;
-    session.need(&judged.value)?;
+    let converted = session
+        .read_initialisers(&read)
+        .and_then(|()| session.convert_all())
+        .and_then(|()| session.need(&judged.value));
+    converted.map_err(|error| decided_by_drawn(&session, &planned.inputs, error))?;
     for (plan, value) in planned.inputs.iter_mut().zip(values) {
         if let Some(&rows) = session.indexed.get(&value) {
             plan.indexes(rows);
@@ -282,6 +284,27 @@ fn add_inputs(
     }
     session.course.replace(course);
     Ok(values)
+}
+
+/// A network that does not fit together on a course that drawn inputs decided wants those given.
+fn decided_by_drawn(session: &Session<'_>, plans: &[InputPlan], error: OnnxError) -> OnnxError {
+    let course = session.course.borrow();
+    let drawn: Vec<String> = plans
+        .iter()
+        .filter(|plan| {
+            let mut decisions = course.decisions().iter();
+            !plan.is_given() && decisions.any(|decision| decision.inputs.contains(&plan.name))
+        })
+        .map(|plan| quoted(&plan.name))
+        .collect();
+    match &drawn[..] {
+        [] => error,
+        drawn => error.help(format!(
+            "inputs that decide the course of the network were made up, {}: give them with --input \
+             NAME=NUMBER",
+            drawn.join(", ")
+        )),
+    }
 }
 
 fn first_seed(options: &OnnxOptions) -> u64 {
