@@ -35,7 +35,8 @@ pub struct NetworkArguments {
     /// Training or inference: batch or running statistics in BatchNorm (default: the file's)
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
-    /// Samples in a batch (default: the file's)
+    /// Samples in a batch (default: the file's, or 8); where an ONNX file fixes fewer, several of
+    /// its batches are run one after the other
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
 }
@@ -124,7 +125,7 @@ impl NetworkArguments {
             options.mode = mode.into();
         }
         if let Some(batch) = self.batch {
-            options.dims.push(("batch".into(), count(batch)));
+            options.batch = Some(count(batch));
         }
         let network = OnnxNetwork::read(&self.network, &options)
             .map_err(|error| Failure::Input(error.to_string()))?;

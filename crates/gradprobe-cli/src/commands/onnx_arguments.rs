@@ -10,9 +10,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "ONNX models")]
 pub struct OnnxArguments {
-    /// Read an input from an NPY file (or from the array of its name in an NPZ or safetensors file)
-    #[arg(long, value_name = "NAME=FILE", value_parser = pair)]
-    input: Vec<(String, String)>,
+    /// Give an input: an NPY file (or the array of its name in an NPZ or safetensors file), a number
+    /// for all its elements, or a list of numbers: sr=16000, lens=3,5
+    #[arg(long, value_name = "NAME=FILE|NUMBERS", value_parser = given_input)]
+    input: Vec<(String, GivenInput)>,
     /// Read inputs, and `target`, from the arrays of their names in an NPZ or safetensors file
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -28,6 +29,9 @@ pub struct OnnxArguments {
     /// Judge this output, or any value between (default: the first output)
     #[arg(id = "model-output", long = "output", value_name = "NAME")]
     output: Option<String>,
+    /// Pass the gradient of x + (f(x) − x) as through x: an export carries no stop-gradient
+    #[arg(long)]
+    straight_through: bool,
     /// Let Dropout drop, as in training (default: it is the identity)
     #[arg(long)]
     dropout: bool,
@@ -61,10 +65,29 @@ enum LossArgument {
     Random,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// An input that is given on the command line.
+#[derive(Clone, Debug)]
+enum GivenInput {
+    Numbers(Vec<f64>),
+    File(PathBuf),
+}
+
+fn given_input(text: &str) -> Result<(String, GivenInput), String> {
     // A name may hold `=`; a file seldom does.
-    let (name, value) = text.rsplit_once('=').ok_or("expected NAME=FILE")?;
-    Ok((name.to_owned(), value.to_owned()))
+    let expected = "expected NAME=FILE, NAME=NUMBER or NAME=NUMBER,NUMBER,…";
+    let (name, value) = text.rsplit_once('=').ok_or(expected)?;
+    if name.is_empty() || value.is_empty() {
+        return Err(expected.into());
+    }
+    let numbers: Result<Vec<f64>, _> = value
+        .split(',')
+        .map(|number| number.trim().parse::<f64>())
+        .collect();
+    let given = match numbers {
+        Ok(numbers) => GivenInput::Numbers(numbers),
+        Err(_) => GivenInput::File(value.into()),
+    };
+    Ok((name.to_owned(), given))
 }
 
 fn dimension(text: &str) -> Result<(String, usize), String> {
@@ -99,6 +122,7 @@ impl OnnxArguments {
             (self.target.is_some(), "--target"),
             (self.loss.is_some(), "--loss"),
             (self.output.is_some(), "--output"),
+            (self.straight_through, "--straight-through"),
             (self.dropout, "--dropout"),
             (self.reinit.is_some(), "--reinit"),
             (!self.train.is_empty(), "--train"),
@@ -113,11 +137,16 @@ impl OnnxArguments {
 
     /// As the library takes them.
     pub fn options(&self) -> Result<OnnxOptions, Failure> {
-        let input = self.input.iter();
+        let (mut inputs, mut numbers) = (Vec::new(), Vec::new());
+        for (name, given) in &self.input {
+            match given.clone() {
+                GivenInput::Numbers(given) => numbers.push((name.clone(), given)),
+                GivenInput::File(file) => inputs.push((name.clone(), file)),
+            }
+        }
         Ok(OnnxOptions {
-            inputs: input
-                .map(|(name, file)| (name.clone(), file.into()))
-                .collect(),
+            inputs,
+            numbers,
             data: self.data.clone(),
             dims: self.dims.clone(),
             target: match &self.target {
@@ -137,6 +166,7 @@ impl OnnxArguments {
                 Some(LossArgument::Random) => OnnxLoss::RandomCotangent,
             },
             output: self.output.clone(),
+            straight_through: self.straight_through,
             dropout: self.dropout,
             reinit: self.reinit,
             train: self.train.clone(),

@@ -100,6 +100,16 @@ fn options_that_do_not_fit_the_model_say_what_would() {
         (&["--target", "5"], "expected a class from 0 to 4"),
         (&["--reinit", "hee"], "expected one of pytorch"),
         (&["--dim", "batch"], "expected NAME=SIZE"),
+        (
+            &["--batch", "6"],
+            "takes batches of 4 alone, where one of 6 is asked for",
+        ),
+        (&["--input", "x="], "expected NAME=FILE, NAME=NUMBER"),
+        (
+            &["--input", "x=1,2,3"],
+            "more than a list is given as a file",
+        ),
+        (&["--straight-through"], "leave out --straight-through"),
     ] {
         let mut arguments = vec!["check", &name];
         arguments.extend(options);
@@ -111,6 +121,57 @@ fn options_that_do_not_fit_the_model_say_what_would() {
     assert!(errors.contains("--reinit is for ONNX models"), "{errors}");
     let errors = refused(&["check", &folder.network(), "--output", "out.json"]);
     assert!(errors.contains("`-o FILE` writes"), "{errors}");
+}
+
+/// A model of the library's `tests/onnx/reach`.
+fn reach(name: &str) -> String {
+    model(&format!("../reach/{name}"))
+}
+
+#[test]
+fn an_input_may_be_given_as_a_number_and_decides_the_course() {
+    let name = reach("course_if.onnx");
+    let text = printed(&["check", &name, "--input", "rate=8000"], 0);
+    let text = text.replace("\n  ", " ");
+    let said =
+        "input `rate` = 8000 decides the condition (`is_known`) of If `if_v`: taken as given";
+    assert!(text.contains(said), "{text}");
+    let errors = refused(&["check", &name, "--input", "rate=0.5"]);
+    assert!(
+        errors.contains("input `rate`: holds whole numbers, got 0.5"),
+        "{errors}"
+    );
+    let errors = refused(&["check", &name, "--input", "sr=1"]);
+    assert!(errors.contains("has no input `sr`"), "{errors}");
+}
+
+#[test]
+fn any_batch_may_be_asked_for() {
+    for (name, says) in [
+        (
+            model("mobile.onnx"),
+            "the graph takes 4 samples at a time: 16 run one after the other",
+        ),
+        (
+            reach("batch_of_one.onnx"),
+            "the graph takes one sample at a time: 64 run one after",
+        ),
+        (reach("course_if.onnx"), "`x` [64, 6] standard normal"),
+    ] {
+        let text = printed(&["check", &name, "--batch", "64", "--fail-on", "never"], 0);
+        let text = text.replace("\n  ", " ");
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn a_pointer_of_git_lfs_is_no_model() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 97276\n";
+    let folder = Folder::new();
+    let path = folder.file("model.onnx", pointer.as_bytes());
+    let errors = refused(&["check", &path]);
+    let said = "is a Git LFS pointer to the model (97276 bytes), not the model itself; fetch it";
+    assert!(errors.contains(said), "{errors}");
 }
 
 /// A field of a message, with its length.

@@ -3,6 +3,7 @@
 
 mod again;
 mod jacobian;
+mod turns;
 
 pub use jacobian::{JacobianRequest, jacobians};
 
@@ -34,6 +35,14 @@ pub enum CheckError {
     /// The network cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The network cannot be run on inputs that were made up.
+    #[error("{source}; the inputs were made up ({inputs}): give yours with --data or --input")]
+    MadeUp {
+        /// What went wrong.
+        source: RunError,
+        /// The inputs, in words.
+        inputs: String,
+    },
     /// There is no Jacobian to measure.
     #[error(transparent)]
     Jacobian(#[from] JacobianError),
@@ -74,6 +83,20 @@ impl From<usize> for Resources {
             threads,
             ..Self::default()
         }
+    }
+}
+
+/// A mistake that came up in a run; that of an op may be due to inputs that were made up.
+fn run_failed(network: &dyn Subject, error: RunError) -> CheckError {
+    let made_up = network.made_up_inputs();
+    let doubtful = made_up.iter().filter(|input| input.is_doubtful);
+    let inputs: Vec<&str> = doubtful.map(|input| &input.description[..]).collect();
+    match error {
+        source @ RunError::Node { .. } if !inputs.is_empty() => CheckError::MadeUp {
+            source,
+            inputs: inputs.join(", "),
+        },
+        error => error.into(),
     }
 }
 
@@ -130,7 +153,7 @@ pub fn check_by(
         drop(built.take());
         let graph = pool.install(|| network.build(seed))?;
         trainable = graph.trainable_count();
-        let batch = network.batch(seed)?;
+        let parts = network.batches(seed)?;
         let options = Options {
             mode: network.mode(),
             threads,
@@ -138,18 +161,24 @@ pub fn check_by(
             seed,
             ..Options::default()
         };
+        let failed = |error: CheckError| match error {
+            CheckError::Run(error) => run_failed(network, error),
+            error => error,
+        };
         if done == 0 {
             let first = match network.dtype() {
-                Dtype::F32 => again::run::<f32>(network, &graph, &batch, options, optimiser)?,
-                Dtype::F64 => again::run::<f64>(network, &graph, &batch, options, optimiser)?,
+                Dtype::F32 => first_seed::<f32>(network, &graph, &parts, options, optimiser),
+                Dtype::F64 => first_seed::<f64>(network, &graph, &parts, options, optimiser),
             };
+            let first = first.map_err(failed)?;
             runs.push(first.run);
             (first_step, batches) = (first.first_step, first.batches);
         } else {
-            runs.push(match network.dtype() {
-                Dtype::F32 => run::<f32>(network, &graph, &batch, options, optimiser)?,
-                Dtype::F64 => run::<f64>(network, &graph, &batch, options, optimiser)?,
-            });
+            let run = match network.dtype() {
+                Dtype::F32 => run::<f32>(network, &graph, &parts, options, optimiser),
+                Dtype::F64 => run::<f64>(network, &graph, &parts, options, optimiser),
+            };
+            runs.push(run.map_err(|error| run_failed(network, error))?);
         }
         if done == 0 && !precision.precisions.is_empty() {
             let settings = RunSettings {
@@ -158,7 +187,7 @@ pub fn check_by(
                 seed,
                 optimiser,
             };
-            precision_reports = examine_precision(&graph, &batch, precision, &settings)?;
+            precision_reports = examine_precision(&graph, &parts[0], precision, &settings)?;
         }
         progress(done + 1);
         built = Some(graph);
@@ -181,6 +210,8 @@ pub fn check_by(
         objective: network.objective(),
         notes: network.notes().to_vec(),
         draws_weights: network.is_freshly_drawn(),
+        made_up_inputs: network.made_up_inputs(),
+        is_exported: network.is_exported(),
         given_targets: network.has_given_targets(),
         given_loss: network.has_given_loss(),
         optimiser,
@@ -199,13 +230,33 @@ pub fn check_by(
     })
 }
 
+fn first_seed<T: RunElement>(
+    network: &dyn Subject,
+    graph: &Graph,
+    parts: &[Vec<Tensor<f64>>],
+    options: Options,
+    optimiser: Option<Optimiser>,
+) -> Result<again::FirstSeed, CheckError> {
+    match parts {
+        [batch] => again::run::<T>(network, graph, batch, options, optimiser),
+        parts => Ok(again::FirstSeed {
+            run: turns::run::<T>(network, graph, parts, options, optimiser)?,
+            first_step: None,
+            batches: None,
+        }),
+    }
+}
+
 fn run<T: RunElement>(
     network: &dyn Subject,
     graph: &Graph,
-    batch: &[Tensor<f64>],
+    parts: &[Vec<Tensor<f64>>],
     options: Options,
     optimiser: Option<Optimiser>,
 ) -> Result<RunMeasurement, RunError> {
+    let [batch] = parts else {
+        return turns::run::<T>(network, graph, parts, options, optimiser);
+    };
     let inputs: Vec<Tensor<T>> = batch.iter().map(Tensor::cast).collect();
     let mut executor = Executor::<T>::new(graph, options)?;
     let mut probe = probe(graph, options.mode, network);

@@ -1,6 +1,7 @@
 //! The verdict on a measurement as a whole.
 
 use super::finding::{Finding, Severity};
+use super::made_up;
 use super::rule::{Examination, RuleSubject};
 use super::rule_set::{RuleSet, find_rule};
 use super::rules;
@@ -85,6 +86,7 @@ pub fn diagnose_by(rules: &RuleSet, measurement: &Measurement) -> Diagnosis {
             .cmp(&a.severity)
             .then_with(|| a.code.cmp(&b.code))
     });
+    made_up::say(&mut findings, measurement);
     let verdict = verdict(&findings);
     let sign = match verdict {
         Verdict::Exploding => 1.0,

@@ -99,6 +99,38 @@ impl GraphBuilder {
         &self.values[value.index()]
     }
 
+    /// What has been added so far: every value, node and parameter, by the index of its id.
+    pub(crate) fn parts(&self) -> (&[Value], &[Node], &[Parameter]) {
+        (&self.values, &self.nodes, &self.parameters)
+    }
+
+    /// Takes the nodes that nothing asked for depends on out of their layers, but for those that
+    /// read a trained parameter: a layer without a node is not measured.
+    pub(crate) fn leave_unneeded_out_of_layers(&mut self, needed: ValueId) {
+        let mut stays = vec![false; self.nodes.len()];
+        let mut open = vec![needed];
+        while let Some(value) = open.pop() {
+            if let ValueKind::Output(id, _) = self.values[value.index()].kind
+                && !std::mem::replace(&mut stays[id.index()], true)
+            {
+                open.extend(&self.nodes[id.index()].inputs);
+            }
+        }
+        for (node, stays) in self.nodes.iter_mut().zip(&mut stays) {
+            let is_trained = |value: &ValueId| match self.values[value.index()].kind {
+                ValueKind::Parameter(id) => self.parameters[id.index()].trainable,
+                ValueKind::Input(_) | ValueKind::Output(..) => false,
+            };
+            *stays |= node.inputs.iter().any(is_trained);
+            if !*stays {
+                node.layer = None;
+            }
+        }
+        for layer in &mut self.layers {
+            layer.nodes.retain(|node| stays[node.index()]);
+        }
+    }
+
     /// Adds an input; axis 0 is the batch.
     pub fn input(&mut self, name: impl Into<String>, shape: Shape) -> Result<ValueId, GraphError> {
         let kind = ValueKind::Input(self.inputs.len());

@@ -6,4 +6,4 @@ pub mod spec;
 mod subject;
 
 pub use chain::chain_graph;
-pub use subject::{ImportError, Subject};
+pub use subject::{ImportError, MadeUpInput, Subject};

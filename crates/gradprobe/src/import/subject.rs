@@ -5,6 +5,7 @@ use super::spec::{Dtype, Optimiser, RuleChoices, SpecError};
 use crate::graph::Graph;
 use crate::num::Tensor;
 use crate::ops::Mode;
+use serde::{Deserialize, Serialize};
 
 /// Why a network cannot be built, or its batch not drawn.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,14 @@ pub trait Subject: Sync {
     fn is_freshly_drawn(&self) -> bool {
         true
     }
+    /// The inputs that were made up where data may have been given, in words.
+    fn made_up_inputs(&self) -> Vec<MadeUpInput> {
+        Vec::new()
+    }
+    /// Is it a file that a framework exported, which carries no stop-gradients?
+    fn is_exported(&self) -> bool {
+        false
+    }
     /// The graph with the weights of a seed.
     ///
     /// # Errors
@@ -71,4 +80,22 @@ pub trait Subject: Sync {
     /// # Errors
     /// If the data do not fit.
     fn batch(&self, seed: u64) -> Result<Vec<Tensor<f64>>, ImportError>;
+    /// The batches of a seed that are run one after the other and measured as one: several where a
+    /// file fixes how many samples the graph takes at once.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    fn batches(&self, seed: u64) -> Result<Vec<Vec<Tensor<f64>>>, ImportError> {
+        Ok(vec![self.batch(seed)?])
+    }
+}
+
+/// An input that was made up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeUpInput {
+    /// Its name, its shape and what it was drawn from, in words.
+    pub description: String,
+    /// May it make no sense to the network: whole numbers of a meaning that nothing tells, lengths,
+    /// masks?
+    pub is_doubtful: bool,
 }

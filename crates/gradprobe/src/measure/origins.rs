@@ -5,6 +5,7 @@ use super::schema::{NonFiniteInput, NonFiniteOrigin, ZeroOrigin};
 use super::spine::Chains;
 use crate::graph::{Graph, Node, NodeId, ValueId, ValueKind};
 use crate::num::Statistics;
+use crate::ops::Role;
 use crate::run::Trace;
 
 /// The node in which the cotangent became exactly zero on the chain back from the objective;
@@ -52,7 +53,47 @@ fn described(graph: &Graph, trace: &Trace, blocking: NodeId) -> ZeroOrigin {
         op: node.op.name().into(),
         reason,
         for_one_step,
+        is_step: follows_step(graph, blocking),
     }
+}
+
+/// Is it a step, whose derivative is zero wherever it has one?
+fn is_step(node: &Node) -> bool {
+    matches!(
+        node.op.name(),
+        "Sign"
+            | "Round"
+            | "Floor"
+            | "Ceil"
+            | "Equal"
+            | "Greater"
+            | "GreaterOrEqual"
+            | "Less"
+            | "LessOrEqual"
+    )
+}
+
+/// Is a node a step, or arithmetic on one: x + (sign x − x)?
+fn follows_step(graph: &Graph, node: NodeId) -> bool {
+    const FARTHEST: usize = 3;
+    let mut nodes = vec![node];
+    for _ in 0..FARTHEST {
+        if nodes.iter().any(|&node| is_step(graph.node(node))) {
+            return true;
+        }
+        let makers = nodes.iter().flat_map(|&node| &graph.node(node).inputs);
+        let makers = makers.filter_map(|&input| match graph.value(input).kind {
+            ValueKind::Output(maker, _) => Some(maker),
+            ValueKind::Input(_) | ValueKind::Parameter(_) => None,
+        });
+        nodes = makers
+            .filter(|&maker| {
+                let role = graph.node(maker).role;
+                matches!(role, Role::Other | Role::Residual)
+            })
+            .collect();
+    }
+    false
 }
 
 fn classes(graph: &Graph, node: &Node) -> Option<usize> {

@@ -4,6 +4,7 @@ use super::batches::Batches;
 use super::first_step::FirstStep;
 use super::head::HeadRun;
 use super::precision::PrecisionReport;
+use crate::import::MadeUpInput;
 use crate::import::onnx::FileNumbers;
 use crate::ops::{Mode, Role};
 use serde::{Deserialize, Serialize};
@@ -250,6 +251,10 @@ pub struct ZeroOrigin {
     pub reason: String,
     /// Is it a weight of zeros that itself receives a gradient, so that the zero lasts one step?
     pub for_one_step: bool,
+    /// Is it a step (a sign, a rounding, a comparison), whose derivative is zero everywhere, or
+    /// arithmetic on one?
+    #[serde(default)]
+    pub is_step: bool,
 }
 
 /// The first node that made an infinite or NaN number.
@@ -376,6 +381,12 @@ pub struct Measurement {
     /// trained.
     #[serde(default)]
     pub draws_weights: bool,
+    /// Inputs that were made up where data could have been given.
+    #[serde(default)]
+    pub made_up_inputs: Vec<MadeUpInput>,
+    /// Is it a file that a framework exported, which carries no stop-gradients?
+    #[serde(default)]
+    pub is_exported: bool,
     /// Are the targets given with the data, and not made up?
     #[serde(default)]
     pub given_targets: bool,

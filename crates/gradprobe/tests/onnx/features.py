@@ -172,9 +172,9 @@ def control_flow():
     total = node("ReduceSum", ["x"], ["total"], keepdims=0)
     greater = node("Greater", ["total", "nothing"], ["is_two"])
     nothing = [constant("nothing", 0.0, np.float32)]
-    save("refused_if", [first(), total, greater, branch, second()], more=nothing)
+    save("decided_if", [first(), total, greater, branch, second()], more=nothing)
     cast = node("Cast", ["total"], ["trips"], to=TensorProto.INT64)
-    save("refused_loop", [first(), total, cast, loop, second()])
+    save("decided_loop", [first(), total, cast, loop, second()])
 
 
     def counted(name, inside, state):

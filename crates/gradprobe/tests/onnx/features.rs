@@ -76,20 +76,12 @@ fn every_way_to_say_a_network_gives_pytorchs_gradients() {
 fn what_cannot_be_run_says_why() {
     let says = [
         (
-            "refused_if",
-            "the condition (`is_two`) depends on the network's data",
-        ),
-        (
             "refused_int8",
             "the model is quantised, and rounding has no gradient",
         ),
         (
             "refused_int8_weights",
             "the model is quantised, and rounding has no gradient",
-        ),
-        (
-            "refused_loop",
-            "the trip count (`trips`) depends on the network's data",
         ),
         (
             "refused_loops",

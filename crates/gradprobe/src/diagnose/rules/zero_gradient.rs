@@ -35,6 +35,11 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// What is to be known of a gradient that ends in an exported file.
+const LOST_IN_EXPORT: &str = "an exported file carries no stop-gradients, frozen weights or surrogate \
+     gradients: what the training code detaches, freezes, or passes through a step by a gradient of \
+     its own, is not in it";
+
 fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let measurement = examined.measurement;
     let mut findings = Vec::new();
@@ -92,7 +97,11 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
             "the {what} of {} {verb} exactly zero: {why}",
             names.join(", ")
         );
-        let finding = examined.finding(severity, message);
+        let mut finding = examined.finding(severity, message);
+        let is_stopped = !reached || origin.is_some_and(|origin| origin.is_step);
+        if measurement.is_exported && is_stopped && severity == Severity::Error {
+            finding = finding.because(LOST_IN_EXPORT);
+        }
         findings.push(
             finding
                 .at(&layer.median.name)

@@ -4,7 +4,7 @@ use super::analysis::analyse;
 use super::error::{OnnxError, quoted};
 use super::fault::Fault;
 use super::model::flatten;
-use super::network::{check_operators, reads_of};
+use super::operators::{check_operators, reads_of};
 use super::reader;
 use super::session::Session;
 use super::tensors::{Kind, element_type, kind};

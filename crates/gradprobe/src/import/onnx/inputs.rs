@@ -26,31 +26,80 @@ pub(super) struct InputPlan {
     /// Are these the lengths of sequences?
     pub is_lengths: bool,
     from: From,
+    /// Its numbers on every seed, where it decides the course of the network.
+    decides: Option<Arc<Tensor<f64>>>,
 }
 
 #[derive(Clone, Debug)]
 enum From {
     Given(Arc<Tensor<f64>>),
     Drawn(Synthetic),
+    /// Whole numbers below 2, since nothing says what they index or mean.
+    Guessed,
     /// The lengths of sequences, none of which ends early.
     WholeLengths,
 }
 
 impl InputPlan {
-    /// Its numbers in the run of a seed.
-    pub fn draw(&self, seed: u64) -> Tensor<f64> {
-        match &self.from {
-            From::Given(tensor) => Tensor::clone(tensor),
-            From::Drawn(synthetic) => synthetic.draw(&self.shape, seed, &self.name),
-            From::WholeLengths => {
-                let count = self.shape.element_count();
-                Tensor::new(self.shape.clone(), vec![WHOLE as f64; count])
-            }
+    /// Its numbers in the run of a seed, of so many batches one after the other.
+    pub fn draw(&self, seed: u64, turns: usize) -> Vec<Tensor<f64>> {
+        if let Some(fixed) = &self.decides {
+            return vec![Tensor::clone(fixed); turns];
         }
+        let mut shape = self.shape.clone();
+        if let Some(rows) = shape.0.first_mut() {
+            *rows *= turns;
+        }
+        let all = match &self.from {
+            From::Given(tensor) => Tensor::clone(tensor),
+            From::Drawn(synthetic) => synthetic.draw(&shape, seed, &self.name),
+            From::Guessed => Synthetic::Ids { below: BELOW }.draw(&shape, seed, &self.name),
+            From::WholeLengths => {
+                let count = shape.element_count();
+                Tensor::new(shape, vec![WHOLE as f64; count])
+            }
+        };
+        in_turns(&all, &self.shape, turns)
     }
 
     pub fn is_given(&self) -> bool {
         matches!(self.from, From::Given(_))
+    }
+
+    /// Is it so made up that it may make no sense to the network: whole numbers of a meaning that
+    /// nothing tells, lengths, masks?
+    pub fn is_doubtful(&self) -> bool {
+        match self.from {
+            From::Guessed | From::WholeLengths => true,
+            From::Drawn(Synthetic::Constant { .. }) => self.decides.is_none(),
+            From::Drawn(_) | From::Given(_) => false,
+        }
+    }
+
+    /// What is looked up by it has so many rows.
+    pub fn indexes(&mut self, rows: usize) {
+        self.from = match self.from {
+            From::Guessed => From::Drawn(Synthetic::Ids { below: rows }),
+            From::Drawn(Synthetic::Ids { below }) => From::Drawn(Synthetic::Ids {
+                below: below.min(rows),
+            }),
+            _ => return,
+        };
+    }
+
+    /// It decides the course of the network by these numbers, which it has on every seed then.
+    pub fn decides(&mut self, numbers: &Arc<Tensor<f64>>) {
+        self.decides = Some(Arc::clone(numbers));
+    }
+
+    /// Does it decide the course of the network?
+    pub fn decides_the_course(&self) -> bool {
+        self.decides.is_some()
+    }
+
+    /// Does it decide the course of the network, and differ from sample to sample?
+    pub fn decides_by_samples(&self) -> bool {
+        self.decides.is_some() && !self.shape.is_empty()
     }
 
     /// Does it say that every sequence is as long as there is room for?
@@ -60,15 +109,45 @@ impl InputPlan {
 
     /// What is in it, in words.
     pub fn about(&self) -> String {
-        let drawn = match self.from {
-            From::Given(_) => "given".into(),
-            From::WholeLengths => "the whole length".into(),
-            From::Drawn(Synthetic::Ids { below }) => format!("whole numbers below {below}"),
-            From::Drawn(Synthetic::Constant { value }) => format!("{value} everywhere"),
-            From::Drawn(_) => "standard normal".into(),
+        let drawn = match (&self.from, self.decides.as_deref().map(Tensor::data)) {
+            (From::Given(_), _) => "given".into(),
+            (_, Some([value])) => format!("{value}"),
+            (From::WholeLengths, _) => "the whole length".into(),
+            (From::Guessed, _) => format!("whole numbers below {BELOW}"),
+            (From::Drawn(Synthetic::Ids { below }), _) => format!("whole numbers below {below}"),
+            (From::Drawn(Synthetic::Constant { value }), _) => format!("{value} everywhere"),
+            (From::Drawn(_), _) => "standard normal".into(),
         };
         format!("{} {} {drawn}", quoted(&self.name), self.shape)
     }
+
+    /// Its numbers where there are few, else nothing, in words: ` = 16000`.
+    pub fn value_in_words(&self) -> String {
+        const MOST: usize = 4;
+        let numbers = self.decides.as_deref().map(Tensor::data);
+        match numbers {
+            Some(numbers) if !numbers.is_empty() && numbers.len() <= MOST => {
+                let shown: Vec<String> = numbers.iter().map(f64::to_string).collect();
+                format!(" = {}", shown.join(","))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Cuts what holds several batches along the first axis; what holds one is the same every time.
+pub(super) fn in_turns(all: &Tensor<f64>, shape: &Shape, turns: usize) -> Vec<Tensor<f64>> {
+    let count = shape.element_count();
+    let batch = |turn: usize| {
+        let from = if all.data().len() == count {
+            0
+        } else {
+            turn * count
+        };
+        let data = all.data().get(from..from + count).unwrap_or_default();
+        Tensor::new(shape.clone(), data.to_vec())
+    };
+    (0..turns).map(batch).collect()
 }
 
 /// The arrays that the user gave, by name.
@@ -103,6 +182,54 @@ pub(super) fn given(
     Ok(given)
 }
 
+/// An input that is given as numbers: as many as it has elements, a list, or one for all elements.
+fn of_numbers(
+    info: &ValueInfo,
+    numbers: &[f64],
+    dims: &mut Dims<'_>,
+) -> Result<Arc<Tensor<f64>>, OnnxError> {
+    let data = numbers.to_vec();
+    if let [value] = numbers {
+        let shape = dims.shape(info)?;
+        let count = shape.element_count();
+        return Ok(Arc::new(Tensor::new(shape, vec![*value; count])));
+    }
+    let list = Shape::from([data.len()]);
+    let shape = match dims.bind(info, &list) {
+        Ok(_) => list,
+        Err(error) => match dims.shape(info) {
+            Ok(shape) if shape.element_count() == data.len() => shape,
+            _ => return Err(error.help("more than a list is given as a file: NAME=FILE.npy")),
+        },
+    };
+    Ok(Arc::new(Tensor::new(shape, data)))
+}
+
+/// What is wrong with numbers for an input of this kind, in words.
+fn check_numbers(kind: Kind, numbers: &[f64]) -> Result<(), OnnxError> {
+    let fits = |x: &&f64| match kind {
+        Kind::Float => true,
+        Kind::Int => x.fract() == 0.0,
+        Kind::Bool => **x == 0.0 || **x == 1.0,
+    };
+    match numbers.iter().find(|x| !fits(x)) {
+        Some(wrong) if kind == Kind::Int => {
+            Err(OnnxError::new(format!("holds whole numbers, got {wrong}")))
+        }
+        Some(wrong) => Err(OnnxError::new(format!("holds 0 or 1, got {wrong}"))),
+        None => Ok(()),
+    }
+}
+
+/// The inputs of a model, and how many batches one after the other were given for them.
+pub(super) struct Planned {
+    pub inputs: Vec<InputPlan>,
+    /// Batches that were given, one after the other.
+    pub turns_given: Option<usize>,
+    /// Does the file fix the batch of the first input?
+    pub is_batch_fixed: bool,
+}
+
 /// Plans every input that a live node reads.
 pub(super) fn plan(
     model: &Flat,
@@ -111,7 +238,7 @@ pub(super) fn plan(
     options: &OnnxOptions,
     given: &HashMap<String, Arc<Tensor<f64>>>,
     sizes: &mut Sizes,
-) -> Result<Vec<InputPlan>, OnnxError> {
+) -> Result<Planned, OnnxError> {
     let initialisers: HashSet<&str> = model
         .graph
         .initializer
@@ -122,7 +249,8 @@ pub(super) fn plan(
     let all: Vec<&ValueInfo> = all
         .filter(|info| !initialisers.contains(info.name.as_str()))
         .collect();
-    for (name, _) in &options.inputs {
+    let named = options.inputs.iter().map(|(name, _)| name);
+    for name in named.chain(options.numbers.iter().map(|(name, _)| name)) {
         if !all.iter().any(|info| info.name == *name) {
             let names = all.iter().map(|info| quoted(&info.name));
             let names: Vec<String> = names.collect();
@@ -131,12 +259,14 @@ pub(super) fn plan(
         }
     }
     let mut dims = Dims::new(options, sizes);
+    let mut shapes: HashMap<&str, Shape> = HashMap::new();
     for info in &all {
         if let Some(tensor) = given.get(&info.name) {
-            dims.bind(info, tensor.shape())?;
+            shapes.insert(&info.name, dims.bind(info, tensor.shape())?);
         }
     }
     let mut plans = Vec::new();
+    let mut is_batch_fixed = false;
     for info in all
         .into_iter()
         .filter(|info| read.contains(info.name.as_str()))
@@ -152,16 +282,27 @@ pub(super) fn plan(
             ))
         })?;
         let kind = tensors::kind(element_type(of_tensor.elem_type).map_err(at)?);
-        let given = given.get(&info.name);
-        let shape = match given {
-            Some(tensor) => tensor.shape().clone(),
-            None => dims.shape(info).map_err(at)?,
+        let numbers = options.numbers.iter().rfind(|(name, _)| *name == info.name);
+        let given = match numbers {
+            Some((_, numbers)) => {
+                check_numbers(kind, numbers).map_err(at)?;
+                Some(of_numbers(info, numbers, &mut dims).map_err(at)?)
+            }
+            None => given.get(&info.name).cloned(),
         };
+        let shape = match (shapes.remove(&info.name[..]), &given) {
+            (Some(shape), _) if numbers.is_none() => shape,
+            (_, Some(tensor)) => tensor.shape().clone(),
+            (_, None) => dims.shape(info).map_err(at)?,
+        };
+        if plans.iter().all(|plan: &InputPlan| plan.shape.is_empty()) {
+            is_batch_fixed = dims.fixes_batch(info);
+        }
         let is_lengths = kind == Kind::Int && are_lengths(model, &info.name);
         let from = match given {
-            Some(tensor) => From::Given(Arc::clone(tensor)),
+            Some(tensor) => From::Given(tensor),
             None if is_lengths => From::WholeLengths,
-            None => From::Drawn(draw(model, analysis, info, kind)),
+            None => draw(model, analysis, info, kind),
         };
         plans.push(InputPlan {
             name: info.name.clone(),
@@ -169,10 +310,15 @@ pub(super) fn plan(
             shape,
             is_lengths,
             from,
+            decides: None,
         });
     }
     dims.all_used()?;
-    Ok(plans)
+    Ok(Planned {
+        turns_given: dims.turns(),
+        inputs: plans,
+        is_batch_fixed,
+    })
 }
 
 /// Are these the lengths of the sequences of a recurrent layer, or of the keys of an attention?
@@ -192,23 +338,55 @@ fn are_lengths(model: &Flat, name: &str) -> bool {
 
 /// What an input is drawn from: standard normal numbers, or whole numbers that index what they are
 /// used to look up in.
-fn draw(model: &Flat, analysis: &Analysis, info: &ValueInfo, kind: Kind) -> Synthetic {
+fn draw(model: &Flat, analysis: &Analysis, info: &ValueInfo, kind: Kind) -> From {
     let lower = info.name.to_lowercase();
     // In PyTorch's own attention what is true is left out; elsewhere what is 1 is looked at.
     let leaves_out = ["key_padding_mask", "src_mask", "tgt_mask", "memory_mask"];
     if leaves_out.iter().any(|mask| lower.contains(mask)) {
-        return Synthetic::Constant { value: 0.0 };
+        return From::Drawn(Synthetic::Constant { value: 0.0 });
     }
     let of_attention = ["attention_mask", "attn_mask"];
     let is_mask = kind == Kind::Int && lower.contains("mask")
         || of_attention.iter().any(|mask| lower.contains(mask));
     if kind == Kind::Bool || is_mask {
-        return Synthetic::Constant { value: 1.0 };
+        return From::Drawn(Synthetic::Constant { value: 1.0 });
     }
     match rows_looked_up(model, analysis, &info.name) {
-        Some(below) => Synthetic::Ids { below },
-        None if kind == Kind::Int => Synthetic::Ids { below: BELOW },
-        None => Synthetic::default(),
+        Some(below) => From::Drawn(Synthetic::Ids { below }),
+        None if kind == Kind::Int => match compared_with(model, info) {
+            Some(value) => From::Drawn(Synthetic::Constant { value }),
+            None => From::Guessed,
+        },
+        None => From::Drawn(Synthetic::default()),
+    }
+}
+
+/// The number that an input of one element is compared with: a switch is drawn as that, a sampling
+/// rate.
+fn compared_with(model: &Flat, info: &ValueInfo) -> Option<f64> {
+    let name = info.name.as_str();
+    let shape = info.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
+    if shape.dim.iter().any(|extent| extent.dim_value != Some(1)) {
+        return None;
+    }
+    let equal = model.nodes.iter().find(|node| {
+        let message = &node.message;
+        message.op_type == "Equal" && message.input.iter().any(|input| input == name)
+    })?;
+    let other = equal.message.input.iter().find(|input| *input != name)?;
+    let stored = model
+        .graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.name == *other);
+    let made = model.nodes.iter().find(|node| {
+        node.message.op_type == "Constant" && node.message.output.first() == Some(other)
+    });
+    let value = made.and_then(|node| node.attribute("value")?.t.as_ref());
+    let tensor = tensors::read(stored.or(value)?, std::path::Path::new("")).ok()?;
+    match tensor.wide().data() {
+        [value] => Some(*value),
+        _ => None,
     }
 }
 

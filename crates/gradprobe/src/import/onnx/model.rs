@@ -75,6 +75,38 @@ pub(super) struct Flat {
     pub remarks: Vec<String>,
     /// Batch normalisations that were written out in the file.
     pub batch_norms: Recognised,
+    /// The version of ONNX's own operators; `None` where the file does not say it.
+    pub opset: Option<i64>,
+}
+
+/// The versions of ONNX's operators that are known here.
+const KNOWN_OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
+
+impl Flat {
+    /// What is to be said of a version of the operators that is not known here.
+    pub fn unknown_version(&self) -> Option<String> {
+        let (oldest, newest) = (KNOWN_OPSETS.start(), KNOWN_OPSETS.end());
+        let opset = match self.opset {
+            Some(opset) if KNOWN_OPSETS.contains(&opset) => return None,
+            Some(opset) => opset,
+            None => {
+                return Some(format!(
+                    "the file does not say which version of ONNX's operators it is written in \
+                     (known are {oldest} to {newest}): export it again"
+                ));
+            }
+        };
+        Some(match opset < *oldest {
+            true => format!(
+                "opset {opset} is older than {oldest}, the oldest that is known here: convert the \
+                 file (onnx.version_converter.convert_version) or export it again"
+            ),
+            false => format!(
+                "opset {opset} is newer than {newest}, the newest that is known here, and an \
+                 operator may mean something else in it: export with opset {newest} or older"
+            ),
+        })
+    }
 }
 
 /// Puts the functions in.
@@ -96,7 +128,9 @@ pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
         inliner.add(node, &versions, position, 0)?;
     }
     let nodes = inliner.out;
+    let opset = versions.get("").copied();
     let mut flat = Flat {
+        opset,
         notes: Notes::of(&graph),
         nodes,
         graph,

@@ -1,30 +1,31 @@
 //! A model as a network to be checked.
 
-use super::analysis::{Analysis, analyse};
+use super::analysis::analyse;
 use super::batch_norms;
-use super::convert::is_supported;
+use super::course::Course;
 use super::error::{OnnxError, quoted};
-use super::fault::Fault;
-use super::inputs::{self, InputPlan};
+use super::inputs::{self, InputPlan, Planned};
 use super::layering;
 use super::loss::{self, Decided, Judged, TargetPlan};
 use super::model::{Flat, flatten};
-use super::notes::notes;
+use super::notes::{Noted, notes};
+use super::objective::{add_loss, choose_output, target_of};
+use super::operators::{check_operators, reads_of};
 use super::options::{OnnxLoss, OnnxOptions, OnnxTarget};
 use super::reader;
 use super::reinit;
 use super::session::Session;
-use super::sizes::Sizes;
+use super::sizes::{BATCH, Sizes};
+use super::straight_through;
 use super::tensors::Kind;
 use super::tied::tie;
 use super::value::{Operand, Source};
 use super::weights::{Said, TensorStatus, TensorVerdict, repair};
-use crate::data::read_arrays;
-use crate::graph::{CotangentKind, Graph, Objective, Origin};
+use crate::graph::{CotangentKind, Graph, Objective, ValueId};
 use crate::import::spec::{Dtype, Optimiser, default_limit};
-use crate::import::{ImportError, Subject};
-use crate::num::{Shape, Tensor};
-use crate::ops::{Attribute, Attributes, Mode, find_op};
+use crate::import::{ImportError, MadeUpInput, Subject};
+use crate::num::Tensor;
+use crate::ops::Mode;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,8 +47,10 @@ pub struct OnnxNetwork {
     seeds: Vec<u64>,
     dtype: Dtype,
     mode: Mode,
+    /// Samples in a batch of the graph, and how many such batches are run one after the other.
     batch: usize,
     tensors: Vec<TensorVerdict>,
+    turns: usize,
 }
 
 impl OnnxNetwork {
@@ -80,7 +83,12 @@ impl OnnxNetwork {
             if options.mode == Mode::Train {
                 model.batch_norms = batch_norms::recognise(&mut model, folder);
             }
-            prepare_at_some_size(path, &model, options, limit)
+            let prepared = prepare_at_some_size(path, &model, options, limit);
+            // What an operator of another version meant may be why it was not understood.
+            prepared.map_err(|error| match model.unknown_version() {
+                Some(version) => error.help(version),
+                None => error,
+            })
         };
         prepare().map_err(|error: OnnxError| error.in_file(path))
     }
@@ -119,7 +127,20 @@ impl Subject for OnnxNetwork {
     }
 
     fn batch_size(&self) -> usize {
-        self.batch
+        self.batch * self.turns
+    }
+
+    fn is_exported(&self) -> bool {
+        true
+    }
+
+    fn made_up_inputs(&self) -> Vec<MadeUpInput> {
+        let drawn = self.inputs.iter().filter(|input| !input.is_given());
+        let made_up = |input: &InputPlan| MadeUpInput {
+            description: input.about(),
+            is_doubtful: input.is_doubtful(),
+        };
+        drawn.map(made_up).collect()
     }
 
     fn objective(&self) -> String {
@@ -141,9 +162,20 @@ impl Subject for OnnxNetwork {
     }
 
     fn batch(&self, seed: u64) -> Result<Vec<Tensor<f64>>, ImportError> {
-        let inputs = self.inputs.iter().map(|input| input.draw(seed));
-        let target = self.target.iter().map(|target| target.draw(seed));
-        Ok(inputs.chain(target).collect())
+        Ok(self.batches(seed)?.swap_remove(0))
+    }
+
+    fn batches(&self, seed: u64) -> Result<Vec<Vec<Tensor<f64>>>, ImportError> {
+        let mut batches: Vec<Vec<Tensor<f64>>> = vec![Vec::new(); self.turns];
+        let inputs = self.inputs.iter().map(|input| input.draw(seed, self.turns));
+        let target = self.target.iter();
+        for drawn in inputs.chain(target.map(|target| target.draw(seed, self.turns))) {
+            batches
+                .iter_mut()
+                .zip(drawn)
+                .for_each(|(batch, tensor)| batch.push(tensor));
+        }
+        Ok(batches)
     }
 }
 
@@ -155,22 +187,31 @@ fn prepare_at_some_size(
     limit: u64,
 ) -> Result<OnnxNetwork, OnnxError> {
     let mut first: Option<(Sizes, OnnxError)> = None;
-    for mut sizes in Sizes::TRIED {
-        if first.as_ref().is_some_and(|(used, _)| !used.matters(sizes)) {
+    let mut seen = HashSet::new();
+    for mut sizes in Sizes::tried(options, &model.graph.input) {
+        if let Some((used, _)) = &first
+            && !seen.insert(sizes.needed(used))
+        {
             continue;
         }
         match (prepare(path, model, options, limit, &mut sizes), &first) {
             (Ok(network), _) => return Ok(network),
-            (Err(error), None) => first = Some((sizes, error)),
+            (Err(error), None) => {
+                seen.insert(sizes.needed(&sizes));
+                first = Some((sizes, error));
+            }
             (Err(_), Some(_)) => {}
         }
     }
-    let open = first.as_ref().map(|(sizes, _)| *sizes).unwrap_or_default();
-    let error = first.map_or_else(|| OnnxError::new("was not read"), |(_, error)| error);
-    Err(if open.side_is_open || open.length_is_open {
-        error.help("the sizes that the file leaves open are chosen: set them with --dim NAME=SIZE")
-    } else {
-        error
+    let Some((sizes, error)) = first else {
+        return Err(OnnxError::new("was not read"));
+    };
+    Err(match &sizes.in_words()[..] {
+        "" => error,
+        chosen => error.help(format!(
+            "the sizes that the file leaves open were chosen, {chosen}, and others tried: give \
+             those that fit with --dim NAME=SIZE"
+        )),
     })
 }
 
@@ -191,10 +232,52 @@ fn prepare(
     check_operators(model, &analysis)?;
     let read = reads_of(model, &analysis, &[&judged.value]);
     let given = inputs::given(options, limit)?;
-    let plans = inputs::plan(model, &analysis, &read, options, &given, sizes)?;
+    let mut planned = inputs::plan(model, &analysis, &read, options, &given, sizes)?;
     let (mode, dropout) = (options.mode, options.dropout);
     let mut session = Session::new(model, &analysis, folder, limit, mode, dropout);
-    for plan in &plans {
+    session.estimators = straight_through::find(model, &analysis.made_by, &analysis.live);
+    session.straight_through = options.straight_through;
+    if options.straight_through && session.estimators.is_empty() {
+        return Err(OnnxError::new(
+            "has no x + (f(x) − x) to take for a straight-through estimator",
+        )
+        .help("leave out --straight-through"));
+    }
+    let values = add_inputs(&mut session, &planned.inputs, options)?;
+    let converted = session
+        .read_initialisers(&read)
+        .and_then(|()| session.convert_all())
+        .and_then(|()| session.need(&judged.value));
+    converted.map_err(|error| decided_by_drawn(&session, &planned.inputs, error))?;
+    for (plan, value) in planned.inputs.iter_mut().zip(values) {
+        if let Some(&rows) = session.indexed.get(&value) {
+            plan.indexes(rows);
+        }
+    }
+    let course = session.course.take();
+    for decision in course.decisions() {
+        for plan in &mut planned.inputs {
+            if let Some(numbers) = course.of_input(&plan.name)
+                && decision.inputs.contains(&plan.name)
+            {
+                plan.decides(numbers);
+            }
+        }
+    }
+    session.course.replace(course);
+    finish(path, session, planned, &judged, options, &given)
+}
+
+/// Adds the inputs to the graph.
+fn add_inputs(
+    session: &mut Session<'_>,
+    plans: &[InputPlan],
+    options: &OnnxOptions,
+) -> Result<Vec<ValueId>, OnnxError> {
+    let mut course = Course::new(options.reinit.is_some());
+    let seed = first_seed(options);
+    let mut values = Vec::with_capacity(plans.len());
+    for plan in plans {
         session.charge(plan.shape.element_count() as u128 * 16)?;
         session.reserve(&plan.name);
         let value = session
@@ -205,168 +288,96 @@ fn prepare(
         if plan.is_whole_lengths() {
             session.whole_lengths.insert(value);
         }
+        if let Some(numbers) = plan.draw(seed, 1).pop() {
+            course.set_input(value, &plan.name, numbers);
+        }
         let operand = Operand {
             kind: plan.kind,
             shape: plan.shape.clone(),
             source: Source::Value(value),
         };
         session.define(&plan.name, operand);
+        values.push(value);
     }
-    session.read_initialisers(&read)?;
-    session.convert_all()?;
-    session.need(&judged.value)?;
-    finish(path, session, plans, &judged, options, &given)
+    session.course.replace(course);
+    Ok(values)
 }
 
-/// Every value that a live node reads, and the outputs.
-pub(super) fn reads_of<'m>(
-    model: &'m Flat,
-    analysis: &Analysis,
-    outputs: &[&'m str],
-) -> HashSet<&'m str> {
-    let mut read: HashSet<&str> = outputs.iter().copied().collect();
-    let live = model.nodes.iter().zip(&analysis.live);
-    for (node, _) in live.filter(|(_, live)| **live) {
-        collect_reads(&node.message, &mut read);
-    }
-    read
-}
-
-fn collect_reads<'m>(node: &'m super::messages::Node, read: &mut HashSet<&'m str>) {
-    read.extend(node.input.iter().map(String::as_str));
-    for graph in node
-        .attribute
+/// A network that does not fit together on a course that drawn inputs decided wants those given.
+fn decided_by_drawn(session: &Session<'_>, plans: &[InputPlan], error: OnnxError) -> OnnxError {
+    let course = session.course.borrow();
+    let drawn: Vec<String> = plans
         .iter()
-        .filter_map(|attribute| attribute.g.as_ref())
-    {
-        read.extend(graph.output.iter().map(|output| output.name.as_str()));
-        graph.node.iter().for_each(|node| collect_reads(node, read));
-    }
-}
-
-fn choose_output(model: &Flat, options: &OnnxOptions) -> Result<Judged, OnnxError> {
-    let made_by: HashMap<&str, usize> = model
-        .nodes
-        .iter()
-        .enumerate()
-        .flat_map(|(index, node)| {
-            let outputs = node.message.output.iter();
-            outputs.map(move |name| (name.as_str(), index))
+        .filter(|plan| {
+            let mut decisions = course.decisions().iter();
+            !plan.is_given() && decisions.any(|decision| decision.inputs.contains(&plan.name))
         })
+        .map(|plan| quoted(&plan.name))
         .collect();
-    let outputs = || model.graph.output.iter().map(|info| info.name.as_str());
-    let name = match &options.output {
-        Some(asked) if made_by.contains_key(asked.as_str()) => asked.as_str(),
-        Some(asked) => {
-            let names: Vec<String> = outputs().map(quoted).collect();
-            return Err(
-                OnnxError::new(format!("makes no value {}", quoted(asked))).help(format!(
-                    "its outputs are {} (`-o FILE` writes the result to a file)",
-                    names.join(", ")
-                )),
-            );
+    match &drawn[..] {
+        [] => error,
+        drawn => error.help(format!(
+            "inputs that decide the course of the network were made up, {}: give them with --input \
+             NAME=NUMBER",
+            drawn.join(", ")
+        )),
+    }
+}
+
+fn first_seed(options: &OnnxOptions) -> u64 {
+    options.seeds.first().copied().unwrap_or(0)
+}
+
+/// How many batches of the graph's size are run, one after the other, and whether that was asked
+/// for or follows from what was given.
+fn turns_of(planned: &Planned, options: &OnnxOptions) -> Result<(usize, bool), OnnxError> {
+    let sampled = planned.inputs.iter().find(|input| !input.shape.is_empty());
+    let rows = sampled.map_or(1, |input| input.shape[0]).max(1);
+    let (turns, is_chosen) = match (planned.turns_given, options.batch) {
+        (Some(turns), None) => (turns, true),
+        (Some(turns), Some(batch)) if turns * rows == batch => (turns, true),
+        (Some(turns), Some(batch)) => {
+            return Err(OnnxError::new(format!(
+                "is given {} samples, where a batch of {batch} is asked for",
+                turns * rows
+            )));
         }
-        None => outputs()
-            .next()
-            .ok_or_else(|| OnnxError::new("has no output"))?,
+        (None, Some(batch)) if batch.is_multiple_of(rows) => (batch / rows, true),
+        (None, Some(batch)) => {
+            return Err(OnnxError::new(format!(
+                "takes batches of {rows} alone, where one of {batch} is asked for"
+            ))
+            .help("several are run one after the other: ask for a multiple"));
+        }
+        // One sample says little: which units are dead, say.
+        (None, None) => {
+            let mut given = planned
+                .inputs
+                .iter()
+                .filter(|input| !input.shape.is_empty());
+            let is_drawn = !given.any(InputPlan::is_given);
+            let several = rows == 1 && planned.is_batch_fixed && is_drawn;
+            (if several { BATCH } else { 1 }, false)
+        }
     };
-    if !made_by.contains_key(name) {
+    let mut inputs = planned.inputs.iter();
+    let Some(decides) = inputs.find(|input| input.decides_by_samples()) else {
+        return Ok((turns, is_chosen));
+    };
+    if turns > 1 && is_chosen {
         return Err(OnnxError::new(format!(
-            "no node makes its output {}",
-            quoted(name)
-        )));
+            "takes a course that its input {} decides, and another one may take another",
+            quoted(&decides.name)
+        ))
+        .help(format!("ask for one batch: --batch {rows}")));
     }
-    Ok(loss::judged(model, &made_by, name, options.loss))
-}
-
-/// Every operator that is not known, with the nodes, in one message.
-pub(super) fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), OnnxError> {
-    const MOST_NODES: usize = 3;
-    const MOST_OPERATORS: usize = 40;
-    let mut unknown: Vec<(String, Vec<String>)> = Vec::new();
-    let mut visit = |message: &super::messages::Node, place: String| {
-        let standard = matches!(&message.domain[..], "" | "ai.onnx");
-        if is_supported(standard, &message.op_type) {
-            return;
-        }
-        let op = if standard {
-            message.op_type.clone()
-        } else {
-            format!("{}.{}", message.domain, message.op_type)
-        };
-        match unknown.iter_mut().find(|(known, _)| *known == op) {
-            Some((_, places)) => places.push(place),
-            None => unknown.push((op, vec![place])),
-        }
-    };
-    for (node, _) in model
-        .nodes
-        .iter()
-        .zip(&analysis.live)
-        .filter(|(_, live)| **live)
-    {
-        visit_all(&node.message, &node.place(), &mut visit);
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let listed: Vec<String> = unknown
-        .iter()
-        .take(MOST_OPERATORS)
-        .map(|(op, places)| {
-            let shown: Vec<&str> = places.iter().take(MOST_NODES).map(String::as_str).collect();
-            let more = places.len().saturating_sub(MOST_NODES);
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
-            format!("{} ({}{more})", op.escape_debug(), shown.join(", "))
-        })
-        .collect();
-    let rest = unknown.len().saturating_sub(MOST_OPERATORS);
-    let rest = if rest > 0 {
-        format!("; and {rest} more")
-    } else {
-        String::new()
-    };
-    let quantised = unknown
-        .iter()
-        .any(|(op, _)| op.to_lowercase().contains("quantize") || op.ends_with("Integer"));
-    let help = if quantised {
-        "the model is quantised, and rounding has no gradient: export the float model"
-    } else {
-        "`gradprobe ops` lists what there is; --output judges a value before them"
-    };
-    Err(OnnxError::new(format!(
-        "operators that are not supported: {}{rest}",
-        listed.join("; ")
-    ))
-    .help(help))
-}
-
-fn visit_all(
-    message: &super::messages::Node,
-    place: &str,
-    visit: &mut dyn FnMut(&super::messages::Node, String),
-) {
-    visit(message, place.to_owned());
-    for graph in message
-        .attribute
-        .iter()
-        .filter_map(|attribute| attribute.g.as_ref())
-    {
-        for inner in &graph.node {
-            let place = format!("in {place}");
-            visit_all(inner, &place, visit);
-        }
-    }
+    Ok((1, false))
 }
 
 fn finish(
     path: &Path,
     mut session: Session<'_>,
-    inputs: Vec<InputPlan>,
+    planned: Planned,
     judged: &Judged,
     options: &OnnxOptions,
     given: &HashMap<String, Arc<Tensor<f64>>>,
@@ -374,20 +385,24 @@ fn finish(
     let output = session
         .find(&judged.value)
         .ok_or_else(|| OnnxError::new(format!("nothing makes {}", quoted(&judged.value))))?;
-    loss::check_kind(output.kind, &judged.output)?;
+    loss::check_kind(session.model, output.kind, &judged.output)?;
     let Source::Value(value) = output.source else {
         return Err(OnnxError::new(format!(
             "output {} does not depend on the inputs",
             quoted(&judged.output)
         )));
     };
-    let is_token = |input: &InputPlan| input.kind == Kind::Int && !input.is_lengths;
+    let (mut turns, is_chosen) = turns_of(&planned, options)?;
+    let inputs = planned.inputs;
+    let is_token = |input: &InputPlan| {
+        input.kind == Kind::Int && !input.is_lengths && !input.decides_the_course()
+    };
     let reads_tokens = inputs.iter().any(is_token);
     let read = match &options.target {
         OnnxTarget::File(file) => Some(target_of(file, options)?),
         _ => given.get("target").cloned(),
     };
-    let of_target = read.as_ref().map(|target| target.shape());
+    let of_target = read.as_deref();
     let decided = loss::decide(options.loss, judged, &output.shape, reads_tokens, of_target)?;
     let layers = layering::assign(&session.layers, &mut session.builder, value)
         .map_err(|error| OnnxError::new(error.to_string()))?;
@@ -395,25 +410,38 @@ fn finish(
         .name_by_layers(&layers)
         .map_err(|fault| fault.unplaced())?;
     let mut target = None;
-    let objective = match decided.op() {
-        Some(op) => {
-            let plan = TargetPlan::new(decided, &output.shape, &options.target, read.as_ref())?;
-            let loss = add_loss(&mut session, op, decided, &output, &plan.shape);
-            target = Some(plan);
-            Objective::Loss(loss.map_err(|fault| fault.unplaced().at("loss"))?)
-        }
-        None if decided == Decided::Output => Objective::Output(value, CotangentKind::Ones),
-        None => Objective::Output(value, CotangentKind::Random),
+    let objective = if decided.takes_target() {
+        let plan = TargetPlan::new(
+            decided,
+            judged,
+            &output.shape,
+            &options.target,
+            read.clone(),
+        )?;
+        turns = plan.turns(turns, is_chosen)?;
+        let loss = add_loss(&mut session, decided, &output, &plan.shape);
+        target = Some(plan);
+        Objective::Loss(loss.map_err(|fault| fault.unplaced().at("loss"))?)
+    } else if decided == Decided::Output {
+        Objective::Output(value, CotangentKind::Ones)
+    } else {
+        Objective::Output(value, CotangentKind::Random)
     };
-    let mut notes = notes(
-        &session,
-        &inputs,
+    if session.changes_course() {
+        session
+            .builder
+            .leave_unneeded_out_of_layers(objective.value());
+    }
+    let mut notes = notes(&Noted {
+        session: &session,
+        inputs: &inputs,
         judged,
         decided,
-        target.as_ref(),
-        &output.shape,
+        target: target.as_ref(),
+        shape: &output.shape,
+        turns,
         options,
-    );
+    });
     let weights = std::mem::take(&mut session.weights);
     let used = weights.iter().filter(|it| it.trained && it.value.is_some());
     let used: HashSet<&str> = used.map(|weight| weight.name.as_str()).collect();
@@ -443,13 +471,11 @@ fn finish(
     };
     let seeds = match (&options.seeds[..], options.reinit) {
         ([], Some(_)) if graph.trainable_count() < LARGE => vec![0, 1, 2],
-        ([], Some(_)) => vec![0],
-        ([], None) => vec![0],
+        ([], _) => vec![first_seed(options)],
         (seeds, _) => seeds.to_vec(),
     };
-    let batch = inputs
-        .first()
-        .and_then(|input| input.shape.first().copied());
+    let sampled = inputs.iter().find(|input| !input.shape.is_empty());
+    let batch = sampled.and_then(|input| input.shape.first().copied());
     Ok(OnnxNetwork {
         path: path.to_path_buf(),
         graph,
@@ -462,6 +488,7 @@ fn finish(
         dtype: options.dtype,
         mode: options.mode,
         batch: batch.unwrap_or(1),
+        turns,
         inputs,
         tensors,
     })
@@ -486,53 +513,4 @@ fn not_judged(tensors: &[TensorVerdict]) -> Option<String> {
     };
     (!names.is_empty())
         .then(|| format!("not judged: {shown}{more} (--verbose says why; --train, --freeze)"))
-}
-
-/// The array of a target's file.
-fn target_of(file: &Path, options: &OnnxOptions) -> Result<Arc<Tensor<f64>>, OnnxError> {
-    let limit = options.max_memory.unwrap_or_else(default_limit);
-    let mut arrays = read_arrays(file, limit).map_err(|error| OnnxError::new(error.to_string()))?;
-    let at = arrays.iter().position(|array| array.name == "target");
-    match at {
-        Some(at) => Ok(Arc::new(arrays.swap_remove(at).tensor)),
-        None if arrays.len() == 1 => Ok(Arc::new(arrays.swap_remove(0).tensor)),
-        None => {
-            let file = file.display().to_string();
-            let file = file.escape_debug();
-            Err(OnnxError::new(format!("`{file}` has no array `target`")))
-        }
-    }
-}
-
-fn add_loss(
-    session: &mut Session<'_>,
-    op: &str,
-    decided: Decided,
-    output: &Operand,
-    target: &Shape,
-) -> Result<crate::graph::ValueId, Fault> {
-    let make = |op: &str, attributes: &Attributes| {
-        let entry = find_op(op).ok_or_else(|| Fault::from(format!("the engine has no op {op}")))?;
-        Ok::<_, Fault>(Arc::from((entry.from_attributes)(attributes)?))
-    };
-    let mut value = session.value(output)?;
-    if decided == Decided::CrossEntropy(true) {
-        let axis = [("axis".to_owned(), Attribute::Int(2))]
-            .into_iter()
-            .collect();
-        let name = session.free_name("tokens");
-        let flatten = make("Flatten", &axis)?;
-        value = session
-            .builder
-            .node_with(name, flatten, &[value], None, Origin::default())?[0];
-    }
-    let name = session.free_name("target");
-    let target = session.builder.input(name, target.clone())?;
-    let name = session.free_name("loss");
-    let loss = make(op, &Attributes::new())?;
-    let outputs =
-        session
-            .builder
-            .node_with(name, loss, &[value, target], None, Origin::default())?;
-    Ok(outputs[0])
 }

@@ -42,10 +42,15 @@ pub enum OnnxTarget {
 pub struct OnnxOptions {
     /// Inputs from NPY files, by name.
     pub inputs: Vec<(String, PathBuf)>,
+    /// Inputs given as numbers, by name: one number is that number everywhere, several are a list.
+    pub numbers: Vec<(String, Vec<f64>)>,
     /// An NPZ or safetensors file whose arrays are called like the inputs, and `target`.
     pub data: Option<PathBuf>,
     /// Extents of free dimensions by name, of that of the batch as `batch`, or as `INPUT.AXIS`.
     pub dims: Vec<(String, usize)>,
+    /// Samples in a batch. A file that fixes fewer is run on several batches of its own size, one
+    /// after the other.
+    pub batch: Option<usize>,
     /// The target.
     pub target: OnnxTarget,
     /// The loss.
@@ -62,6 +67,8 @@ pub struct OnnxOptions {
     pub freeze: Vec<glob::Pattern>,
     /// Draws new weights, to judge the architecture rather than the weights.
     pub reinit: Option<Initialiser>,
+    /// Takes x + (f(x) − x) for a straight-through estimator: the gradient passes as through x.
+    pub straight_through: bool,
     /// The arithmetic to run in.
     pub dtype: Dtype,
     /// The seeds; empty for the usual ones.
@@ -74,8 +81,10 @@ impl Default for OnnxOptions {
     fn default() -> Self {
         Self {
             inputs: Vec::new(),
+            numbers: Vec::new(),
             data: None,
             dims: Vec::new(),
+            batch: None,
             target: OnnxTarget::Auto,
             loss: OnnxLoss::Auto,
             output: None,
@@ -84,6 +93,7 @@ impl Default for OnnxOptions {
             train: Vec::new(),
             freeze: Vec::new(),
             reinit: None,
+            straight_through: false,
             dtype: Dtype::F32,
             seeds: Vec::new(),
             max_memory: None,

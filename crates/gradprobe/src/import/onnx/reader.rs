@@ -67,6 +67,12 @@ pub(super) fn decode(bytes: Vec<u8>, limit: u64) -> Result<Model, OnnxError> {
     if bytes.is_empty() {
         return Err(wrong("is empty".into()));
     }
+    if let Some(size) = lfs_pointer(&bytes) {
+        return Err(OnnxError::new(format!(
+            "is a Git LFS pointer to the model{size}, not the model itself"
+        ))
+        .help("fetch it with `git lfs pull`, or download the file itself"));
+    }
     let mut scan = Scan::default();
     scan.message(&bytes, 0, Kind::Model, 0).map_err(wrong)?;
     let needed = (scan.messages.saturating_mul(BYTES_A_MESSAGE))
@@ -86,6 +92,20 @@ pub(super) fn decode(bytes: Vec<u8>, limit: u64) -> Result<Model, OnnxError> {
         return Err(wrong("holds no graph".into()));
     }
     Ok(model)
+}
+
+/// How many bytes the file has that a pointer of Git LFS stands for, in words; `None` where the
+/// bytes are no such pointer.
+pub(super) fn lfs_pointer(bytes: &[u8]) -> Option<String> {
+    const BEGINS: &[u8] = b"version https://git-lfs.github.com/spec/";
+    const LONGEST: usize = 1024;
+    if bytes.len() > LONGEST || !bytes.starts_with(BEGINS) {
+        return None;
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let size = text.lines().find_map(|line| line.strip_prefix("size "));
+    let size = size.and_then(|size| size.trim().parse::<u64>().ok());
+    Some(size.map_or_else(String::new, |size| format!(" ({size} bytes)")))
 }
 
 /// The messages whose inside the scan looks at.

@@ -4,17 +4,20 @@
 //! precision, in which whole numbers below 2^53 are exact: that is how shape arithmetic is folded.
 
 use super::analysis::Analysis;
+use super::course::Course;
 use super::error::OnnxError;
 use super::fault::Fault;
 use super::layer_names::Wrapping;
 use super::layers::Layers;
 use super::model::Flat;
+use super::straight_through::Estimators;
 use super::tensors::{self, Kind, Stored};
 use super::value::{Operand, Source};
-use crate::graph::{GraphBuilder, Origin, ParameterData, ValueId};
+use crate::graph::{GraphBuilder, Origin, ParameterData, ValueId, ValueKind};
 use crate::import::spec::shown_bytes;
 use crate::num::{Shape, Tensor};
 use crate::ops::{Context, Mode, Op, Role, apply};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +82,13 @@ pub(super) struct Session<'m> {
     pub dropout: bool,
     /// Inputs that say that every sequence is as long as there is room for.
     pub whole_lengths: HashSet<ValueId>,
+    /// What the inputs decide.
+    pub course: RefCell<Course>,
+    /// What looks like a straight-through estimator, and whether it is taken for one.
+    pub estimators: Estimators,
+    pub straight_through: bool,
+    /// Rows that inputs index: of each, the fewest that something looked up in has.
+    pub indexed: HashMap<ValueId, usize>,
 }
 
 impl<'m> Session<'m> {
@@ -112,6 +122,10 @@ impl<'m> Session<'m> {
             mode,
             dropout: dropout && mode == Mode::Train,
             whole_lengths: HashSet::new(),
+            course: RefCell::default(),
+            estimators: Estimators::default(),
+            straight_through: false,
+            indexed: HashMap::new(),
         }
     }
 
@@ -361,6 +375,60 @@ impl<'m> Session<'m> {
             Source::Weight(index) => Some(self.weights[*index].stored.wide()),
             Source::Uniform(low, high) => Some(Arc::new(mean(&operand.shape, *low, *high))),
             Source::Value(_) | Source::Sequence(_) => None,
+        }
+    }
+
+    /// The numbers of an operand: known, or those that it has on the batch, which then decide the
+    /// course of the network; `what` says in words what they decide, `place` of which node.
+    pub fn deciding_numbers(
+        &self,
+        operand: &Operand,
+        place: &str,
+        what: &str,
+    ) -> Result<Arc<Tensor<f64>>, Fault> {
+        match (self.numbers(operand), &operand.source) {
+            (Some(numbers), _) => Ok(numbers),
+            (None, Source::Value(value)) => {
+                let mut course = self.course.borrow_mut();
+                course.numbers(&self.builder, *value, self.mode, place, what)
+            }
+            (None, _) => Err(format!("{what} is a list of tensors; it has to be numbers").into()),
+        }
+    }
+
+    /// Does a live node have this operator of ONNX?
+    pub fn has_op(&self, op: &str) -> bool {
+        let mut nodes = self.model.nodes.iter().zip(&self.analysis.live);
+        nodes.any(|(node, live)| *live && node.message.op_type == op)
+    }
+
+    /// Were nodes converted that the output may not depend on: the condition of a branch, say?
+    pub fn changes_course(&self) -> bool {
+        let decided = !self.course.borrow().decisions().is_empty();
+        decided || (self.straight_through && !self.estimators.is_empty())
+    }
+
+    /// Notes that an operand indexes so many rows, for the input that it is, moved or cast.
+    pub fn note_index(&mut self, operand: &Operand, rows: usize) {
+        let Source::Value(mut value) = operand.source else {
+            return;
+        };
+        let (values, nodes, _) = self.builder.parts();
+        while let ValueKind::Output(id, _) = values[value.index()].kind {
+            let node = &nodes[id.index()];
+            let moves = node.op.is_view(self.mode)
+                || matches!(
+                    node.op.name(),
+                    "Slice" | "Split" | "Transpose" | "Expand" | "Gather"
+                );
+            match node.inputs.first() {
+                Some(&first) if moves => value = first,
+                _ => return,
+            }
+        }
+        if matches!(values[value.index()].kind, ValueKind::Input(_)) && rows > 0 {
+            let known = self.indexed.entry(value).or_insert(rows);
+            *known = rows.min(*known);
         }
     }
 

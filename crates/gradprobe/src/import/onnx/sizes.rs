@@ -9,53 +9,103 @@ use crate::num::Shape;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Samples in a batch where the file leaves it open.
-const BATCH: usize = 8;
+pub(super) const BATCH: usize = 8;
+/// Batch sizes tried that the file fixes for another input.
+const MOST_BATCHES: usize = 4;
 
-/// What the extents are taken to be that the file leaves open, but for the batch.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the extents are taken to be that the file leaves open.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sizes {
+    /// Samples in a batch.
+    pub batch: usize,
     /// Height and width of images.
     pub side: usize,
     /// Any other: tokens, steps of a sequence.
     pub length: usize,
-    /// Was a side needed?
-    pub side_is_open: bool,
-    /// Was a length needed?
-    pub length_is_open: bool,
+    /// The dimensions that were taken to be so, with their extents.
+    pub chosen: Vec<(String, usize)>,
+    /// Was a batch size, a side, a length needed?
+    is_open: [bool; 3],
 }
 
 impl Sizes {
-    /// What is tried, one after the other, until the model takes it: a table of positions may have
-    /// fewer rows, a small image may come to nothing on the way.
-    pub const TRIED: [Self; 7] = [
-        Self::of(64, 32),
-        Self::of(64, 16),
-        Self::of(64, 8),
-        Self::of(64, 4),
-        Self::of(224, 32),
-        Self::of(32, 32),
-        Self::of(128, 128),
-    ];
-
-    const fn of(side: usize, length: usize) -> Self {
-        Self {
+    /// What is tried, one after the other, until the model takes it: another input may fix the
+    /// batch, a table of positions may have fewer rows, a small image may come to nothing on the
+    /// way, a window may be wider than a short signal is long.
+    pub fn tried(options: &OnnxOptions, inputs: &[ValueInfo]) -> Vec<Self> {
+        let batch = options.batch.unwrap_or(BATCH);
+        let of = |batch, (side, length)| Self {
+            batch,
             side,
             length,
-            side_is_open: false,
-            length_is_open: false,
+            ..Self::default()
+        };
+        const USUAL: (usize, usize) = (64, 32);
+        const SHORT: [(usize, usize); 3] = [(64, 16), (64, 8), (64, 4)];
+        const OTHER: [(usize, usize); 3] = [(224, 32), (32, 32), (128, 128)];
+        const LONG: [(usize, usize); 4] = [(64, 64), (64, 512), (64, 4096), (64, 16_000)];
+        let mut batches = fixed_batches(inputs);
+        batches.retain(|&other| other != batch);
+        let mut tried = vec![of(batch, USUAL)];
+        tried.extend(batches.iter().map(|&batch| of(batch, USUAL)));
+        let sizes = SHORT.into_iter().chain(OTHER).chain(LONG);
+        tried.extend(sizes.clone().map(|size| of(batch, size)));
+        for &batch in &batches {
+            tried.extend(sizes.clone().map(|size| of(batch, size)));
         }
+        tried
     }
 
-    /// Would the model be read otherwise with other sizes?
-    pub fn matters(self, other: Self) -> bool {
-        (self.side_is_open && self.side != other.side)
-            || (self.length_is_open && self.length != other.length)
+    /// What of these sizes was needed by the first attempt, to tell whether two differ.
+    pub fn needed(&self, first: &Self) -> [usize; 3] {
+        let mut needed = [self.batch, self.side, self.length];
+        for (extent, is_open) in needed.iter_mut().zip(first.is_open) {
+            if !is_open {
+                *extent = 0;
+            }
+        }
+        needed
     }
+
+    /// The dimensions that were chosen, in words; empty where there is none.
+    pub fn in_words(&self) -> String {
+        const MOST: usize = 8;
+        let mut listed: Vec<String> = Vec::new();
+        for (name, extent) in &self.chosen {
+            let one = format!("{} = {extent}", quoted(name));
+            if !listed.contains(&one) {
+                listed.push(one);
+            }
+        }
+        listed.truncate(MOST);
+        listed.join(", ")
+    }
+}
+
+/// The batch sizes that inputs fix: their first extents, and their second ones, where the states of
+/// recurrent layers have the samples.
+fn fixed_batches(inputs: &[ValueInfo]) -> Vec<usize> {
+    let mut found = Vec::new();
+    for axis in 0..2 {
+        for info in inputs {
+            let dimension = dimensions(info).and_then(|dimensions| dimensions.get(axis));
+            let extent = dimension.and_then(fixed);
+            found.extend(extent.filter(|extent| !found.contains(extent)));
+        }
+    }
+    // One is the usual.
+    found.sort_by_key(|&extent| extent != 1);
+    found.truncate(MOST_BATCHES);
+    found
 }
 
 /// The extents of free dimensions.
 pub(super) struct Dims<'o> {
     asked: &'o [(String, usize)],
+    /// Is the size of a batch asked for?
+    batch_asked: bool,
+    /// How many batches of the size that the file fixes are given, one after the other.
+    turns: Option<usize>,
     used: HashSet<&'o str>,
     free: BTreeSet<String>,
     bound: HashMap<String, usize>,
@@ -83,6 +133,8 @@ impl<'o> Dims<'o> {
     pub fn new(options: &'o OnnxOptions, sizes: &'o mut Sizes) -> Self {
         Self {
             asked: &options.dims,
+            batch_asked: options.batch.is_some(),
+            turns: None,
             used: HashSet::new(),
             free: BTreeSet::new(),
             bound: HashMap::new(),
@@ -90,30 +142,57 @@ impl<'o> Dims<'o> {
         }
     }
 
-    /// A given array fixes what the file leaves open.
-    pub fn bind(&mut self, info: &ValueInfo, shape: &Shape) -> Result<(), OnnxError> {
+    /// A given array fixes what the file leaves open. Several batches of the size that the file
+    /// fixes may be given at once, along the first axis; returns the shape of one.
+    pub fn bind(&mut self, info: &ValueInfo, shape: &Shape) -> Result<Shape, OnnxError> {
         let Some(declared) = dimensions(info) else {
-            return Ok(());
+            return Ok(shape.clone());
         };
-        let fits = declared.len() == shape.len()
+        let mut own = shape.clone();
+        let wrong = |what: String| OnnxError::new(what).at(format!("input {}", quoted(&info.name)));
+        if let (Some(fixed), Some(&rows)) = (declared.first().and_then(fixed), shape.first())
+            && rows > fixed
+            && rows % fixed == 0
+        {
+            let turns = rows / fixed;
+            if self.turns.is_some_and(|known| known != turns) {
+                return Err(wrong(format!(
+                    "has {turns} batches of {fixed}, other inputs have {}",
+                    self.turns.unwrap_or(1)
+                )));
+            }
+            self.turns = Some(turns);
+            own.0[0] = fixed;
+        }
+        let fits = declared.len() == own.len()
             && declared
                 .iter()
-                .zip(shape.iter())
+                .zip(own.iter())
                 .all(|(declared, &extent)| fixed(declared).is_none_or(|fixed| fixed == extent));
         if !fits {
             let declared: Vec<String> = declared.iter().map(shown).collect();
-            return Err(OnnxError::new(format!(
+            return Err(wrong(format!(
                 "expected shape [{}], got {shape}",
                 declared.join(", ")
-            ))
-            .at(format!("input {}", quoted(&info.name))));
+            )));
         }
-        for (dimension, &extent) in declared.iter().zip(shape.iter()) {
+        for (dimension, &extent) in declared.iter().zip(own.iter()) {
             if let Some(name) = name_of(dimension) {
                 self.bound.insert(name.to_owned(), extent);
             }
         }
-        Ok(())
+        Ok(own)
+    }
+
+    /// Is the batch of an input fixed by the file, or by what another input needs?
+    pub fn fixes_batch(&self, info: &ValueInfo) -> bool {
+        let first = dimensions(info).and_then(|dimensions| dimensions.first());
+        first.is_some_and(|first| fixed(first).is_some()) || self.sizes.is_open[0]
+    }
+
+    /// How many batches of the size that the file fixes were given.
+    pub fn turns(&self) -> Option<usize> {
+        self.turns
     }
 
     fn ask(&mut self, name: &str) -> Option<usize> {
@@ -141,8 +220,10 @@ impl<'o> Dims<'o> {
             self.free.insert(name.to_owned());
             let asked = self.ask(name).or_else(|| self.ask(&place));
             let asked = asked.or_else(|| if axis == 0 { self.ask("batch") } else { None });
+            let is_asked = axis == 0 && self.batch_asked && !names_batch_later(declared);
             let extent = match asked.or_else(|| self.bound.get(name).copied()) {
                 Some(extent) => extent,
+                None if is_asked => self.sizes.take_batch(name),
                 None => self.computed(name, axis, rank),
             };
             self.bound.insert(name.to_owned(), extent);
@@ -162,13 +243,13 @@ impl<'o> Dims<'o> {
         let (parts, start): (_, usize) = match (combine('+'), combine('*')) {
             (Some(parts), _) => (parts, 0),
             (None, Some(parts)) => (parts, 1),
-            (None, None) => return usual(name, axis, rank, self.sizes),
+            (None, None) => return self.sizes.usual(name, axis, rank),
         };
         parts.into_iter().fold(start, |whole, part| {
             let extent = part.parse().unwrap_or_else(|_| {
                 let asked = self.ask(part);
                 let known = asked.or_else(|| self.bound.get(part).copied());
-                let extent = known.unwrap_or_else(|| usual(part, axis, rank, self.sizes));
+                let extent = known.unwrap_or_else(|| self.sizes.usual(part, axis, rank));
                 self.free.insert(part.to_owned());
                 self.bound.insert(part.to_owned(), extent);
                 extent
@@ -212,22 +293,38 @@ fn shown(dimension: &Dimension) -> String {
     }
 }
 
-/// The usual extent of a free dimension, by its name, else by its place.
-fn usual(name: &str, axis: usize, rank: usize, sizes: &mut Sizes) -> usize {
-    let lower = name.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let is_batch = says(&["batch"]);
-    let is_length = !is_batch && says(&["seq", "len", "time", "token"]);
-    let is_side = !is_batch && !is_length && says(&["height", "width"]);
-    if is_batch || (axis == 0 && !is_length && !is_side) {
-        return BATCH;
+/// Does a dimension after the first say that it is the batch?
+fn names_batch_later(declared: &[Dimension]) -> bool {
+    let mut later = declared.iter().skip(1).filter_map(name_of);
+    later.any(|name| name.to_lowercase().contains("batch"))
+}
+
+impl Sizes {
+    fn take_batch(&mut self, name: &str) -> usize {
+        self.take(name, 0, self.batch)
     }
-    if is_side || (!is_length && rank >= 4 && axis >= 2) {
-        sizes.side_is_open = true;
-        return sizes.side;
+
+    fn take(&mut self, name: &str, which: usize, extent: usize) -> usize {
+        self.is_open[which] = true;
+        self.chosen.push((name.to_owned(), extent));
+        extent
     }
-    sizes.length_is_open = true;
-    sizes.length
+
+    /// The usual extent of a free dimension, by its name, else by its place.
+    fn usual(&mut self, name: &str, axis: usize, rank: usize) -> usize {
+        let lower = name.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        let is_batch = says(&["batch"]);
+        let is_length = !is_batch && says(&["seq", "len", "time", "token"]);
+        let is_side = !is_batch && !is_length && says(&["height", "width"]);
+        if is_batch || (axis == 0 && !is_length && !is_side) {
+            return self.take_batch(name);
+        }
+        if is_side || (!is_length && rank >= 4 && axis >= 2) {
+            return self.take(name, 1, self.side);
+        }
+        self.take(name, 2, self.length)
+    }
 }
 
 #[cfg(test)]
@@ -258,7 +355,7 @@ mod tests {
             dims: vec![("past".into(), 5)],
             ..OnnxOptions::default()
         };
-        let mut sizes = Sizes::TRIED[0];
+        let mut sizes = Sizes::tried(&options, &[]).swap_remove(0);
         let mut dims = Dims::new(&options, &mut sizes);
         let mut shape = |name, of: &[&str]| dims.shape(&named(name, of)).expect("small").to_vec();
         assert_eq!(shape("mask", &["batch", "past + sequence"]), [8, 37]);

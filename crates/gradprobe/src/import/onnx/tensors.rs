@@ -3,6 +3,7 @@
 
 use super::error::{OnnxError, quoted};
 use super::messages::Tensor as Message;
+use super::reader::lfs_pointer;
 use crate::data::ElementType;
 use crate::graph::ParameterData;
 use crate::num::{Shape, Tensor};
@@ -251,6 +252,15 @@ fn external(tensor: &Message, folder: &Path, size: usize) -> Result<Bytes, OnnxE
         .checked_add(size as u64)
         .is_none_or(|end| end > available)
     {
+        let mut begin = Vec::new();
+        let read = file.take(1024).read_to_end(&mut begin);
+        if read.is_ok() && lfs_pointer(&begin).is_some() {
+            return Err(OnnxError::new(format!(
+                "its data are in {}, which is a Git LFS pointer and not the data",
+                quoted(location)
+            ))
+            .help("fetch them with `git lfs pull`"));
+        }
         return Err(OnnxError::new(format!(
             "needs {size} bytes from byte {offset} of {}, which has {available}",
             quoted(location)

@@ -10,7 +10,9 @@ use super::session::Session;
 use super::tensors;
 use super::value::Operand;
 use crate::graph::Origin;
+use crate::ops::StraightThrough;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Bodies in bodies.
 const DEEPEST: usize = 20;
@@ -147,7 +149,10 @@ impl Session<'_> {
             self.layers
                 .enter(node, &inputs[..read.min(inputs.len())], &layer_path);
         }
-        let outputs = convert::convert(self, node, inputs)?;
+        let outputs = match self.straight_through(node)? {
+            Some(output) => vec![Some(output)],
+            None => convert::convert(self, node, inputs)?,
+        };
         for (index, name) in node.message.output.iter().enumerate() {
             if name.is_empty() {
                 continue;
@@ -167,6 +172,25 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the node makes, where it is to be taken for a straight-through estimator.
+    fn straight_through(&mut self, node: &Node) -> Result<Option<Operand>, Fault> {
+        if self.is_in_body() || !self.straight_through {
+            return Ok(None);
+        }
+        let closed = node.message.output.first();
+        let Some(estimator) = closed.and_then(|name| self.estimators.get(name)) else {
+            return Ok(None);
+        };
+        let (x, value) = (self.find(&estimator.x), self.find(&estimator.value));
+        match (x, value) {
+            (Some(x), Some(value)) if x.shape == value.shape => {
+                let made = self.emit(Arc::new(StraightThrough), &[x, value], None)?;
+                Ok(made.into_iter().next())
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Counts nodes that a node of the file stands for.

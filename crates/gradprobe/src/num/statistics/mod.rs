@@ -105,6 +105,15 @@ impl Statistics {
         self.max_abs = self.max_abs.max(other.max_abs);
     }
 
+    /// The statistics of the same signal multiplied by a factor.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        self.mean *= factor;
+        self.deviation *= factor * factor;
+        self.max_abs *= factor.abs();
+        self
+    }
+
     fn rescale(&mut self, exponent: i64) {
         let factor = f64::exp2i((self.exponent - exponent).clamp(-3000, 3000) as i32);
         self.mean *= factor;
@@ -189,6 +198,22 @@ mod tests {
             / data.len() as f64;
         assert!(relative(statistics.mean(), mean) < 1e-7);
         assert!(relative(statistics.standard_deviation().to_f64(), variance.sqrt()) < 1e-4);
+    }
+
+    #[test]
+    fn a_factor_multiplies_every_figure() {
+        let data = [1.0, -4.0, 0.0, f64::NAN];
+        let scaled = Statistics::of(&data, -2000, None).scaled(-0.3);
+        let data = data.map(|x| x * -0.3);
+        let expected = Statistics::of(&data, -2000, None);
+        assert_eq!((scaled.count, scaled.zero_count), (4, 1));
+        let difference = scaled.l2().decades_above(expected.l2()).expect("sizes");
+        assert!(difference.abs() < 1e-14, "{difference}");
+        let largest = scaled.max_abs().decades_above(expected.max_abs());
+        assert!(largest.expect("sizes").abs() < 1e-14);
+        let plain = Statistics::of(&[1.0, -4.0], 0, None).scaled(-0.5);
+        assert_eq!((plain.mean(), plain.max_abs().to_f64()), (0.75, 2.0));
+        assert_eq!(plain.standard_deviation().to_f64(), 1.25);
     }
 
     #[test]

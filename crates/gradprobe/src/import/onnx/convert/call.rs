@@ -175,23 +175,19 @@ impl Call<'_, '_> {
             .transpose()?)
     }
 
-    /// The numbers of an input that must not depend on the data.
+    /// The numbers of an input that has to be known: constant, or decided by the batch.
     pub fn constant(&self, index: usize, what: &str) -> Result<Option<Arc<Tensor<f64>>>, Fault> {
         let Some(operand) = self.optional(index) else {
             return Ok(None);
         };
-        let numbers = self.session.numbers(&operand);
         let name = self.node.message.input.get(index);
-        let missing = || {
-            format!(
-                "{what} ({}) depends on the network's data; it has to be constant",
-                quoted(name.map_or("", String::as_str))
-            )
-        };
-        Ok(Some(numbers.ok_or_else(missing)?))
+        let what = format!("{what} ({})", quoted(name.map_or("", String::as_str)));
+        let place = self.node.place();
+        let numbers = self.session.deciding_numbers(&operand, &place, &what)?;
+        Ok(Some(numbers))
     }
 
-    /// The whole numbers of an input that must not depend on the data.
+    /// The whole numbers of an input that has to be known.
     pub fn constant_ints(&self, index: usize, what: &str) -> Result<Option<Vec<i64>>, Fault> {
         let numbers = self.constant(index, what)?;
         Ok(numbers.map(|numbers| numbers.data().iter().map(|&x| x as i64).collect()))
@@ -209,7 +205,7 @@ impl Call<'_, '_> {
         }
     }
 
-    /// One number of an input that must not depend on the data.
+    /// One number of an input that has to be known.
     pub fn constant_scalar(&self, index: usize, what: &str) -> Result<Option<f64>, Fault> {
         let Some(numbers) = self.constant(index, what)? else {
             return Ok(None);
@@ -271,6 +267,7 @@ impl Call<'_, '_> {
     ) -> Result<Vec<Operand>, Fault> {
         let entry = find_op(op).ok_or_else(|| format!("the engine has no op {op}"))?;
         let made = (entry.from_attributes)(attributes)?;
+        self.note_indices(op, attributes, inputs);
         let signals = inputs.iter().filter(|input| self.session.is_signal(input));
         let role = role.or(match (op, signals.count()) {
             ("Add" | "Sum", 2..) => Some(Role::Residual),
@@ -278,6 +275,21 @@ impl Call<'_, '_> {
             _ => None,
         });
         self.session.emit(Arc::from(made), inputs, role)
+    }
+
+    /// Of an op that looks up, notes how many rows its indices may name.
+    fn note_indices(&mut self, op: &str, attributes: &Attributes, inputs: &[Operand]) {
+        let of_axis = matches!(op, "Gather" | "GatherElements" | "ScatterElements");
+        let axis = match attributes.get("axis") {
+            Some(Attribute::Int(axis)) if of_axis => *axis,
+            _ => 0,
+        };
+        let [data, indices, ..] = inputs else { return };
+        if of_axis || matches!(op, "GatherND" | "ScatterND") {
+            let axis = self.axis(axis, data.shape.len()).ok();
+            let rows = axis.and_then(|axis| data.shape.get(axis).copied());
+            self.session.note_index(indices, rows.unwrap_or(0));
+        }
     }
 
     /// Adds an op without attributes and with one output.

@@ -1,4 +1,4 @@
-//! Control flow whose course is known: the branch that is taken, bodies one after the other.
+//! Control flow whose course is known, or decided by the batch (see `course.rs`): the branch that is taken, bodies one after the other.
 
 use super::call::{Call, Outcome};
 use crate::import::onnx::fault::Fault;
@@ -41,10 +41,9 @@ pub(super) fn repeat(call: &mut Call<'_, '_>) -> Outcome {
         inputs.append(&mut state);
         let mut outputs = call.session.body(&body, inputs)?.into_iter();
         let condition = outputs.next().ok_or("its body has no condition")?;
-        let numbers = call.session.numbers(&condition);
-        let numbers = numbers.ok_or(
-            "whether its body runs again depends on the network's data; it has to be constant",
-        )?;
+        let what = "whether its body runs again";
+        let place = call.node.place();
+        let numbers = call.session.deciding_numbers(&condition, &place, what)?;
         goes_on = numbers.data().first().is_none_or(|&x| x != 0.0);
         state = outputs.by_ref().take(carried).collect();
         for (list, output) in scanned.iter_mut().zip(outputs) {
