@@ -73,6 +73,9 @@ impl Chains {
         let Some(first) = signals.next() else {
             return Some(main);
         };
+        // The condition of a Where is no way back.
+        let position = node.op.main_input();
+        let main = if is_signal(&(position, &main)) { main } else { first };
         let fork = signals.try_fold(first, |fork, other| self.meet(fork, other));
         let own_layer = |fork: ValueId| {
             let layer = |node: &usize| graph.nodes()[*node].layer;

@@ -87,9 +87,9 @@ impl Pointwise for MeanAbsoluteError {
     #[inline(always)]
     fn by_prediction<T: Element>(&self, x: T, t: T) -> T {
         let difference = x - t;
-        // Not copysign alone: it would give ±1 at 0 and for NaN.
+        // Not copysign alone: it would give ±1 at 0 and for NaN, of which PyTorch's sign is 0.
         let zero_or_nan = difference == T::zero() || difference.is_nan();
-        T::select(zero_or_nan, difference, T::one().copysign(difference))
+        T::select(zero_or_nan, T::zero(), T::one().copysign(difference))
     }
 }
 

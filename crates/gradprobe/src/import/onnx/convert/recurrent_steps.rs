@@ -5,6 +5,7 @@
 //! RNN h ← f(u); LSTM i, o, f, c with c ← f·c + i·g(u_c), h ← o·h(c); GRU z, r, h with
 //! h ← (1 − z)·g(u_h) + z·h.
 
+use super::elementwise::thresholded;
 use super::call::{Call, Outcome};
 use crate::import::onnx::fault::Fault;
 use crate::import::onnx::value::Operand;
@@ -138,10 +139,7 @@ impl Activation {
                 let tanh = call.activation("tanh", &inner)?;
                 scaled(call, &tanh, alpha)?
             }
-            "thresholdedrelu" => {
-                let passes = call.plain("Greater", &[x.clone(), Operand::float(alpha)])?;
-                call.plain("Mul", &[x.clone(), passes])?
-            }
+            "thresholdedrelu" => thresholded(call, x, alpha)?,
             "hardsigmoid" => {
                 let scaled = scaled(call, x, alpha)?;
                 let shifted = call.plain("Add", &[scaled, Operand::float(beta)])?;
