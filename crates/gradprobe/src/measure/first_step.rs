@@ -47,7 +47,9 @@ fn moved<T: Element>(weights: &Tensor<T>, gradient: &Scaled<T>, optimiser: Optim
     let moved = weights.data().iter().zip(gradient.tensor.data());
     let moved = moved.map(|(weight, gradient)| {
         let weight = weight.to_f64();
-        T::from_f64(weight - optimiser.first_update(weight, libm::scalbn(gradient.to_f64(), exponent)))
+        T::from_f64(
+            weight - optimiser.first_update(weight, libm::scalbn(gradient.to_f64(), exponent)),
+        )
     });
     Tensor::new(weights.shape().clone(), moved.collect())
 }

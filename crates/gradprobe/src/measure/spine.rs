@@ -75,7 +75,11 @@ impl Chains {
         };
         // The condition of a Where is no way back.
         let position = node.op.main_input();
-        let main = if is_signal(&(position, &main)) { main } else { first };
+        let main = if is_signal(&(position, &main)) {
+            main
+        } else {
+            first
+        };
         let fork = signals.try_fold(first, |fork, other| self.meet(fork, other));
         let own_layer = |fork: ValueId| {
             let layer = |node: &usize| graph.nodes()[*node].layer;

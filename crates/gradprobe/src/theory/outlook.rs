@@ -2,9 +2,9 @@
 
 use super::finite_width::LogNormal;
 use super::isometry::{JacobianSpectrum, WeightEnsemble};
-use super::mean_field::{CRITICAL,
-    BiasVariance, CriticalPoint, Criticality, LengthLimit, MeanField, NoCriticalPoint, Prediction,
-    Stability, UniversalityClass, WeightVariance, predict,
+use super::mean_field::{
+    BiasVariance, CRITICAL, CriticalPoint, Criticality, LengthLimit, MeanField, NoCriticalPoint,
+    Prediction, Stability, UniversalityClass, WeightVariance, predict,
 };
 use super::normalised::{
     batch_norm_rate, batch_norm_rate_of_large_batches, layer_norm_rate, pre_norm_residual_factors,

@@ -154,7 +154,8 @@ fn step_by_step<C: Cell>(
 ) {
     let states = layer.cotangents.len() - 1;
     let directions = of.direction.reversed().len();
-    let part = |tensor: &Tensor<f64>, at: usize, len: usize| tensor.data()[at * len..][..len].to_vec();
+    let part =
+        |tensor: &Tensor<f64>, at: usize, len: usize| tensor.data()[at * len..][..len].to_vec();
     let of_direction = |input: usize| {
         let tensor = &layer.inputs[input];
         let mut shape = tensor.shape().to_vec();
@@ -226,14 +227,17 @@ fn step_by_step<C: Cell>(
 fn errors(ours: &[Vec<Extended>], theirs: &[Vec<Extended>]) -> Vec<f64> {
     let largest = |data: &[Extended]| {
         let start = Extended::from_f64(0.0);
-        data.iter().fold(start, |m, x| if x.abs() > m { x.abs() } else { m })
+        data.iter()
+            .fold(start, |m, x| if x.abs() > m { x.abs() } else { m })
     };
     let error = |(ours, theirs): (&Vec<Extended>, &Vec<Extended>)| {
-        assert!(ours.iter().all(|x| x.is_finite()), "a gradient is no number");
+        assert!(
+            ours.iter().all(|x| x.is_finite()),
+            "a gradient is no number"
+        );
         let size = largest(theirs);
         assert!(!size.is_zero(), "the reference is not zero");
-        let difference: Vec<Extended> =
-            ours.iter().zip(theirs).map(|(&o, &t)| o - t).collect();
+        let difference: Vec<Extended> = ours.iter().zip(theirs).map(|(&o, &t)| o - t).collect();
         (largest(&difference) / size).to_f64()
     };
     ours.iter().zip(theirs).map(error).collect()
@@ -246,8 +250,16 @@ fn check<C: Cell>(cell: C, of: &Sequence) -> f64 {
     // The relative error of a product of so many factors, each rounded.
     let factors = of.time as f64 * 40.0;
     for (name, errors, epsilon) in [
-        ("f64", errors(&gradients::<f64, C>(&layer), &truth), f64::EPSILON),
-        ("f32", errors(&gradients::<f32, C>(&layer), &truth), f64::from(f32::EPSILON)),
+        (
+            "f64",
+            errors(&gradients::<f64, C>(&layer), &truth),
+            f64::EPSILON,
+        ),
+        (
+            "f32",
+            errors(&gradients::<f32, C>(&layer), &truth),
+            f64::from(f32::EPSILON),
+        ),
     ] {
         for (input, error) in errors.into_iter().enumerate() {
             assert!(
@@ -259,7 +271,10 @@ fn check<C: Cell>(cell: C, of: &Sequence) -> f64 {
             );
         }
     }
-    truth[4].iter().map(|x| x.log10_abs()).fold(f64::NEG_INFINITY, f64::max)
+    truth[4]
+        .iter()
+        .map(|x| x.log10_abs())
+        .fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// Every kind of cell; returns the decades of the first state's gradient.
@@ -286,7 +301,10 @@ fn long(direction: Direction, gain: f64) -> Sequence {
 fn ten_thousand_steps_forward_lose_thousands_of_decades_and_nothing_else() {
     let decades = check_all(&long(Direction::Forward, 0.4));
     // All of them are far below what f32, and most below what f64, can hold.
-    assert!(decades.values().all(|&decades| decades < -300.0), "{decades:?}");
+    assert!(
+        decades.values().all(|&decades| decades < -300.0),
+        "{decades:?}"
+    );
 }
 
 #[test]

@@ -15,12 +15,32 @@ const NOT_IN_THE_TABLE: &[(&str, &str)] = &[];
 
 /// Cases in which PyTorch gives more elements that are not finite than this engine, and why.
 const SELECTED: &[(&str, &str, &str)] = &[
-    ("Resize", "", "PyTorch multiplies what a window does not see by 0"),
-    ("ScatterElements", "mul", "PyTorch divides the product by the factor"),
-    ("ScatterND", "mul", "PyTorch divides the product by the factor"),
-    ("ScatterElements", "max", "PyTorch multiplies by the mask of ties"),
+    (
+        "Resize",
+        "",
+        "PyTorch multiplies what a window does not see by 0",
+    ),
+    (
+        "ScatterElements",
+        "mul",
+        "PyTorch divides the product by the factor",
+    ),
+    (
+        "ScatterND",
+        "mul",
+        "PyTorch divides the product by the factor",
+    ),
+    (
+        "ScatterElements",
+        "max",
+        "PyTorch multiplies by the mask of ties",
+    ),
     ("ScatterND", "max", "PyTorch multiplies by the mask of ties"),
-    ("ScatterElements", "min", "PyTorch multiplies by the mask of ties"),
+    (
+        "ScatterElements",
+        "min",
+        "PyTorch multiplies by the mask of ties",
+    ),
     ("ScatterND", "min", "PyTorch multiplies by the mask of ties"),
 ];
 
@@ -65,8 +85,16 @@ fn tensors<T: Element>(value: &Value) -> Vec<Tensor<T>> {
 
 /// Which of `count` elements a hexadecimal number says are not finite.
 fn bits(text: &str, count: usize) -> Vec<bool> {
-    let digits: Vec<u32> = text.chars().rev().map(|c| c.to_digit(16).unwrap()).collect();
-    let bit = |i: usize| digits.get(i / 4).is_some_and(|digit| digit >> (i % 4) & 1 == 1);
+    let digits: Vec<u32> = text
+        .chars()
+        .rev()
+        .map(|c| c.to_digit(16).unwrap())
+        .collect();
+    let bit = |i: usize| {
+        digits
+            .get(i / 4)
+            .is_some_and(|digit| digit >> (i % 4) & 1 == 1)
+    };
     (0..count).map(bit).collect()
 }
 
@@ -115,7 +143,10 @@ fn differences<T: OpElement>(case: &Value) -> Vec<String> {
         for output in &outputs[cotangents.len()..outputs.len() - op.kept_outputs()] {
             cotangents.push(Tensor::zeros(output.shape().clone()));
         }
-        let mut compare = |what: String, ours: &Tensor<T>, theirs: &Value, of: &dyn Fn(usize) -> String| {
+        let mut compare = |what: String,
+                           ours: &Tensor<T>,
+                           theirs: &Value,
+                           of: &dyn Fn(usize) -> String| {
             let theirs = bits(theirs.as_str().unwrap(), ours.data().len());
             let ours_not = not_finite(ours);
             let differs = |&i: &usize| match is_in(SELECTED, case) {
@@ -136,17 +167,28 @@ fn differences<T: OpElement>(case: &Value) -> Vec<String> {
                 ));
             }
         };
-        let one_by_one = inputs.iter().chain(&cotangents).all(|x| x.shape() == inputs[0].shape());
+        let one_by_one = inputs
+            .iter()
+            .chain(&cotangents)
+            .all(|x| x.shape() == inputs[0].shape());
         let at = |i: usize| match one_by_one {
             true => format!(
                 " of {:?}, cotangent {:?}",
-                inputs.iter().map(|x| x.data()[i].to_f64()).collect::<Vec<_>>(),
+                inputs
+                    .iter()
+                    .map(|x| x.data()[i].to_f64())
+                    .collect::<Vec<_>>(),
                 cotangents[0].data()[i]
             ),
             false => String::new(),
         };
         for (position, theirs) in outcome["outputs"].as_array().unwrap().iter().enumerate() {
-            compare(format!("output {position}"), &outputs[position], theirs, &at);
+            compare(
+                format!("output {position}"),
+                &outputs[position],
+                theirs,
+                &at,
+            );
         }
         let theirs = outcome["gradients"].as_array().unwrap();
         let wanted: Vec<bool> = theirs.iter().map(|gradient| !gradient.is_null()).collect();
@@ -155,7 +197,12 @@ fn differences<T: OpElement>(case: &Value) -> Vec<String> {
         for (position, gradient) in gradients.into_iter().enumerate() {
             if let Some(mut gradient) = gradient {
                 scaled::scale(gradient.data_mut(), exponent);
-                compare(format!("gradient {position}"), &gradient, &theirs[position], &at);
+                compare(
+                    format!("gradient {position}"),
+                    &gradient,
+                    &theirs[position],
+                    &at,
+                );
             }
         }
     }
@@ -171,14 +218,22 @@ fn what_is_not_finite_is_so_where_pytorch_has_it() {
         found.extend(differences::<f64>(case));
         found.extend(differences::<f32>(case));
     }
-    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "{} differences:\n{}",
+        found.len(),
+        found.join("\n")
+    );
 }
 
 #[test]
 fn every_op_and_activation_is_in_the_table_or_has_a_reason_not_to_be() {
     let text = include_str!("../fixtures/non_finite.json");
     let cases: Vec<Value> = serde_json::from_str(text).unwrap();
-    let in_table: BTreeSet<&str> = cases.iter().map(|case| case["op"].as_str().unwrap()).collect();
+    let in_table: BTreeSet<&str> = cases
+        .iter()
+        .map(|case| case["op"].as_str().unwrap())
+        .collect();
     let ops = registry().iter().map(|entry| entry.name.to_owned());
     let activations = activation::registry().iter();
     let all = ops.chain(activations.map(|entry| format!("activation {}", entry.about.name)));

@@ -100,11 +100,7 @@ fn leak_derivative<R: Real>(slope: f64, x: R) -> R {
 
 #[inline(always)]
 fn leak_pull<R: Real>(slope: f64, x: R, cotangent: R) -> R {
-    R::select(
-        x > R::zero(),
-        cotangent,
-        R::from_f64(slope) * cotangent,
-    )
+    R::select(x > R::zero(), cotangent, R::from_f64(slope) * cotangent)
 }
 
 fn leak_range(slope: f64) -> (f64, f64) {

@@ -3,9 +3,7 @@
 use super::erased::LogDerivative;
 use super::formula::{About, Formula, NO_PARAMETER, plain_sigmoid};
 use crate::num::Real;
-use crate::num::elementary::compensated::{
-    reciprocal, reciprocal_of_finite, two_product, two_sum,
-};
+use crate::num::elementary::compensated::{reciprocal, reciprocal_of_finite, two_product, two_sum};
 use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2};
 
 /// The hyperbolic tangent.

@@ -5,8 +5,8 @@
 //! RNN h ← f(u); LSTM i, o, f, c with c ← f·c + i·g(u_c), h ← o·h(c); GRU z, r, h with
 //! h ← (1 − z)·g(u_h) + z·h.
 
-use super::elementwise::thresholded;
 use super::call::{Call, Outcome};
+use super::elementwise::thresholded;
 use crate::import::onnx::fault::Fault;
 use crate::import::onnx::value::Operand;
 use crate::num::Tensor;
