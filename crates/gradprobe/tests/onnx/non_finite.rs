@@ -4,6 +4,7 @@
 use gradprobe::check::check;
 use gradprobe::import::onnx::{OnnxNetwork, OnnxOptions};
 use gradprobe::import::spec::Dtype;
+use gradprobe::report::{CheckTextOptions, write_check_json, write_check_text};
 use serde_json::Value;
 use std::path::Path;
 
@@ -43,4 +44,37 @@ fn what_is_not_finite_in_a_network_is_so_where_pytorch_has_it() {
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn what_is_no_number_is_never_written_as_zero() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/non_finite");
+    for name in ["nan_through_relu", "deviation_of_one_row"] {
+        let options = OnnxOptions {
+            data: Some(folder.join(format!("{name}.npz"))),
+            ..OnnxOptions::default()
+        };
+        let path = folder.join(format!("{name}.onnx"));
+        let network = OnnxNetwork::read(&path, &options).unwrap();
+        let seen = check(&network, 1, &mut |_| {}).unwrap();
+        let mut text = Vec::new();
+        let options = CheckTextOptions::default();
+        write_check_text(&mut text, &seen.measurement, &seen.diagnosis, &options).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let row = text.lines().find(|line| line.starts_with("f ")).unwrap();
+        assert!(row.contains("NaN"), "{text}");
+        let mut json = Vec::new();
+        write_check_json(&mut json, &seen.measurement, &seen.diagnosis, &seen.theory).unwrap();
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        let mut counted = 0;
+        for layer in json["layers"].as_array().unwrap() {
+            for parameter in layer["parameters"].as_object().unwrap().values() {
+                counted += parameter["grad_non_finite"].as_u64().unwrap();
+                for figure in ["grad_l2", "grad_log10_l2", "grad_mean", "grad_max_abs"] {
+                    assert!(parameter[figure].is_null(), "{name}: {parameter}");
+                }
+            }
+        }
+        assert!(counted > 0, "{name}");
+    }
 }
