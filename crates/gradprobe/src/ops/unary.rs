@@ -324,7 +324,8 @@ mod tests {
         check(&Ceil, 0.0);
         check(&Floor, 0.0);
         check(&Round, 0.0);
-        check(&Clip::default(), 0.0);
+        let (min, max) = (-1.0, 1.0);
+        check(&Clip { min, max }, 0.0);
         assert_eq!(Sign.value(f64::NAN), 0.0);
     }
 }

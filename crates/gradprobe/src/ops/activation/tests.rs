@@ -460,11 +460,14 @@ fn ordinary_gradients_and_true_zeros_have_no_exponent() {
 }
 
 #[test]
-fn nan_reaches_the_gradient() {
+fn nan_reaches_the_gradient_but_through_no_flat_part() {
     let (gradient, _) = pull_back::<f32>("tanh", &[f32::NAN, 50.0], &[1.0, 1.0]);
     assert!(gradient[0].is_nan());
-    let (gradient, _) = pull_back::<f32>("relu", &[-1.0, 1.0], &[f32::NAN, 1.0]);
-    assert!(gradient[0].is_nan());
+    let (gradient, _) = pull_back::<f32>("relu", &[-1.0, 1.0], &[f32::NAN; 2]);
+    assert_eq!(gradient[0], 0.0);
+    assert!(gradient[1].is_nan());
+    let (gradient, _) = pull_back::<f32>("clip(x, 0, 6)", &[-1.0, 1.0], &[f32::INFINITY; 2]);
+    assert_eq!(gradient, [0.0, f32::INFINITY]);
 }
 
 #[test]
