@@ -266,6 +266,9 @@ fn at_a_critical_point_the_depth_scales_are_infinite() {
                 assert!(gain["length_depth_scale"].is_null(), "{activation}: {gain}");
             }
         }
-        assert!(seen > 0 || activation.contains('('), "{activation} has a critical gain");
+        assert!(
+            seen > 0 || activation.contains('('),
+            "{activation} has a critical gain"
+        );
     }
 }
