@@ -246,3 +246,29 @@ fn an_interrupted_diagram_keeps_what_is_finished() {
     assert!(kept > 0 && kept < 1600, "{kept}");
     assert!(message.contains(&format!("{kept} of 1600")), "{message}");
 }
+
+#[test]
+fn at_a_critical_point_the_depth_scales_are_infinite() {
+    for activation in ["tanh", "relu", "x*tanh(softplus(x))", "sin"] {
+        let document = json(&["-a", activation]);
+        let gains = document["gains"].as_array().unwrap();
+        let critical = gains.iter().filter(|gain| {
+            let chi = gain["chi_1"].as_f64().unwrap();
+            (chi - 1.0).abs() < 1e-7
+        });
+        let mut seen = 0;
+        for gain in critical {
+            seen += 1;
+            for scale in ["gradient_depth_scale", "correlation_depth_scale"] {
+                assert!(gain[scale].is_null(), "{activation}: {gain}");
+            }
+            if (gain["chi_parallel"].as_f64().unwrap_or(0.0) - 1.0).abs() < 1e-7 {
+                assert!(gain["length_depth_scale"].is_null(), "{activation}: {gain}");
+            }
+        }
+        assert!(
+            seen > 0 || activation.contains('('),
+            "{activation} has a critical gain"
+        );
+    }
+}

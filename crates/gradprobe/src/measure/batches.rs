@@ -4,7 +4,7 @@
 use super::layers::parameters_by_layer;
 use super::units::{flat_in, is_flat, unit_count, units_where};
 use crate::graph::{Graph, Node};
-use crate::num::{Element, Scaled};
+use crate::num::{Element, Scaled, scaled};
 use crate::run::{Gradients, Observer, RunElement, Signals};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ struct Agreement {
     sum: Vec<f64>,
     squares: f64,
     batches: usize,
-    /// They are in units of 2^this, that of the first.
+    /// They are in units of 2^this, about the size of the largest.
     exponent: i64,
 }
 
@@ -183,18 +183,35 @@ impl<T: RunElement> Observer<T> for BatchesProbe<'_> {
 
 impl Agreement {
     fn add<T: Element>(&mut self, gradient: &Scaled<T>) {
-        if self.sum.is_empty() {
-            self.exponent = gradient.exponent;
-            self.sum = vec![0.0; gradient.tensor.data().len()];
+        self.batches += 1;
+        let elements = gradient.tensor.data();
+        self.sum.resize(elements.len(), 0.0);
+        if elements.iter().all(|&x| x == T::zero()) {
+            return;
         }
-        let shift = (gradient.exponent - self.exponent).clamp(-2000, 2000) as i32;
-        let unit = f64::exp2i(shift);
-        for (sum, x) in self.sum.iter_mut().zip(gradient.tensor.data()) {
-            let x = x.to_f64() * unit;
+        let size = match scaled::max_abs(elements) {
+            0.0 => gradient.exponent,
+            largest => gradient.exponent + i64::from(libm::ilogb(largest)),
+        };
+        let unit = if self.squares == 0.0 {
+            size
+        } else {
+            self.exponent.max(size)
+        };
+        if unit != self.exponent {
+            scaled::scale(&mut self.sum, self.exponent - unit);
+            scaled::scale(
+                std::slice::from_mut(&mut self.squares),
+                2 * (self.exponent - unit),
+            );
+            self.exponent = unit;
+        }
+        let mut term: Vec<f64> = elements.iter().map(|x| x.to_f64()).collect();
+        scaled::scale(&mut term, gradient.exponent - unit);
+        for (sum, x) in self.sum.iter_mut().zip(term) {
             *sum += x;
             self.squares += x * x;
         }
-        self.batches += 1;
     }
 }
 

@@ -43,11 +43,13 @@ pub fn updated<T: Element>(
 }
 
 fn moved<T: Element>(weights: &Tensor<T>, gradient: &Scaled<T>, optimiser: Optimiser) -> Tensor<T> {
-    let unit = f64::exp2i(gradient.exponent.clamp(-1074, 1023) as i32);
+    let exponent = gradient.exponent.clamp(-4000, 4000) as i32;
     let moved = weights.data().iter().zip(gradient.tensor.data());
     let moved = moved.map(|(weight, gradient)| {
         let weight = weight.to_f64();
-        T::from_f64(weight - optimiser.first_update(weight, gradient.to_f64() * unit))
+        T::from_f64(
+            weight - optimiser.first_update(weight, libm::scalbn(gradient.to_f64(), exponent)),
+        )
     });
     Tensor::new(weights.shape().clone(), moved.collect())
 }

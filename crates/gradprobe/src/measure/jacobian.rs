@@ -6,7 +6,7 @@ use super::spine::Chains;
 use crate::graph::{Graph, ValueId, ValueKind};
 use crate::num::lanczos::{LinearMap, Search, largest_singular_values};
 use crate::num::linalg::{Matrix, SpectralElement};
-use crate::num::{Element, Scaled, Stream};
+use crate::num::{Element, Scaled, Stream, scaled};
 use crate::ops::Mode;
 use crate::run::{Linearisation, RunElement, RunError, Stretch};
 use serde::{Deserialize, Serialize};
@@ -270,17 +270,18 @@ struct Map<'a, 'e, T> {
     at: &'a Linearisation<'e, T>,
     stretch: &'a Stretch,
     sample: usize,
-    /// That of the first products.
+    /// That of the first products that are not zero.
     exponent: Option<i64>,
 }
 
 impl<T: RunElement> Map<'_, '_, T> {
     fn vectors(&mut self, sent: &Scaled<T>) -> Vec<f64> {
-        let unit = *self.exponent.get_or_insert(sent.exponent);
-        let shift = (sent.exponent.saturating_sub(unit)).clamp(-4000, 4000) as i32;
-        let factor = libm::ldexp(1.0, shift);
-        let data = sent.tensor.data().iter();
-        data.map(|x| x.to_f64() * factor).collect()
+        let mut data: Vec<f64> = sent.tensor.data().iter().map(|x| x.to_f64()).collect();
+        if scaled::max_abs(&data) != 0.0 {
+            let unit = *self.exponent.get_or_insert(sent.exponent);
+            scaled::scale(&mut data, sent.exponent.saturating_sub(unit));
+        }
+        data
     }
 }
 

@@ -232,11 +232,15 @@ pub(super) fn cotangent_at(graph: &Graph, trace: &Trace, value: ValueId) -> Opti
 }
 
 fn signal(statistics: &Statistics) -> Signal {
+    // Of a masked score the finite part is the signal. Where nothing is left but zeros there is
+    // none, and that is not a signal of size zero.
+    let none = statistics.non_finite_count > 0 && statistics.max_abs().is_zero();
+    let known = |figure: f64| if none { f64::NAN } else { figure };
     Signal {
         log10_l2: finite_log10(statistics.l2()),
-        mean: statistics.mean(),
-        std: statistics.standard_deviation().to_f64(),
-        rms: statistics.rms().to_f64(),
+        mean: known(statistics.mean()),
+        std: known(statistics.standard_deviation().to_f64()),
+        rms: known(statistics.rms().to_f64()),
         zero_fraction: statistics.zero_fraction(),
         non_finite: statistics.non_finite_count,
     }
@@ -255,21 +259,25 @@ fn parameter_run(
     let parameter = &graph.parameters()[index];
     let gradient = trace.gradient.unwrap_or_default();
     let update = optimiser.and_then(|optimiser| log10_update_ratio(optimiser, trace));
+    // One element that is no number makes the norm none.
+    let finite = gradient.non_finite_count == 0;
+    let known = |figure: f64| if finite { figure } else { f64::NAN };
+    let log10 = |size: Magnitude| finite_log10(size).filter(|_| finite);
     ParameterRun {
         name: parameter.name.clone(),
         shape: graph.value(parameter.value).shape.to_vec(),
         value_rms: trace.value.rms().to_f64(),
-        grad_l2: gradient.l2().to_f64(),
-        grad_log10_l2: finite_log10(gradient.l2()),
-        grad_mean: gradient.mean(),
-        grad_max_abs: gradient.max_abs().to_f64(),
+        grad_l2: known(gradient.l2().to_f64()),
+        grad_log10_l2: log10(gradient.l2()),
+        grad_mean: known(gradient.mean()),
+        grad_max_abs: known(gradient.max_abs().to_f64()),
         grad_zero_fraction: if trace.gradient.is_some() {
             gradient.zero_fraction()
         } else {
             1.0
         },
         grad_non_finite: gradient.non_finite_count,
-        grad_log10_rms: finite_log10(gradient.rms()),
+        grad_log10_rms: log10(gradient.rms()),
         reached: trace.gradient.is_some(),
         log10_update_ratio: update,
         fan_in: None,
@@ -283,7 +291,8 @@ fn parameter_run(
 /// where all |g| are ≫ ε or all ≪ ε, and within a factor of a few between.
 fn log10_update_ratio(optimiser: Optimiser, trace: &ParameterTrace) -> Option<f64> {
     let values = finite_log10(trace.value.rms())?;
-    let gradient = finite_log10(trace.gradient?.rms())?;
+    let gradient = trace.gradient.filter(|of| of.non_finite_count == 0)?;
+    let gradient = finite_log10(gradient.rms())?;
     Some(match optimiser {
         Optimiser::Sgd { learning_rate } => learning_rate.log10() + gradient - values,
         Optimiser::Adam {

@@ -72,7 +72,8 @@ pub struct Signal {
     /// log10 of the Euclidean norm over the whole batch; `None` for an exact zero or where no
     /// finite element was seen.
     pub log10_l2: Option<f64>,
-    /// The mean.
+    /// The mean of its finite elements; this and the next two are NaN where some elements are not
+    /// finite and the others are zeros.
     pub mean: f64,
     /// The standard deviation.
     pub std: f64,
@@ -93,9 +94,11 @@ pub struct ParameterRun {
     pub shape: Vec<usize>,
     /// The root mean square of its values.
     pub value_rms: f64,
-    /// The gradient's Euclidean norm; 0 or ∞ where a f64 cannot hold it (see `grad_log10_l2`).
+    /// The gradient's Euclidean norm; 0 or ∞ where a f64 cannot hold it (see `grad_log10_l2`), NaN,
+    /// as its mean and its largest magnitude, where an element is infinite or NaN.
     pub grad_l2: f64,
-    /// log10 of that norm, whatever its size; `None` for an exact zero.
+    /// log10 of that norm, whatever its size; `None` for an exact zero, and where an element is
+    /// infinite or NaN.
     pub grad_log10_l2: Option<f64>,
     /// The gradient's mean.
     pub grad_mean: f64,

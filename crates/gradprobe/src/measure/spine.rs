@@ -87,6 +87,13 @@ impl Chains {
         };
         let mut signals = signals.peekable();
         let several = signals.peek().is_some();
+        // The condition of a Where is no way back.
+        let position = node.op.main_input();
+        let main = if is_signal(&(position, &main)) {
+            main
+        } else {
+            first
+        };
         let fork = signals.try_fold(first, |fork, other| self.meet(fork, other));
         let own_layer = |fork: ValueId| {
             let layer = |node: &usize| graph.nodes()[*node].layer;

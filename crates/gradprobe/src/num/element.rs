@@ -12,6 +12,10 @@ pub trait Element:
     const NAME: &'static str;
     /// Bits of the significand, the hidden one counted.
     const SIGNIFICAND_BITS: i32;
+    /// The exponent of the smallest normal number.
+    const MIN_EXPONENT: i32;
+    /// The exponent of the largest finite number.
+    const MAX_EXPONENT: i32;
     /// The smallest positive subnormal, as a f64.
     const SMALLEST_SUBNORMAL: f64;
     /// The largest finite number, as a f64.
@@ -36,6 +40,8 @@ macro_rules! element {
         impl Element for $type {
             const NAME: &'static str = stringify!($type);
             const SIGNIFICAND_BITS: i32 = <$type>::MANTISSA_DIGITS as i32;
+            const MIN_EXPONENT: i32 = 1 - $bias;
+            const MAX_EXPONENT: i32 = $bias;
             const SMALLEST_SUBNORMAL: f64 = <$type>::from_bits(1) as f64;
             const LARGEST: f64 = <$type>::MAX as f64;
 

@@ -27,15 +27,44 @@ pub fn exponent_of_product(one: i64, other: i64) -> i64 {
         .clamp(-EXPONENT_LIMIT, EXPONENT_LIMIT)
 }
 
-/// Multiplies every element by 2^`exponent`, exactly but for underflow.
-pub fn scale<T: Element>(data: &mut [T], exponent: i64) {
-    // Two factors reach the whole range of subnormals and infinities.
-    let exponent = exponent.clamp(-4200, 4200) as i32;
-    let half = exponent / 2;
-    let (first, second) = (T::exp2i(half), T::exp2i(exponent - half));
-    for x in data {
-        *x = *x * first * second;
+/// 2^e as a product of factors that are normal numbers of the type, to be multiplied by one after
+/// the other: none is 0 or infinite, so that 0, ∞ and NaN stay what they are at any e, and a
+/// result below the normal range is rounded once.
+#[derive(Clone, Copy, Debug)]
+struct PowerOfTwo<T>([T; 3]);
+
+impl<T: Element> PowerOfTwo<T> {
+    fn new(exponent: i64) -> Self {
+        let (least, most) = (i64::from(T::MIN_EXPONENT), i64::from(T::MAX_EXPONENT));
+        // Beyond three factors nothing finite is left but 0.
+        let rest = exponent.clamp(3 * least, 3 * most);
+        let last = rest.clamp(least, most);
+        let rest = rest - last;
+        let second = rest.clamp(least, most);
+        // The last factor takes as much as it can: what comes before it is then exact, or so small
+        // that the result is 0.
+        Self([rest - second, second, last].map(|exponent| T::exp2i(exponent as i32)))
     }
+
+    #[inline(always)]
+    fn times(self, x: T) -> T {
+        let [first, second, last] = self.0;
+        x * first * second * last
+    }
+}
+
+/// Multiplies every element by 2^`exponent`: exactly, but for what leaves the range of the type.
+pub fn scale<T: Element>(data: &mut [T], exponent: i64) {
+    if exponent == 0 {
+        return;
+    }
+    if (i64::from(T::MIN_EXPONENT)..=i64::from(T::MAX_EXPONENT)).contains(&exponent) {
+        let factor = T::exp2i(exponent as i32);
+        data.iter_mut().for_each(|x| *x *= factor);
+        return;
+    }
+    let factor = PowerOfTwo::new(exponent);
+    data.iter_mut().for_each(|x| *x = factor.times(*x));
 }
 
 /// The power of two to divide by so that `max_abs` comes to lie in [1, 2), or `None` while it lies
@@ -84,75 +113,70 @@ impl<T: Element> WithSimd for LargestFinite<'_, T> {
     }
 }
 
+/// Brings the largest element of `data` × 2^*exponent near 1 where it is far from it, by a power of
+/// two that goes to the exponent.
+pub fn renormalise<T: Element>(data: &mut [T], exponent: &mut i64) {
+    if let Some(shift) = renormalisation(max_abs(data)) {
+        scale(data, -i64::from(shift));
+        *exponent = exponent_of_product(*exponent, i64::from(shift));
+    }
+}
+
 /// total × 2^*exponent ← total × 2^*exponent + term × 2^`term_exponent`.
+///
+/// Where the exponents are equal, so are the units, and the elements are added as they are.
+/// Otherwise the larger of the two comes near 1, and of the smaller is lost what the larger's
+/// rounding would lose. An array without anything finite but zeros has no say in the exponent.
 pub fn add<T: Element>(total: &mut [T], exponent: &mut i64, term: &[T], term_exponent: i64) {
-    if *exponent == term_exponent {
+    let size = |data: &[T], exponent: i64| {
+        let largest = max_abs(data);
+        (largest != 0.0).then(|| exponent + i64::from(libm::ilogb(largest)))
+    };
+    let mut shift = 0;
+    if *exponent != term_exponent
+        && let Some(theirs) = size(term, term_exponent)
+    {
+        let common = match size(total, *exponent) {
+            Some(mine) => {
+                let common = mine.max(theirs);
+                scale(total, *exponent - common);
+                common
+            }
+            None => term_exponent,
+        };
+        *exponent = common;
+        shift = term_exponent - common;
+    }
+    if shift == 0 {
         for (t, &x) in total.iter_mut().zip(term) {
             *t += x;
         }
         return;
     }
-    let (mine, theirs) = (max_abs(total), max_abs(term));
-    let common = match (mine == 0.0, theirs == 0.0) {
-        (_, true) => *exponent,
-        (true, false) => term_exponent,
-        (false, false) => (*exponent + i64::from(libm::ilogb(mine)))
-            .max(term_exponent + i64::from(libm::ilogb(theirs))),
-    };
-    // A zero stays zero at any exponent (0 × 2^∞ would not).
-    if mine != 0.0 {
-        scale(total, *exponent - common);
-    }
-    *exponent = common;
-    let shift = (term_exponent - common).clamp(-4200, 4200) as i32;
-    let (first, second) = (T::exp2i(shift / 2), T::exp2i(shift - shift / 2));
+    let factor = PowerOfTwo::new(shift);
     for (t, &x) in total.iter_mut().zip(term) {
-        *t += x * first * second;
+        *t += factor.times(x);
     }
+}
+
+/// Brings arrays × 2^e to one exponent, the largest at which something is neither zero nor
+/// infinite, and returns it; the first array's where there is no such.
+pub fn align<T: Element>(arrays: &mut [(&mut [T], &mut i64)]) -> i64 {
+    let Some(first) = arrays.first().map(|(_, exponent)| **exponent) else {
+        return 0;
+    };
+    if arrays.iter().all(|(_, exponent)| **exponent == first) {
+        return first;
+    }
+    let filled = arrays.iter().filter(|(data, _)| max_abs(data) != 0.0);
+    let common = filled.map(|(_, exponent)| **exponent).max();
+    let common = common.unwrap_or(first);
+    for (data, exponent) in arrays {
+        scale(data, **exponent - common);
+        **exponent = common;
+    }
+    common
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sums_over_far_exponents_keep_the_larger_and_lose_nothing_to_a_zero() {
-        let (mut total, mut exponent) = (vec![1.0f32, 2.0], 0);
-        add(&mut total, &mut exponent, &[1.0, 1.0], -10_000);
-        assert_eq!(
-            total
-                .iter()
-                .map(|x| x * 2f32.powi(exponent as i32))
-                .collect::<Vec<_>>(),
-            [1.0, 2.0]
-        );
-        let (mut total, mut exponent) = (vec![0.0f32, 0.0], 500);
-        add(&mut total, &mut exponent, &[1.0, 3.0], -9_000);
-        let sizes: Vec<f64> = total
-            .iter()
-            .map(|x| f64::from(*x).log2() + exponent as f64)
-            .collect();
-        assert_eq!(sizes[0], -9000.0);
-        assert!((sizes[1] - (3f64.log2() - 9000.0)).abs() < 1e-9);
-    }
-
-    #[test]
-    fn exponents_stop_before_a_difference_of_two_overflows() {
-        let lowest = exponent_of_product(i64::MIN, -5);
-        assert_eq!(exponent_of_product(lowest, lowest), lowest);
-        let highest = exponent_of_product(i64::MAX, i64::MAX);
-        assert_eq!(highest - lowest, 1 << 61);
-        assert_eq!(exponent_of_product(3, -8), -5);
-    }
-
-    #[test]
-    fn scaling_by_a_power_of_two_is_exact() {
-        let mut data = [1.1f32, -2.3];
-        scale(&mut data, 100);
-        scale(&mut data, -100);
-        assert_eq!(data, [1.1, -2.3]);
-        assert_eq!(renormalisation(1e-30), Some(-100));
-        assert_eq!(renormalisation(0.5), None);
-        assert_eq!(renormalisation(0.0), None);
-    }
-}
+mod tests;

@@ -193,7 +193,7 @@ binary!(
     Mod,
     value: modulo,
     pull_a: |g, _, _| g,
-    pull_b: |g, b, a| -(g * whole_quotient(a, b, modulo(a, b))),
+    pull_b: |g, b, a| -(g * floor_quotient(a, b)),
     reads_inputs: true
 );
 binary!(
@@ -210,18 +210,15 @@ binary!(
     Pow,
     value: power,
     pull_a: |g, a, b| {
-        if b == T::zero() && !a.is_nan() {
+        if b == T::zero() {
             T::zero()
         } else {
             g * (b * power(a, b - T::one()))
         }
     },
     pull_b: |g, b, a| {
-        if a == T::zero() && b >= T::zero() {
-            T::zero()
-        } else {
-            g * (power(a, b) * a.ln())
-        }
+        let flat = a == T::zero() && b >= T::zero();
+        g * T::select(flat, T::zero(), power(a, b) * a.ln())
     },
     reads_inputs: true
 );
@@ -232,9 +229,27 @@ fn remainder<T: Element>(a: T, b: T) -> T {
 }
 
 fn modulo<T: Element>(a: T, b: T) -> T {
-    let (remainder, zero) = (remainder(a, b), T::zero());
-    let other_side = remainder != zero && (remainder < zero) != (b < zero);
-    if other_side { remainder + b } else { remainder }
+    let remainder = remainder(a, b);
+    if is_on_other_side(remainder, b) {
+        remainder + b
+    } else {
+        remainder
+    }
+}
+
+fn is_on_other_side<T: Element>(remainder: T, b: T) -> bool {
+    remainder != T::zero() && (remainder < T::zero()) != (b < T::zero())
+}
+
+/// The largest whole number that is not above a / b: also where b is infinite.
+fn floor_quotient<T: Element>(a: T, b: T) -> T {
+    let remainder = remainder(a, b);
+    let towards_zero = whole_quotient(a, b, remainder);
+    if is_on_other_side(remainder, b) {
+        towards_zero - T::one()
+    } else {
+        towards_zero
+    }
 }
 
 /// The whole number q of a = q·b + r.

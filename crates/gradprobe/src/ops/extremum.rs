@@ -17,6 +17,9 @@ pub struct Min;
 
 trait Extremum: Sync {
     fn best<T: Element>(one: T, other: T) -> T;
+    /// Is an operand not the result y? Beside a NaN result none is, and each has the whole
+    /// cotangent, as in PyTorch.
+    fn is_beaten<T: Element>(x: T, y: T) -> bool;
 }
 
 impl Extremum for Max {
@@ -24,12 +27,22 @@ impl Extremum for Max {
     fn best<T: Element>(one: T, other: T) -> T {
         one.maximum(other)
     }
+
+    #[inline(always)]
+    fn is_beaten<T: Element>(x: T, y: T) -> bool {
+        x < y
+    }
 }
 
 impl Extremum for Min {
     #[inline(always)]
     fn best<T: Element>(one: T, other: T) -> T {
         -(-one).maximum(-other)
+    }
+
+    #[inline(always)]
+    fn is_beaten<T: Element>(x: T, y: T) -> bool {
+        x > y
     }
 }
 
@@ -53,12 +66,6 @@ fn fold_in<T: Element>(
             }
         }
     });
-}
-
-/// Is this operand what the result y is? A NaN is a NaN.
-#[inline(always)]
-fn ties<T: Element>(x: T, y: T) -> bool {
-    x == y || x.is_nan()
 }
 
 macro_rules! extremum {
@@ -94,15 +101,15 @@ macro_rules! extremum {
                     for &x in saved.inputs {
                         // The ties of this operand, then added up.
                         map(context.parallel, y.shape, shares, x, y, |x, y| {
-                            T::select(ties(x, y), T::one(), T::zero())
+                            T::select(Self::is_beaten(x, y), T::zero(), T::one())
                         });
                         for (count, &tie) in counts.iter_mut().zip(&*shares) {
                             *count += tie;
                         }
                     }
-                    for (share, (&g, &count)) in shares.iter_mut().zip(g.data.iter().zip(&*counts))
-                    {
-                        *share = g / count;
+                    let operands = g.data.iter().zip(&*counts).zip(y.data);
+                    for (share, ((&g, &count), &y)) in shares.iter_mut().zip(operands) {
+                        *share = T::select(y.is_nan(), g, g / count);
                     }
                     let share = View {
                         shape: y.shape,
@@ -110,7 +117,7 @@ macro_rules! extremum {
                     };
                     for (gradient, &x) in gradients.iter_mut().zip(saved.inputs) {
                         if let Some(gradient) = gradient {
-                            let term = |g, x, y| T::select(ties(x, y), g, T::zero());
+                            let term = |g, x, y| T::select(Self::is_beaten(x, y), T::zero(), g);
                             pull_back(context.parallel, share, gradient.data, x, y, term);
                         }
                     }

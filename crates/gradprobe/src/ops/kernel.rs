@@ -70,6 +70,23 @@ pub struct Saved<'a, T> {
     pub outputs: &'a [View<'a, T>],
 }
 
+/// The powers of two that what [`Kernel::vjp_apart`] wrote is to be multiplied by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputExponents {
+    /// That of every input that `apart` does not name.
+    pub common: i64,
+    /// Inputs, by position, with an exponent of their own.
+    pub apart: Vec<(usize, i64)>,
+}
+
+impl InputExponents {
+    /// The exponent of an input's gradient.
+    pub fn of(&self, input: usize) -> i64 {
+        let own = self.apart.iter().find(|(position, _)| *position == input);
+        own.map_or(self.common, |&(_, exponent)| exponent)
+    }
+}
+
 /// What is wrong with an op's operands. The executor adds the node's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -159,6 +176,24 @@ pub trait Kernel<T: Element>: Debug + Send + Sync {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError>;
+
+    /// [`vjp`](Self::vjp) with exponents of their own for some of the inputs, by an op whose
+    /// gradients may be further apart than `T` reaches: over thousands of steps of a recurrent
+    /// layer, that of its first state and that of its weights. An executor that has a place for
+    /// each calls this.
+    fn vjp_apart(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<InputExponents, OpError> {
+        let common = self.vjp(context, saved, cotangents, gradients)?;
+        Ok(InputExponents {
+            common,
+            apart: Vec::new(),
+        })
+    }
 
     /// [`forward`](Self::forward) by the formula of PyTorch: only to *show* what that loses.
     fn framework_forward(

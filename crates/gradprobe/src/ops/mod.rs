@@ -70,7 +70,7 @@ pub use extremum::{Max, Min};
 pub use gather::Gather;
 pub use glu::Glu;
 pub use indexing::{GatherElements, GatherNd, ScatterElements, ScatterNd, ScatterReduction};
-pub use kernel::{Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
+pub use kernel::{Context, InputExponents, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
 pub use linear::Linear;
 pub use loss::{
     BinaryCrossEntropyWithLogits, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError,

@@ -171,14 +171,14 @@ impl<T: OpElement> Kernel<T> for Reduce {
                 combine(dx, x.shape, g, |direction, g| direction * g);
             }
             ReduceKind::L1 => map(parallel, x.shape, dx, x, g, |x, g| {
-                let sign = T::select(x.is_nan(), x, T::one().copysign(x));
-                T::select(x == T::zero(), T::zero(), sign * g)
+                // As of Abs: PyTorch's sign of 0 and of NaN is 0.
+                let zero = T::zero();
+                T::select(x > zero, g, T::select(x < zero, -g, zero * g))
             }),
             ReduceKind::SumSquare => map(parallel, x.shape, dx, x, g, |x, g| (x + x) * g),
             ReduceKind::LogSumExp => {
                 let y = under_x(saved.outputs[0].data);
-                let nothing = T::from_f64(f64::NEG_INFINITY);
-                let share = |x: T, y: T| T::select(y == nothing, T::zero(), (x - y).exp());
+                let share = |x: T, y: T| (x - y).exp();
                 map(parallel, x.shape, dx, x, y, share);
                 combine(dx, x.shape, g, |share, g| share * g);
             }

@@ -133,7 +133,8 @@ impl Lane for Softmax {
 impl Lane for LogSoftmax {
     fn forward<T: Element>(x: &[T], y: &mut [T]) {
         let (star, peak) = peak(x);
-        let log = exponentials(x, star, peak, y).ln_1p();
+        // An infinite peak leaves no number in its lane, as in PyTorch.
+        let log = exponentials(x, star, peak, y).ln_1p() + (peak - peak);
         for (y, &x) in y.iter_mut().zip(x) {
             *y = (x - peak) - log;
         }

@@ -4,7 +4,7 @@
 //!
 //! | op | y | ∂x |
 //! |---|---|---|
-//! | Abs | \|x\| | g·sign(x), 0 at 0 |
+//! | Abs | \|x\| | g·sign(x), 0·g at 0 |
 //! | Cos | cos x | −g·sin x |
 //! | Exp | e^x | g·y |
 //! | Log | ln x | g/x |
@@ -144,9 +144,8 @@ unary!(
     reads: Input,
     pull: |g, x| {
         let zero = T::zero();
-        // At 0 it is 0; a NaN stays one.
-        let flat = T::select(x == zero, zero, x);
-        T::select(x > zero, g, T::select(x < zero, -g, flat))
+        // PyTorch's sign of 0 and of NaN is 0, by which it multiplies.
+        T::select(x > zero, g, T::select(x < zero, -g, zero * g))
     }
 );
 unary!(
@@ -207,19 +206,19 @@ unary!(
     pull: flat
 );
 unary!(
-    /// −1, 0 or 1. Its derivative is 0, as in PyTorch.
+    /// −1, 0 or 1; 0 for NaN, as in PyTorch. Its derivative is 0, likewise.
     Sign,
     value: |x| {
         let one = T::one().copysign(x);
-        T::select(x == T::zero() || x.is_nan(), x, one)
+        T::select(x == T::zero() || x.is_nan(), T::zero(), one)
     },
     reads: Output,
     pull: flat
 );
 
-/// 0, but for a NaN, which stays one.
-fn flat<T: Element>(_g: T, y: T) -> T {
-    T::select(y.is_nan(), y, T::zero())
+/// 0, whatever arrives.
+fn flat<T: Element>(_g: T, _y: T) -> T {
+    T::zero()
 }
 
 /// x, but no less than `min` and no more than `max`; `max` where they cross, as in ONNX. The
@@ -265,8 +264,10 @@ impl Unary for Clip {
     #[inline(always)]
     fn pull<T: Element>(&self, g: T, x: T) -> T {
         let (min, max) = (T::from_f64(self.min), T::from_f64(self.max));
-        let outside = T::select(x.is_nan(), x, T::zero());
-        T::select(x > min && x < max, g, outside)
+        // An infinite bound is none.
+        let above = x > min || self.min == f64::NEG_INFINITY;
+        let below = x < max || self.max == f64::INFINITY;
+        T::select(above && below, g, T::zero())
     }
 }
 
@@ -308,21 +309,23 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_stays_a_nan_both_ways() {
-        fn check(op: &impl Unary) {
+    fn a_nan_goes_on_where_the_function_is_smooth_and_is_selected_where_it_is_not() {
+        fn check(op: &impl Unary, pulled: f64) {
             assert!(op.value(f64::NAN).is_nan());
-            assert!(op.pull(1.0, f64::NAN).is_nan());
+            let pull = op.pull(1.0, f64::NAN);
+            assert!(pull == pulled || pull.is_nan() && pulled.is_nan());
         }
-        check(&Abs);
-        check(&Cos);
-        check(&Exp);
-        check(&Log);
-        check(&Reciprocal);
-        check(&Sqrt);
-        check(&Ceil);
-        check(&Floor);
-        check(&Round);
-        check(&Sign);
-        check(&Clip::default());
+        check(&Cos, f64::NAN);
+        check(&Exp, f64::NAN);
+        check(&Log, f64::NAN);
+        check(&Reciprocal, f64::NAN);
+        check(&Sqrt, f64::NAN);
+        check(&Abs, 0.0);
+        check(&Ceil, 0.0);
+        check(&Floor, 0.0);
+        check(&Round, 0.0);
+        let (min, max) = (-1.0, 1.0);
+        check(&Clip { min, max }, 0.0);
+        assert_eq!(Sign.value(f64::NAN), 0.0);
     }
 }

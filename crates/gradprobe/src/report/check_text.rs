@@ -6,7 +6,7 @@ use super::layout::{
 };
 use super::precision_text;
 use crate::diagnose::{Diagnosis, Law, Severity, Verdict, factor_in_words};
-use crate::measure::{Gains, LayerMeasurement, Measurement, Optimiser, Spread};
+use crate::measure::{Gains, LayerMeasurement, Measurement, Optimiser, Signal, Spread};
 use crate::ops::{Mode, Role};
 use std::io::{self, Write};
 
@@ -167,13 +167,13 @@ fn columns(measurement: &Measurement, width: usize) -> Vec<Column> {
     );
     let mut columns = vec![
         column("forward", "decades", 7, |layer| {
-            decades(layer.median.forward_decades)
+            signal_decades(layer.median.forward_decades, &layer.median.forward)
         }),
         column("", "", BAR_WIDTH, move |layer| {
             bar(layer.median.forward_decades, forward)
         }),
         column("backward", "decades", 8, |layer| {
-            decades(layer.median.backward_decades)
+            signal_decades(layer.median.backward_decades, &layer.median.backward)
         }),
     ];
     if several {
@@ -254,12 +254,22 @@ fn display_name(layer: &LayerMeasurement) -> String {
     format!("{indent}{name}")
 }
 
-fn decades(decades: Option<f64>) -> String {
-    match decades {
+/// The decades of a signal; where there are none, why: it is zero, it is no number, or that of the
+/// last layer, which it would be compared with, is one of these.
+fn signal_decades(decades_above: Option<f64>, signal: &Signal) -> String {
+    match decades_above {
+        Some(above) => decades(above),
+        None if signal.log10_l2.is_some() => "–".into(),
+        None if signal.non_finite > 0 => "NaN".into(),
         None => "zero".into(),
-        Some(decades) if decades.abs() < 0.005 => "0".into(),
-        Some(decades) if decades.abs() >= 1000.0 => format!("{decades:+.0}"),
-        Some(decades) => format!("{decades:+.2}"),
+    }
+}
+
+fn decades(decades: f64) -> String {
+    match decades {
+        decades if decades.abs() < 0.005 => "0".into(),
+        decades if decades.abs() >= 1000.0 => format!("{decades:+.0}"),
+        decades => format!("{decades:+.2}"),
     }
 }
 
@@ -295,9 +305,11 @@ fn weight_gradient(layer: &LayerMeasurement) -> String {
     let Some(parameter) = layer.median.parameters.first() else {
         return String::new();
     };
-    parameter
-        .grad_log10_rms
-        .map_or_else(|| "0".into(), power_of_ten)
+    match parameter.grad_log10_rms {
+        Some(log10) => power_of_ten(log10),
+        None if parameter.grad_non_finite > 0 => "NaN".into(),
+        None => "0".into(),
+    }
 }
 
 fn share(share: Option<f64>) -> String {
@@ -331,7 +343,7 @@ fn verdict(
             format!(
                 "{head}: the backward signal changes by {} decades from the last layer back to \
                  the first one's weights{}",
-                decades(Some(total)),
+                decades(total),
                 law(diagnosis)
             )
         }

@@ -9,8 +9,6 @@ use crate::theory::outlook::{Change, GainOutlook, LOST_DECADES, Outlook, PointOu
 use std::io::{self, Write};
 
 const NAME_WIDTH: usize = 21;
-/// Layers beyond which a depth scale is infinite but for rounding.
-const LONGEST_SCALE: f64 = 1e9;
 
 /// Writes what theory says of an activation, and what was measured with its gains, where it was:
 /// one comparison a gain.
@@ -361,8 +359,7 @@ fn details(
         "- {law}; its norm changes by {LOST_DECADES} decades in {lost}"
     ))?;
     if let (Some(c), Some(scale)) = (gain.correlation, gain.correlation_depth_scale) {
-        // At criticality the scale is infinite, but for the rounding of χ1.
-        let trainable = if matches!(gain.change, Change::Constant) || scale > LONGEST_SCALE {
+        let trainable = if scale.is_infinite() {
             ", ξ_c = ∞: as a power of the depth, not exponentially".to_owned()
         } else if scale > 0.0 {
             format!(

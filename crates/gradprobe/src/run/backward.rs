@@ -238,10 +238,9 @@ fn pull_back<T: RunElement>(
             inputs: &saved_inputs,
             outputs: &saved_outputs,
         };
-        let shift = T::kernel(&*node.op)
-            .vjp(&context, saved, &cotangents, &mut wanted)
+        let shifts = T::kernel(&*node.op)
+            .vjp_apart(&context, saved, &cotangents, &mut wanted)
             .map_err(|source| RunError::node(node, source))?;
-        let exponent = scaled::exponent_of_product(exponent, shift);
 
         for (output, data) in outputs.iter().zip(taken) {
             if let (Some(part), Some(data)) = (*output, data) {
@@ -252,6 +251,7 @@ fn pull_back<T: RunElement>(
             targets.iter().zip(direct).zip(detours).enumerate()
         {
             let Some(target) = *target else { continue };
+            let exponent = scaled::exponent_of_product(exponent, shifts.of(input));
             let shared = plan.readers[plan.slots[node.inputs[input].index()]] > 1;
             if let (0, true, true) = (input, shared, options.statistics)
                 && let Some(data) = direct.as_deref().or(detour.as_deref())
@@ -352,20 +352,13 @@ fn settle<T: RunElement>(part: &mut Part<'_, T>, parallel: bool) -> Option<Stati
 
 /// Brings the cotangents of a node's outputs to one exponent.
 fn common_exponent<T: RunElement>(parts: &mut [Part<'_, T>], outputs: &[Option<usize>]) -> i64 {
-    let exponents: Vec<i64> = outputs
-        .iter()
-        .flatten()
-        .filter_map(|&p| parts[p].exponent)
-        .collect();
-    let common = exponents.iter().copied().max().unwrap_or(0);
-    for &output in outputs.iter().flatten() {
-        let part = &mut parts[output];
-        if let (Some(data), Some(exponent)) = (part.data.as_deref_mut(), &mut part.exponent)
-            && *exponent != common
-        {
-            scaled::scale(data, *exponent - common);
-            *exponent = common;
-        }
+    if let [Some(output)] = outputs {
+        return parts[*output].exponent.unwrap_or(0);
     }
-    common
+    let arrived = parts.iter_mut().enumerate();
+    let arrived = arrived.filter(|(part, _)| outputs.contains(&Some(*part)));
+    let mut arrays: Vec<(&mut [T], &mut i64)> = arrived
+        .filter_map(|(_, part)| Some((part.data.as_deref_mut()?, part.exponent.as_mut()?)))
+        .collect();
+    scaled::align(&mut arrays)
 }

@@ -25,26 +25,14 @@ pub(super) fn align<T: RunElement>(cotangent: &mut Cotangent<T>, plan: &Plan) ->
         return Some(first);
     }
     let len = cotangent.data.len();
-    let sizes: Vec<f64> = (0..plan.chunks.len())
-        .map(|chunk| scaled::max_abs(&cotangent.data[plan.elements(len, chunk)]))
-        .collect();
-    let common = cotangent
-        .exponents
-        .iter()
-        .zip(&sizes)
-        .filter(|&(_, &size)| size != 0.0)
-        .filter_map(|(&exponent, _)| exponent)
-        .max()
-        .unwrap_or(first);
+    let mut rest = &mut cotangent.data[..];
+    let mut chunks: Vec<(&mut [T], &mut i64)> = Vec::with_capacity(plan.chunks.len());
     for (chunk, exponent) in cotangent.exponents.iter_mut().enumerate() {
-        if let Some(old) = exponent.replace(common)
-            && old != common
-            && sizes[chunk] != 0.0
-        {
-            scaled::scale(&mut cotangent.data[plan.elements(len, chunk)], old - common);
-        }
+        let (data, after) = rest.split_at_mut(plan.elements(len, chunk).len());
+        rest = after;
+        chunks.push((data, exponent.get_or_insert(first)));
     }
-    Some(common)
+    Some(scaled::align(&mut chunks))
 }
 
 /// What passes between stages besides signals: buffers to compute in, and gradients that are not

@@ -4,7 +4,7 @@ use super::buffer::Buffer;
 use super::cotangent::{Cotangent, Scratch, align};
 use super::environment::{Environment, Options, RunElement, RunError};
 use super::executor::Gradients;
-use super::plan::{Source, is_at_once, is_shared};
+use super::plan::{Plan, Source, is_at_once, is_shared};
 use super::trace::Trace;
 use crate::graph::{Node, ValueId};
 use crate::num::{Scaled, Statistics, Tensor, View, ViewMut, scaled};
@@ -160,12 +160,12 @@ impl Due<'_> {
                 })
             })
             .collect();
-        let shift = T::kernel(&*node.op)
-            .vjp(&context, saved, &cotangents, &mut targets)
+        let shifts = T::kernel(&*node.op)
+            .vjp_apart(&context, saved, &cotangents, &mut targets)
             .map_err(|source| RunError::node(node, source))?;
-        let exponent = scaled::exponent_of_product(self.exponent, shift);
         for (input, buffer) in buffers.into_iter().enumerate() {
             let Some(data) = buffer else { continue };
+            let exponent = scaled::exponent_of_product(self.exponent, shifts.of(input));
             let slot = plan.slots[node.inputs[input].index()];
             let first = input == 0 && plan.readers[slot] > 1 && options.statistics;
             let at_once = is_at_once(plan, plan.stage_of(self.position), node);
@@ -254,6 +254,38 @@ impl Due<'_> {
     }
 }
 
+/// Brings the cotangents of a node's outputs to one exponent; returns it, and which have arrived.
+/// `None` if none has.
+fn align_outputs<T: RunElement>(
+    cotangents: &mut [Cotangent<T>],
+    outputs: &[ValueId],
+    plan: &Plan,
+) -> Option<(i64, Vec<bool>)> {
+    let mut exponents: Vec<Option<i64>> = outputs
+        .iter()
+        .map(|value| align(&mut cotangents[value.index()], plan))
+        .collect();
+    let arrived: Vec<bool> = exponents.iter().map(Option::is_some).collect();
+    let taken = outputs.iter().zip(&arrived).map(|(value, &arrived)| {
+        arrived.then(|| std::mem::take(&mut cotangents[value.index()].data))
+    });
+    let mut taken: Vec<Option<Buffer<T>>> = taken.collect();
+    let mut arrays: Vec<(&mut [T], &mut i64)> = taken
+        .iter_mut()
+        .zip(&mut exponents)
+        .filter_map(|(data, exponent)| Some((data.as_deref_mut()?, exponent.as_mut()?)))
+        .collect();
+    let common = scaled::align(&mut arrays);
+    for (value, data) in outputs.iter().zip(taken) {
+        if let Some(data) = data {
+            let cotangent = &mut cotangents[value.index()];
+            cotangent.data = data;
+            cotangent.exponents.fill(Some(common));
+        }
+    }
+    arrived.contains(&true).then_some((common, arrived))
+}
+
 /// The gradients of what all samples share, over the whole batch, several nodes at a time.
 pub(super) fn run_stage<T: RunElement>(
     environment: &Environment<'_, T>,
@@ -286,21 +318,9 @@ pub(super) fn run_stage<T: RunElement>(
             continue;
         }
         let visible = &node.outputs[..node.outputs.len() - node.op.kept_outputs()];
-        let mut exponents = Vec::with_capacity(visible.len());
-        for value in visible {
-            let slot = value.index();
-            exponents.push(align(&mut cotangents[slot], plan));
-        }
-        let Some(common) = exponents.iter().flatten().copied().max() else {
+        let Some((common, arrived)) = align_outputs(cotangents, visible, plan) else {
             continue;
         };
-        for (value, exponent) in visible.iter().zip(&mut exponents) {
-            if let Some(exponent) = exponent.filter(|&exponent| exponent != common) {
-                let cotangent = &mut cotangents[value.index()];
-                scaled::scale(&mut cotangent.data, exponent - common);
-                cotangent.exponents.fill(Some(common));
-            }
-        }
         let inputs = node.inputs.iter().zip(&wanted);
         for (value, _) in inputs.filter(|&(_, &wanted)| wanted) {
             // The buffer of a cotangent that is written here first: no second one is needed.
@@ -309,7 +329,6 @@ pub(super) fn run_stage<T: RunElement>(
                 scratch.signals.give(std::mem::take(&mut cotangent.data));
             }
         }
-        let arrived = exponents.iter().map(Option::is_some).collect();
         due.push(Due {
             node,
             position,

@@ -3,8 +3,8 @@
 use super::finite_width::LogNormal;
 use super::isometry::{JacobianSpectrum, WeightEnsemble};
 use super::mean_field::{
-    BiasVariance, CriticalPoint, Criticality, LengthLimit, MeanField, NoCriticalPoint, Prediction,
-    Stability, UniversalityClass, WeightVariance, predict,
+    BiasVariance, CRITICAL, CriticalPoint, Criticality, LengthLimit, MeanField, NoCriticalPoint,
+    Prediction, Stability, UniversalityClass, WeightVariance, predict,
 };
 use super::normalised::{
     batch_norm_rate, batch_norm_rate_of_large_batches, layer_norm_rate, pre_norm_residual_factors,
@@ -20,9 +20,7 @@ pub const FIRST_LENGTH: f64 = 1.0;
 pub const LOST_DECADES: f64 = 3.0;
 /// Layers up to which it is looked for.
 const MOST_LAYERS: usize = 2000;
-/// χ1 within this of 1 is 1.
-const CRITICAL: f64 = 1e-7;
-/// The same for a length that is still growing at the largest that is looked at.
+/// χ1 within this of 1 is 1 for a length that is still growing at the largest that is looked at.
 const SLOWLY: f64 = 1e-3;
 
 /// What is asked about.

@@ -9,6 +9,7 @@ mod golden;
 mod hostile;
 mod node_cases;
 mod node_gradients;
+mod non_finite;
 mod reach;
 mod recurrent_steps;
 mod weights;

@@ -8,6 +8,8 @@ mod elementwise;
 mod errors;
 mod indexed;
 mod large;
+mod long_sequences;
+mod non_finite;
 mod promises;
 mod pytorch;
 mod rearranging;

@@ -22,7 +22,7 @@ fn tensor(value: &Value) -> Tensor<f64> {
     Tensor::new(Shape(shape), data)
 }
 
-fn attribute(value: &Value) -> Attribute {
+pub fn attribute(value: &Value) -> Attribute {
     match value {
         Value::Array(values) if values.iter().any(|value| value.is_f64()) => {
             Attribute::Floats(values.iter().map(|value| value.as_f64().unwrap()).collect())

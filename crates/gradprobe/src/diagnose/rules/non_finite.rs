@@ -78,15 +78,13 @@ fn in_words(origin: &NonFiniteOrigin) -> String {
         .inputs
         .iter()
         .map(|input| {
-            let size = match input.log10_max_abs {
-                Some(log10) => format!("up to 10^{log10:.1}"),
-                None => "all zeros".into(),
+            let about = match (input.log10_max_abs, input.non_finite) {
+                (Some(log10), 0) => format!("up to 10^{log10:.1}"),
+                (Some(log10), count) => format!("up to 10^{log10:.1}, {count} not finite"),
+                (None, 0) => "all zeros".into(),
+                (None, count) => format!("{count} not finite, and no number but 0"),
             };
-            let bad = match input.non_finite {
-                0 => String::new(),
-                count => format!(", {count} not finite"),
-            };
-            format!("`{}` ({size}{bad})", input.name)
+            format!("`{}` ({about})", input.name)
         })
         .collect();
     let way = if origin.in_backward {

@@ -45,13 +45,13 @@ impl Counts {
             (Some(mine), Some(theirs)) => Some(mine + theirs),
             (mine, theirs) => mine.or(theirs),
         };
-        if other.squared > 0.0 || other.squared_error > 0.0 {
-            let common = if self.squared > 0.0 || self.squared_error > 0.0 {
-                self.exponent.max(other.exponent)
-            } else {
-                other.exponent
-            };
-            let factor = |own: i64| f64::exp2i((2 * (own - common)).clamp(-3000, 3000) as i32);
+        let is_empty = |of: &Self| of.squared == 0.0 && of.squared_error == 0.0;
+        if is_empty(self) {
+            (self.squared, self.squared_error) = (other.squared, other.squared_error);
+            self.exponent = other.exponent;
+        } else if !is_empty(other) {
+            let common = self.exponent.max(other.exponent);
+            let factor = |own: i64| f64::exp2i((2 * (own - common)).max(-3000) as i32);
             let (mine, theirs) = (factor(self.exponent), factor(other.exponent));
             self.squared_error = self.squared_error * mine + other.squared_error * theirs;
             self.squared = self.squared * mine + other.squared * theirs;

@@ -26,12 +26,18 @@ pub fn two_product<R: Real>(a: R, b: R) -> (R, R) {
 /// 1/(high + low) for |low| far below |high|, as a sum of two; (0, 0) where `high` is infinite.
 #[inline(always)]
 pub fn reciprocal<R: Real>(high: R, low: R) -> (R, R) {
-    let quotient = R::one() / high;
-    let residual = high.mul_add(-quotient, R::one()) - low * quotient;
-    let correction = quotient * residual;
+    let (quotient, correction) = reciprocal_of_finite(high, low);
     // 1/∞ is 0 and its residual NaN; a NaN quotient stays one.
     (
         quotient,
         R::select(quotient == R::zero(), quotient, correction),
     )
+}
+
+/// The same with a NaN correction where `high` is infinite.
+#[inline(always)]
+pub fn reciprocal_of_finite<R: Real>(high: R, low: R) -> (R, R) {
+    let quotient = R::one() / high;
+    let residual = high.mul_add(-quotient, R::one()) - low * quotient;
+    (quotient, quotient * residual)
 }

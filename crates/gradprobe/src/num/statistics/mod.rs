@@ -115,6 +115,11 @@ impl Statistics {
     }
 
     fn rescale(&mut self, exponent: i64) {
+        if self.max_abs == 0.0 {
+            // Zero in any unit; the factor may be infinite.
+            self.exponent = exponent;
+            return;
+        }
         let factor = f64::exp2i((self.exponent - exponent).clamp(-3000, 3000) as i32);
         self.mean *= factor;
         self.deviation *= factor * factor;

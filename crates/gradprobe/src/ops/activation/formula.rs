@@ -108,6 +108,16 @@ pub trait Formula: Debug + Clone + Send + Sync + 'static {
         self.derivative(x)
     }
 
+    /// The cotangent of x, from that of φ(x), over a slice: right where
+    /// [`vector_derivative`](Self::vector_derivative) is.
+    ///
+    /// A φ made of straight lines *selects*, and never multiplies by the 0 of a flat part: 0 × ∞
+    /// and 0 × NaN would leak out of inactive units. What becomes of a NaN x is PyTorch's choice.
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        cotangent * self.vector_derivative(x)
+    }
+
     /// φ(x) as PyTorch computes it: only to *show* what that loses. The default is the stable one.
     #[inline(always)]
     fn framework_value<R: Real>(&self, x: R) -> R {
@@ -151,21 +161,6 @@ pub trait Formula: Debug + Clone + Send + Sync + 'static {
     fn flat_regions(&self) -> Vec<(f64, f64)> {
         Vec::new()
     }
-}
-
-/// `x` kept within ±10^18: a factor beside one that vanishes exponentially, so that their product
-/// at infinity is the limit 0 and not NaN.
-#[inline(always)]
-pub(super) fn bounded<R: Real>(x: R) -> R {
-    let limit = R::from_f64(1e18);
-    R::select(x.abs() > limit, limit.copysign(x), x)
-}
-
-/// `x` kept above −10^18; see [`bounded`].
-#[inline(always)]
-pub(super) fn bounded_below<R: Real>(x: R) -> R {
-    let limit = R::from_f64(-1e18);
-    R::select(x < limit, limit, x)
 }
 
 /// `result`, or NaN where `x` is NaN: for results that are picked by comparing `x`.

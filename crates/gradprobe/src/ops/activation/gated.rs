@@ -1,7 +1,8 @@
-//! Activations of the form x·gate(x), smooth and not monotonic.
+//! Activations of the form x·gate(x), smooth and not monotonic. At infinity they are ∞ × 0 where
+//! the gate closes, and so NaN, as in PyTorch; their derivatives likewise.
 
 use super::erased::LogDerivative;
-use super::formula::{About, Formula, NO_PARAMETER, bounded, bounded_below, plain_sigmoid};
+use super::formula::{About, Formula, NO_PARAMETER, plain_sigmoid};
 use crate::num::Real;
 use std::f64::consts::FRAC_1_SQRT_2;
 
@@ -23,11 +24,11 @@ impl Formula for Gelu {
     };
     #[inline(always)]
     fn value<R: Real>(&self, x: R) -> R {
-        bounded_below(x) * x.normal_cdf()
+        x * x.normal_cdf()
     }
     #[inline(always)]
     fn derivative<R: Real>(&self, x: R) -> R {
-        x.normal_cdf() + bounded(x) * x.normal_pdf()
+        x.normal_cdf() + x * x.normal_pdf()
     }
     #[inline(always)]
     fn framework_value<R: Real>(&self, x: R) -> R {
@@ -76,7 +77,8 @@ impl GeluTanh {
     #[inline(always)]
     fn gate<R: Real>(x: R) -> (R, R) {
         let limit = R::from_f64(GELU_TANH_LIMIT);
-        let x = R::select(x.abs() > limit, limit.copysign(x), x);
+        let x = R::select(x > limit, limit, x);
+        let x = R::select(x < -limit, -limit, x);
         let linear = R::from_sum(1.595_769_121_605_730_8, -9.969_308_809_110_92e-17);
         let cubic = R::from_sum(0.071_354_816_272_600_25, -6.175_149_918_155_315e-19);
         let three = R::from_f64(3.0);
@@ -103,12 +105,14 @@ impl Formula for GeluTanh {
     #[inline(always)]
     fn value<R: Real>(&self, x: R) -> R {
         let (gate, _) = Self::gate(x);
-        bounded_below(x) * gate.sigmoid()
+        x * gate.sigmoid()
     }
     #[inline(always)]
     fn derivative<R: Real>(&self, x: R) -> R {
         let (gate, slope) = Self::gate(x);
-        gate.sigmoid() * (R::one() + slope * (-gate).sigmoid())
+        // The gate has bounds; what is infinite, or NaN, has no derivative all the same.
+        let one = R::one() + (x - x);
+        gate.sigmoid() * (one + slope * (-gate).sigmoid())
     }
     #[inline(always)]
     fn framework_value<R: Real>(&self, x: R) -> R {
@@ -170,11 +174,11 @@ impl Formula for Silu {
     };
     #[inline(always)]
     fn value<R: Real>(&self, x: R) -> R {
-        bounded_below(x) * x.sigmoid()
+        x * x.sigmoid()
     }
     #[inline(always)]
     fn derivative<R: Real>(&self, x: R) -> R {
-        x.sigmoid() * (R::one() + bounded(x) * (-x).sigmoid())
+        x.sigmoid() * (R::one() + x * (-x).sigmoid())
     }
     #[inline(always)]
     fn framework_value<R: Real>(&self, x: R) -> R {
@@ -233,7 +237,7 @@ impl Formula for Mish {
         let negative = x < R::zero();
         let gate = R::select(negative, left, right)
             / R::select(negative, left + two, e.mul_add(two * e, right));
-        bounded_below(x) * gate
+        x * gate
     }
     #[inline(always)]
     fn derivative<R: Real>(&self, x: R) -> R {
@@ -246,7 +250,7 @@ impl Formula for Mish {
         let denominator = R::select(negative, left + two, e.mul_add(two * e, right));
         // σ(x) sech²(softplus(x)) = 4 z(1 + z)/(z(z + 2) + 2)²; on the right in e^(−x).
         let side = R::select(negative, e, e * e) * (R::one() + e) * R::from_f64(4.0);
-        (numerator * denominator + bounded(x) * side) / (denominator * denominator)
+        (numerator * denominator + x * side) / (denominator * denominator)
     }
     #[inline(always)]
     fn framework_value<R: Real>(&self, x: R) -> R {

@@ -28,6 +28,10 @@ impl Formula for HardTanh {
         let inside = x.abs() < R::one();
         or_nan(x, R::select(inside, R::one(), R::zero()))
     }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        R::select(x.abs() < R::one(), cotangent, R::zero())
+    }
     fn underflows(&self) -> bool {
         false
     }
@@ -80,6 +84,12 @@ impl Formula for HardSigmoid {
         let sixth = R::from_f64(f64::from(1.0f32 / 6.0));
         R::select(x.abs() < R::from_f64(3.0), sixth, R::zero())
     }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        let inside = x.abs() < R::from_f64(3.0);
+        let sixth = R::one() / R::from_f64(6.0);
+        R::select(inside, cotangent * sixth, R::zero())
+    }
     fn underflows(&self) -> bool {
         false
     }
@@ -117,7 +127,8 @@ impl Formula for HardSwish {
     fn value<R: Real>(&self, x: R) -> R {
         let three = R::from_f64(3.0);
         let middle = x * (x + three) / R::from_f64(6.0);
-        let left = R::select(x <= -three, R::zero().copysign(x), middle);
+        // −0, but NaN at −∞, where PyTorch multiplies it by 0.
+        let left = R::select(x <= -three, R::zero() * x, middle);
         R::select(x >= three, x, left)
     }
     #[inline(always)]
@@ -133,6 +144,13 @@ impl Formula for HardSwish {
         let middle = x / three + R::from_f64(0.5);
         let left = R::select(x <= -three, R::zero(), middle);
         R::select(x >= three, R::one(), left)
+    }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        let three = R::from_f64(3.0);
+        let middle = cotangent * ((x + x + three) / R::from_f64(6.0));
+        let left = R::select(x <= -three, R::zero(), middle);
+        R::select(x >= three, cotangent, left)
     }
     fn underflows(&self) -> bool {
         false
@@ -177,6 +195,11 @@ impl Formula for Relu6 {
     fn derivative<R: Real>(&self, x: R) -> R {
         let inside = (x > R::zero()) & (x < R::from_f64(6.0));
         or_nan(x, R::select(inside, R::one(), R::zero()))
+    }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        let inside = (x > R::zero()) & (x < R::from_f64(6.0));
+        R::select(inside, cotangent, R::zero())
     }
     fn underflows(&self) -> bool {
         false

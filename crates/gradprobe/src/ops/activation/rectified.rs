@@ -28,6 +28,10 @@ impl Formula for Identity {
     fn derivative<R: Real>(&self, x: R) -> R {
         or_nan(x, R::one())
     }
+    #[inline(always)]
+    fn pull<R: Real>(&self, _x: R, cotangent: R) -> R {
+        cotangent
+    }
     fn underflows(&self) -> bool {
         false
     }
@@ -63,6 +67,10 @@ impl Formula for Relu {
     fn derivative<R: Real>(&self, x: R) -> R {
         or_nan(x, R::select(x > R::zero(), R::one(), R::zero()))
     }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        R::select(x <= R::zero(), R::zero(), cotangent)
+    }
     fn underflows(&self) -> bool {
         false
     }
@@ -88,6 +96,11 @@ fn leak<R: Real>(slope: f64, x: R) -> R {
 #[inline(always)]
 fn leak_derivative<R: Real>(slope: f64, x: R) -> R {
     or_nan(x, R::select(x > R::zero(), R::one(), R::from_f64(slope)))
+}
+
+#[inline(always)]
+fn leak_pull<R: Real>(slope: f64, x: R, cotangent: R) -> R {
+    R::select(x > R::zero(), cotangent, R::from_f64(slope) * cotangent)
 }
 
 fn leak_range(slope: f64) -> (f64, f64) {
@@ -129,6 +142,10 @@ impl Formula for LeakyRelu {
     #[inline(always)]
     fn derivative<R: Real>(&self, x: R) -> R {
         leak_derivative(self.slope, x)
+    }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        leak_pull(self.slope, x, cotangent)
     }
     fn underflows(&self) -> bool {
         false
@@ -173,6 +190,10 @@ impl Formula for ParametricRelu {
     #[inline(always)]
     fn derivative<R: Real>(&self, x: R) -> R {
         leak_derivative(self.slope, x)
+    }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        leak_pull(self.slope, x, cotangent)
     }
     fn underflows(&self) -> bool {
         false

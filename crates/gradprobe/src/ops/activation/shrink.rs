@@ -82,6 +82,11 @@ impl Formula for SoftShrink {
         let outside = x.abs() > R::from_f64(self.lambda);
         or_nan(x, R::select(outside, R::one(), R::zero()))
     }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        let outside = x.abs() > R::from_f64(self.lambda);
+        R::select(outside, cotangent, R::zero())
+    }
     fn underflows(&self) -> bool {
         false
     }
@@ -146,6 +151,11 @@ impl Formula for HardShrink {
     fn derivative<R: Real>(&self, x: R) -> R {
         let outside = x.abs() > R::from_f64(self.lambda);
         or_nan(x, R::select(outside, R::one(), R::zero()))
+    }
+    #[inline(always)]
+    fn pull<R: Real>(&self, x: R, cotangent: R) -> R {
+        let outside = x.abs() > R::from_f64(self.lambda);
+        R::select(outside, cotangent, R::zero())
     }
     fn underflows(&self) -> bool {
         false

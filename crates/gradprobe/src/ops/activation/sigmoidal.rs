@@ -1,9 +1,9 @@
 //! Activations that saturate on both sides.
 
 use super::erased::LogDerivative;
-use super::formula::{About, Formula, NO_PARAMETER, or_nan, plain_sigmoid};
+use super::formula::{About, Formula, NO_PARAMETER, plain_sigmoid};
 use crate::num::Real;
-use crate::num::elementary::compensated::{reciprocal, two_product, two_sum};
+use crate::num::elementary::compensated::{reciprocal, reciprocal_of_finite, two_product, two_sum};
 use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2};
 
 /// The hyperbolic tangent.
@@ -186,15 +186,13 @@ impl Formula for Softsign {
     };
     #[inline(always)]
     fn value<R: Real>(&self, x: R) -> R {
-        let a = x.abs();
-        // Beyond 2^120 the quotient is 1 to 106 bits, and at infinity it would be NaN.
-        let far = a > R::from_f64(1.3e36);
-        or_nan(x, R::select(far, R::one().copysign(x), x / (R::one() + a)))
+        x / (R::one() + x.abs())
     }
     #[inline(always)]
     fn derivative<R: Real>(&self, x: R) -> R {
         let (sum, lost) = two_sum(R::one(), x.abs());
-        let (high, low) = reciprocal(sum, lost);
+        // NaN at infinity, as PyTorch's is.
+        let (high, low) = reciprocal_of_finite(sum, lost);
         let square = high * high;
         square + high.mul_add(high, -square) + (low + low) * high
     }

@@ -114,7 +114,7 @@ impl<F: Formula, T: Real> WithSimd for Vjp<'_, F, T> {
                     *g = cotangent * formula.inner(x).1;
                 }),
                 Way::Outer => each.for_each(|(g, (&x, &cotangent))| {
-                    *g = cotangent * formula.vector_derivative(x);
+                    *g = formula.pull(x, cotangent);
                 }),
                 Way::Mixed => each.for_each(|(g, (&x, &cotangent))| {
                     let (inner, outer) = (formula.inner(x).1, formula.vector_derivative(x));

@@ -13,7 +13,7 @@ use super::parallel::for_each_part;
 use super::shapes::{expect_inputs, expect_shape, misfit};
 use super::window::{Axis, Padding, Window, WindowAttributes, resolve};
 use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
-use crate::num::sum::{column_sums_by, sum};
+use crate::num::sum::{column_sums_by, sum, sum_map};
 use crate::num::{Element, Shape, View, ViewMut};
 use columns::Columns;
 
@@ -231,7 +231,15 @@ fn pull_kernel<T: OpElement>(
 }
 
 fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx: &mut [T]) {
+    // Turned round, a kernel is laid over zeros around the cotangent, and ∞ × 0 would leak from an
+    // infinite or NaN weight to inputs that it never saw. Columns that are added to where they came
+    // from have no such zeros.
+    let by_columns = |dx: &mut [T]| Columns::new(plan, LEAST_COLUMNS).pull_input(context, w, g, dx);
+    let has_non_finite = || sum_map(w, |w| w * T::zero()).is_nan();
     if plan.is_depthwise() {
+        if has_non_finite() {
+            return by_columns(dx);
+        }
         let within = shares_images(context, dx.len() / plan.input_len().max(1));
         for_each_part(context.parallel, dx, plan.input_len(), |sample, dx| {
             dx.fill(T::zero());
@@ -242,8 +250,9 @@ fn pull_input<T: OpElement>(context: &Context, plan: &Plan, w: &[T], g: &[T], dx
     }
     // Turning the kernel round costs as much as an image of half as many positions as kernels.
     let small = 2 * plan.window.output_len() < plan.kernels;
-    if !plan.window.unit_strides() || plan.window.is_pointwise() || small {
-        return Columns::new(plan, LEAST_COLUMNS).pull_input(context, w, g, dx);
+    let turned = plan.window.unit_strides() && !plan.window.is_pointwise() && !small;
+    if !turned || has_non_finite() {
+        return by_columns(dx);
     }
     // The cotangent's channels are the input of this one, and the kernel is turned round.
     let reversed = Plan {

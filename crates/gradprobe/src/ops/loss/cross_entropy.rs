@@ -165,7 +165,8 @@ impl CrossEntropy {
             |rows, gradient| {
                 let pull = |logits: &[T], target: T, p: &mut [T]| {
                     let (star, peak) = peak(logits);
-                    let rest = exponentials(logits, star, peak, p);
+                    // An infinite peak leaves no number in its lane, as in PyTorch.
+                    let rest = exponentials(logits, star, peak, p) + (peak - peak);
                     let scale = factor / (T::one() + rest);
                     let class = class(target);
                     p[class] = at_target(p, class, T::one() + rest);

@@ -87,9 +87,9 @@ impl Pointwise for MeanAbsoluteError {
     #[inline(always)]
     fn by_prediction<T: Element>(&self, x: T, t: T) -> T {
         let difference = x - t;
-        // Not copysign alone: it would give ±1 at 0 and for NaN.
+        // Not copysign alone: it would give ±1 at 0 and for NaN, of which PyTorch's sign is 0.
         let zero_or_nan = difference == T::zero() || difference.is_nan();
-        T::select(zero_or_nan, difference, T::one().copysign(difference))
+        T::select(zero_or_nan, T::zero(), T::one().copysign(difference))
     }
 }
 
@@ -269,13 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_not_hidden_by_a_kink() {
+    fn a_nan_reaches_the_loss_and_the_gradient_where_it_does_in_pytorch() {
         let nan = f64::NAN;
-        assert!(
-            MeanAbsoluteError::default()
-                .by_prediction(nan, 0.0)
-                .is_nan()
-        );
+        assert!(MeanAbsoluteError::default().loss(nan, 0.0).is_nan());
+        // PyTorch's sign of NaN is 0.
+        assert_eq!(MeanAbsoluteError::default().by_prediction(nan, 0.0), 0.0);
         assert!(Huber::default().by_prediction(nan, 0.0).is_nan());
         assert!(Huber::default().loss(nan, 0.0).is_nan());
     }

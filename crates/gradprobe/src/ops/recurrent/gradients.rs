@@ -43,12 +43,14 @@ impl<C: Cell> Recurrent<C> {
                     false,
                     context.parallel,
                 );
-                order.for_inputs(|inside, outside| {
+                order.for_inputs(|inside, outside, is_step| {
                     let to = row_mut(gradient.data, outside, inputs);
                     let from = row(dx, inside, inputs);
-                    if direction == 0 {
+                    if direction == 0 && is_step {
                         to.copy_from_slice(from);
-                    } else {
+                    } else if direction == 0 {
+                        to.fill(T::zero());
+                    } else if is_step {
                         to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
                     }
                 });

@@ -2,14 +2,14 @@
 //! the walk over time.
 
 use super::Cell;
-use super::options::{Extents, Recurrent};
+use super::options::{Extents, Positions, Recurrent};
 use super::order::{Order, for_parts, parts, row, row_mut, take};
 use super::through_time::align;
 use super::{Step, Weights};
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::packed::{Packed, packed_len};
-use crate::num::{View, ViewMut};
-use crate::ops::{Context, Kernel, OpElement, OpError, Saved};
+use crate::num::{View, ViewMut, scaled};
+use crate::ops::{Context, InputExponents, Kernel, OpElement, OpError, Saved};
 
 /// The operands of one direction.
 #[derive(Clone, Copy)]
@@ -215,11 +215,17 @@ impl<C: Cell> Recurrent<C> {
     }
 }
 
-/// Copies the rows of x in the order of the inside.
+/// Copies the rows of x in the order of the inside; zeros beyond the end of a sample, whatever
+/// stands there.
 pub(super) fn gather<T: OpElement>(operands: Operands<'_, T>, to: &mut [T]) {
     let len = operands.order.extents.inputs;
-    operands.order.for_inputs(|inside, outside| {
-        row_mut(to, inside, len).copy_from_slice(row(operands.x, outside, len));
+    operands.order.for_inputs(|inside, outside, is_step| {
+        let to = row_mut(to, inside, len);
+        if is_step {
+            to.copy_from_slice(row(operands.x, outside, len));
+        } else {
+            to.fill(T::zero());
+        }
     });
 }
 
@@ -322,6 +328,27 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError> {
+        let exponents = self.vjp_apart(context, saved, cotangents, gradients)?;
+        let written = gradients.iter_mut().enumerate();
+        let mut written: Vec<(&mut [T], i64)> = written
+            .filter_map(|(input, gradient)| {
+                Some((&mut *gradient.as_mut()?.data, exponents.of(input)))
+            })
+            .collect();
+        let mut arrays: Vec<(&mut [T], &mut i64)> = written
+            .iter_mut()
+            .map(|(data, exponent)| (&mut **data, exponent))
+            .collect();
+        Ok(scaled::align(&mut arrays))
+    }
+
+    fn vjp_apart(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<InputExponents, OpError> {
         let lengths = self.lengths(saved.inputs)?;
         if let Some(position) = self.positions().lengths
             && let Some(gradient) = &mut gradients[position]
@@ -347,13 +374,22 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
                 let operands = self.operands(saved.inputs, &lengths, direction);
                 exponents.push(self.through_time(context, saved, operands, cotangents, scratch));
             }
-            let common = align(extents, &each, &exponents, scratch);
+            let [of_steps, of_states] = align(extents, &each, &mut exponents, scratch);
             let pulled = scratch.chunks_exact(per_direction).enumerate();
             for (direction, pulled) in pulled {
                 let operands = self.operands(saved.inputs, &lengths, direction);
                 self.gradients(context, saved, operands, pulled, gradients);
             }
-            Ok(common)
+            let Positions {
+                initial_h,
+                initial_c,
+                ..
+            } = self.positions();
+            let states = [initial_h, initial_c].into_iter().flatten();
+            Ok(InputExponents {
+                common: of_steps,
+                apart: states.map(|input| (input, of_states)).collect(),
+            })
         })
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// The steps of a sample.
-    fn length(&self, sample: usize) -> usize {
+    /// How many steps of a sample there are.
+    pub fn length(&self, sample: usize) -> usize {
         let length = self.lengths.get(sample);
         length.copied().unwrap_or(self.extents.time)
     }
@@ -79,13 +79,15 @@ impl Order<'_> {
         }
     }
 
-    /// Calls `visit(row inside, row of x)` for every sample and step, in the order of the inside.
-    pub fn for_inputs(&self, mut visit: impl FnMut(usize, usize)) {
+    /// Calls `visit(row inside, row of x, is there such a step?)` for every sample and step, in
+    /// the order of the inside.
+    pub fn for_inputs(&self, mut visit: impl FnMut(usize, usize, bool)) {
         let mut inside = 0;
         for samples in parts(self.extents.batch) {
             for step in 0..self.extents.time {
                 for sample in samples.clone() {
-                    visit(inside, self.input_row(sample, step));
+                    let is_step = self.is_step(sample, step);
+                    visit(inside, self.input_row(sample, step), is_step);
                     inside += 1;
                 }
             }

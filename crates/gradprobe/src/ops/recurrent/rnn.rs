@@ -72,8 +72,8 @@ impl Cell for RnnCell {
                 du[k] = arrived[k] * u[k].sech_squared();
             }),
             RnnActivation::Relu => over_units!(units, [arrived, u], [du], |k| {
-                // A NaN is no number below zero: it goes on.
-                du[k] = arrived[k] * T::select(u[k] <= T::zero(), T::zero(), T::one());
+                // Selected, and not multiplied by a mask: 0 × ∞ would leak out of a unit at rest.
+                du[k] = T::select(u[k] <= T::zero(), T::zero(), arrived[k]);
             }),
         }
         T::matmul_packed(

@@ -6,6 +6,7 @@ use super::order::{Order, for_parts, parts, row, row_mut, take};
 use super::{Cell, StepBack, Weights};
 use crate::num::{View, scaled};
 use crate::ops::{Context, OpElement, Saved};
+use std::ops::Range;
 
 /// What one part of the batch computes on the way back.
 struct Backward<'a, T> {
@@ -14,12 +15,13 @@ struct Backward<'a, T> {
     rows: usize,
     du: &'a mut [T],
     d_aside: &'a mut [T],
-    /// The cotangents of h and c that are carried through time, one after the other, and a term.
+    /// The cotangents of h and c that are carried through time, one after the other, and a term
+    /// of them.
     carried: &'a mut [T],
     term: &'a mut [T],
     /// By step: the exponent of du.
     exponents: &'a mut [i64],
-    /// The exponent of what is carried.
+    /// That of what is carried.
     exponent: &'a mut i64,
 }
 
@@ -79,7 +81,7 @@ impl<C: Cell> Recurrent<C> {
         };
         let states = 1 + usize::from(C::HAS_CELL_STATE);
         let steps = time * batch * hidden;
-        T::with_scratch(batch * hidden, |mut terms| {
+        T::with_scratch(states * batch * hidden, |mut terms| {
             let (mut du, rest) = scratch.split_at_mut(C::GATES * steps);
             let aside = if C::KEEPS_ASIDE { steps } else { 0 };
             let (mut d_aside, mut carried) = rest.split_at_mut(aside);
@@ -98,7 +100,7 @@ impl<C: Cell> Recurrent<C> {
                         du: take(&mut du, C::GATES * time * len),
                         d_aside: take(&mut d_aside, if C::KEEPS_ASIDE { time * len } else { 0 }),
                         carried: take(&mut carried, states * len),
-                        term: take(&mut terms, len),
+                        term: take(&mut terms, states * len),
                         exponents: steps,
                         exponent,
                     }
@@ -128,41 +130,17 @@ impl<C: Cell> Recurrent<C> {
         let (du, d_aside) = (part.du, part.d_aside);
         let (carried, term, exponent) = (part.carried, part.term, part.exponent);
         carried.fill(T::zero());
-        let last_states = carried.chunks_exact_mut(len).zip(&cotangents[1..]);
-        for (carried, cotangent) in last_states {
-            if let Some(cotangent) = cotangent {
-                for sample in 0..rows {
-                    let from = row(cotangent.data, order.state_row(first + sample), hidden);
-                    row_mut(carried, sample, hidden).copy_from_slice(from);
-                }
-            }
-        }
         *exponent = 0;
         // The rows of kept signals that belong to the part's first step.
         let (steps, states) = (first * time, first * (time + 1));
-        for step in (0..time).rev() {
-            if let Some(cotangent) = cotangents[0] {
-                for sample in 0..rows {
-                    let to = row_mut(term, sample, hidden);
-                    if order.is_step(first + sample, step) {
-                        let from = order.output_row(first + sample, step);
-                        to.copy_from_slice(row(cotangent.data, from, hidden));
-                    } else {
-                        to.fill(T::zero());
-                    }
-                }
-                scaled::add(carried, exponent, term, 0);
-            }
-            if let Some(shift) = scaled::renormalisation(scaled::max_abs(carried)) {
-                scaled::scale(carried, -i64::from(shift));
-                *exponent += i64::from(shift);
-            }
-            part.exponents[step] = *exponent;
-            let is_over = |sample: &usize| !order.is_step(first + sample, step);
-            let carried_past = match (0..rows).find(is_over) {
-                Some(_) => carried.to_vec(),
-                None => Vec::new(),
+        for step in (0..=time).rev() {
+            let arrived = arrivals(order, cotangents, first..first + rows, step, term);
+            scaled::add(carried, exponent, &term[..arrived * len], 0);
+            let Some(step) = step.checked_sub(1) else {
+                break;
             };
+            scaled::renormalise(carried, exponent);
+            part.exponents[step] = *exponent;
             let (dh, dc) = carried.split_at_mut(len);
             let at = |data: &'_ [T], width: usize, row: usize| -> std::ops::Range<usize> {
                 if data.is_empty() {
@@ -190,13 +168,10 @@ impl<C: Cell> Recurrent<C> {
                     d_aside: &mut d_aside[step * d_aside_len..][..d_aside_len],
                 },
             );
-            if carried_past.is_empty() {
-                continue;
-            }
-            for sample in (0..rows).filter(is_over) {
-                let states = carried.chunks_exact_mut(len);
-                for (now, past) in states.zip(carried_past.chunks_exact(len)) {
-                    row_mut(now, sample, hidden).copy_from_slice(row(past, sample, hidden));
+            for sample in (0..rows).filter(|sample| !order.is_step(first + sample, step)) {
+                // Before its end there is nothing yet, whatever stands beyond it in x.
+                for carried in carried.chunks_exact_mut(len) {
+                    row_mut(carried, sample, hidden).fill(T::zero());
                 }
                 row_mut(&mut du[step * rows * gates..], sample, gates).fill(T::zero());
                 if C::KEEPS_ASIDE {
@@ -207,51 +182,77 @@ impl<C: Cell> Recurrent<C> {
     }
 }
 
-/// Brings all cotangents of a pull-back to one exponent, the largest at which something is not
-/// zero, and returns it.
+/// Writes to `term` what arrives from outside at the states after `step` steps of some samples:
+/// from Y, and from the last states where a sample ends there. Returns how many of the states, h
+/// and c, it wrote to.
+fn arrivals<T: OpElement>(
+    order: Order<'_>,
+    cotangents: &[Option<View<'_, T>>],
+    samples: Range<usize>,
+    step: usize,
+    term: &mut [T],
+) -> usize {
+    let hidden = order.extents.hidden;
+    let ends = samples.clone().any(|sample| order.length(sample) == step);
+    let last = if ends { &cotangents[1..] } else { &[] };
+    let states = match last.iter().rposition(Option::is_some) {
+        Some(state) => state + 1,
+        None => usize::from(cotangents[0].is_some() && step > 0),
+    };
+    let term = &mut term[..states * samples.len() * hidden];
+    term.fill(T::zero());
+    for (index, sample) in samples.clone().enumerate() {
+        if let Some(y) = cotangents[0].filter(|_| step > 0 && order.is_step(sample, step - 1)) {
+            let from = row(y.data, order.output_row(sample, step - 1), hidden);
+            row_mut(term, index, hidden).copy_from_slice(from);
+        }
+        if order.length(sample) != step {
+            continue;
+        }
+        for (state, cotangent) in last.iter().enumerate() {
+            let Some(cotangent) = cotangent else { continue };
+            let to = row_mut(term, state * samples.len() + index, hidden);
+            let from = row(cotangent.data, order.state_row(sample), hidden);
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+        }
+    }
+    states
+}
+
+/// Brings the cotangents of all steps to one exponent, and those of what is left at the beginning
+/// to one of their own: over many steps the two may be further apart than a type reaches.
 pub(super) fn align<T: OpElement>(
     extents: Extents,
     each: &[usize; 3],
-    exponents: &[Exponents],
+    exponents: &mut [Exponents],
     scratch: &mut [T],
-) -> i64 {
-    let all = || {
-        exponents
-            .iter()
-            .flat_map(|e| e.steps.iter().chain(&e.carried))
-    };
-    let first = exponents[0].carried[0];
-    if all().all(|&exponent| exponent == first) {
-        return first;
-    }
-    let mut common = None;
+) -> [i64; 2] {
     let per_direction: usize = each.iter().sum();
-    let mut visit = |work: &mut dyn FnMut(&mut [T], i64)| {
-        let directions = scratch.chunks_exact_mut(per_direction).zip(exponents);
-        for (scratch, exponents) in directions {
-            let (mut du, rest) = scratch.split_at_mut(each[0]);
-            let (mut aside, mut carried) = rest.split_at_mut(each[1]);
-            for (part, samples) in parts(extents.batch).enumerate() {
-                let share = |len: usize| len / extents.batch * samples.len();
-                let steps = row(&exponents.steps, part, extents.time);
-                for &exponent in steps {
-                    work(take(&mut du, share(each[0] / extents.time)), exponent);
-                    work(take(&mut aside, share(each[1] / extents.time)), exponent);
+    // What a GRU keeps aside has the exponent of its step.
+    let mut of_aside: Vec<Vec<i64>> = exponents.iter().map(|of| of.steps.clone()).collect();
+    let (mut steps, mut left) = (Vec::new(), Vec::new());
+    let directions = scratch
+        .chunks_exact_mut(per_direction)
+        .zip(exponents)
+        .zip(&mut of_aside);
+    for ((scratch, exponents), of_aside) in directions {
+        let (mut du, rest) = scratch.split_at_mut(each[0]);
+        let (mut aside, mut carried) = rest.split_at_mut(each[1]);
+        let of_parts = exponents
+            .steps
+            .chunks_exact_mut(extents.time)
+            .zip(of_aside.chunks_exact_mut(extents.time))
+            .zip(&mut exponents.carried);
+        for (samples, ((of_steps, of_aside), of_carried)) in parts(extents.batch).zip(of_parts) {
+            let share = |len: usize| len / extents.batch * samples.len();
+            for (exponent, of_aside) in of_steps.iter_mut().zip(of_aside) {
+                steps.push((take(&mut du, share(each[0] / extents.time)), exponent));
+                if each[1] > 0 {
+                    steps.push((take(&mut aside, share(each[1] / extents.time)), of_aside));
                 }
-                work(take(&mut carried, share(each[2])), exponents.carried[part]);
             }
+            left.push((take(&mut carried, share(each[2])), of_carried));
         }
-    };
-    visit(&mut |data, exponent| {
-        if common.is_none_or(|common| exponent > common) && scaled::max_abs(data) != 0.0 {
-            common = Some(exponent);
-        }
-    });
-    let common = common.unwrap_or(first);
-    visit(&mut |data, exponent| {
-        if exponent != common && scaled::max_abs(data) != 0.0 {
-            scaled::scale(data, exponent - common);
-        }
-    });
-    common
+    }
+    [scaled::align(&mut steps), scaled::align(&mut left)]
 }

@@ -4,7 +4,7 @@ use super::{Derivatives, EmulatedTrace, Emulator, Exponents, Held, Watch, needs}
 use crate::graph::{CotangentKind, Node, Objective, ValueId, ValueKind};
 use crate::num::random::Stream;
 use crate::num::{Dtype, Rounded, Statistics, Tensor, View, ViewMut, scaled};
-use crate::ops::Saved;
+use crate::ops::{InputExponents, Saved};
 use crate::run::RunError;
 
 /// A cotangent: elements × 2^exponent.
@@ -101,11 +101,7 @@ impl<T: Held> Emulator<'_, T> {
         if self.options.exponents == Exponents::OfType {
             return;
         }
-        let largest = scaled::max_abs(&cotangent.data);
-        if let Some(shift) = scaled::renormalisation(largest) {
-            scaled::scale(&mut cotangent.data, -i64::from(shift));
-            cotangent.exponent += i64::from(shift);
-        }
+        scaled::renormalise(&mut cotangent.data, &mut cotangent.exponent);
     }
 
     /// What a node pulls back to each input that needs it, rounded to the type that the input has
@@ -172,13 +168,13 @@ impl<T: Held> Emulator<'_, T> {
         let kernel = T::kernel(&*node.op);
         let failed = |source| RunError::node(node, source);
         let mut targets = targets(&saved_inputs, &mut buffers);
-        let mut shift = 0;
+        let mut shifts = InputExponents::default();
         if framework {
             let result = kernel.framework_vjp(&context, saved, &cotangents, &mut targets);
             result.map_err(failed)?;
         } else {
-            let result = kernel.vjp(&context, saved, &cotangents, &mut targets);
-            shift = result.map_err(failed)?;
+            let result = kernel.vjp_apart(&context, saved, &cotangents, &mut targets);
+            shifts = result.map_err(failed)?;
         }
         drop(targets);
         let narrow = self.format_seen(node.inputs[0], cast);
@@ -201,27 +197,20 @@ impl<T: Held> Emulator<'_, T> {
         if let Some(stable) = stable {
             self.free.push(stable);
         }
-        let mut exponent = scaled::exponent_of_product(exponent, shift);
-        if self.options.exponents == Exponents::OfType && exponent != 0 {
-            // A stable derivative with an exponent of its own, in a run whose numbers have none.
-            for buffer in buffers.iter_mut().flatten() {
-                scaled::scale(buffer, exponent);
-            }
-            exponent = 0;
-        }
         let mut pulled = Vec::with_capacity(buffers.len());
-        for (value, buffer) in node.inputs.iter().zip(buffers) {
+        for (input, (value, buffer)) in node.inputs.iter().zip(buffers).enumerate() {
             pulled.push(buffer.map(|mut data| {
                 let dtype = self.format_seen(*value, cast);
-                let mut exponent = exponent;
+                let mut exponent = scaled::exponent_of_product(exponent, shifts.of(input));
+                if self.options.exponents == Exponents::OfType {
+                    // A stable derivative may have an exponent in a run whose numbers have none.
+                    scaled::scale(&mut data, exponent);
+                    exponent = 0;
+                }
                 if let Some(rounding) = self.backward_rounding(dtype) {
                     // Digits are cut off at ordinary sizes, so that none is a subnormal of f32.
                     if self.options.exponents == Exponents::Unbounded {
-                        let largest = scaled::max_abs(&data);
-                        if let Some(shift) = scaled::renormalisation(largest) {
-                            scaled::scale(&mut data, -i64::from(shift));
-                            exponent += i64::from(shift);
-                        }
+                        scaled::renormalise(&mut data, &mut exponent);
                     }
                     let lost = T::round_slice(rounding, &mut data, parallel);
                     trace.nodes[position].backward.merge(&lost);
@@ -306,13 +295,9 @@ fn of_single<T: Held>(data: &[T]) -> Rounded {
 }
 
 fn common_exponent<T: Held>(arrived: &mut [Option<Cotangent<T>>]) -> i64 {
-    let exponents = arrived.iter().flatten().map(|cotangent| cotangent.exponent);
-    let common = exponents.max().unwrap_or(0);
-    for cotangent in arrived.iter_mut().flatten() {
-        if cotangent.exponent != common {
-            scaled::scale(&mut cotangent.data, cotangent.exponent - common);
-            cotangent.exponent = common;
-        }
-    }
-    common
+    let arrived = arrived.iter_mut().flatten();
+    let mut arrays: Vec<(&mut [T], &mut i64)> = arrived
+        .map(|cotangent| (&mut cotangent.data[..], &mut cotangent.exponent))
+        .collect();
+    scaled::align(&mut arrays)
 }

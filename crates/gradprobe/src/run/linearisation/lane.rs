@@ -3,7 +3,7 @@
 use super::{Stretch, visible};
 use crate::graph::{ValueId, ValueKind};
 use crate::num::{Shape, View, ViewMut, scaled};
-use crate::ops::{Context, Saved};
+use crate::ops::{Context, InputExponents, Saved};
 use crate::run::environment::{Environment, RunElement, RunError};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -37,11 +37,11 @@ impl<'a, T: RunElement> Lane<'a, T> {
                 node.op.differentiable(input) && self.stretch.depends[self.slot(node.inputs[input])]
             };
             let wanted: Vec<bool> = (0..node.inputs.len()).map(wanted).collect();
-            let (gradients, shift) = self.vjp(position, &arrived, &wanted)?;
+            let (gradients, shifts) = self.vjp(position, &arrived, &wanted)?;
             self.free.extend(arrived.into_iter().flatten());
-            let exponent = scaled::exponent_of_product(exponent, shift);
-            for (&value, gradient) in node.inputs.iter().zip(gradients) {
+            for (input, (&value, gradient)) in node.inputs.iter().zip(gradients).enumerate() {
                 if let Some(gradient) = gradient {
+                    let exponent = scaled::exponent_of_product(exponent, shifts.of(input));
                     self.add(value, gradient, exponent);
                 }
             }
@@ -66,7 +66,8 @@ impl<'a, T: RunElement> Lane<'a, T> {
             let (tangents, exponent) = at_one_exponent(tangents);
             let (outputs, shift) = if node.op.activation().is_some() {
                 // Element by element: the Jacobian is its own transpose.
-                self.vjp(position, &tangents, &[true])?
+                let (outputs, shifts) = self.vjp(position, &tangents, &[true])?;
+                (outputs, shifts.of(0))
             } else if let Some(product) = self.product(position, &tangents)? {
                 (product, 0)
             } else {
@@ -89,7 +90,7 @@ impl<'a, T: RunElement> Lane<'a, T> {
         position: usize,
         cotangents: &[Option<Vec<T>>],
         wanted: &[bool],
-    ) -> Result<(Vec<Option<Vec<T>>>, i64), RunError> {
+    ) -> Result<(Vec<Option<Vec<T>>>, InputExponents), RunError> {
         let node = &self.environment.graph.nodes()[position];
         let inputs = self.saved(&node.inputs, |input| node.op.reads_input(input));
         let seen = visible(node).len();
@@ -116,10 +117,10 @@ impl<'a, T: RunElement> Lane<'a, T> {
             inputs: &views(&inputs),
             outputs: &views(&outputs),
         };
-        let shift = T::kernel(&*node.op)
-            .vjp(&self.context(position), saved, &cotangents, &mut targets)
+        let shifts = T::kernel(&*node.op)
+            .vjp_apart(&self.context(position), saved, &cotangents, &mut targets)
             .map_err(|source| RunError::node(node, source))?;
-        Ok((gradients, shift))
+        Ok((gradients, shifts))
     }
 
     /// (f(x + h·t) − f(x − h·t)) / 2h of one node, t being the tangents of its inputs.
@@ -145,7 +146,7 @@ impl<'a, T: RunElement> Lane<'a, T> {
         } else {
             0
         };
-        let step = epsilon + ratio;
+        let step = (epsilon + ratio).clamp(T::MIN_EXPONENT, T::MAX_EXPONENT);
         let mut evaluate = |h: T| {
             let at = inputs.iter().zip(tangents).map(|((shape, x), t)| {
                 let x: Cow<'_, [T]> = match t {
@@ -326,29 +327,20 @@ fn buffer<T: RunElement>(free: &mut Vec<Vec<T>>, count: usize) -> Vec<T> {
     buffer
 }
 
-fn renormalise<T: RunElement>(data: &mut [T], exponent: &mut i64) {
-    if let Some(shift) = scaled::renormalisation(scaled::max_abs(data)) {
-        scaled::scale(data, -i64::from(shift));
-        *exponent = scaled::exponent_of_product(*exponent, i64::from(shift));
-    }
-}
-
-/// Brings vectors into the type's range, and to the largest of their exponents.
+/// Brings vectors into the type's range, and to one exponent.
 fn at_one_exponent<T: RunElement>(
     mut vectors: Vec<Option<(Vec<T>, i64)>>,
 ) -> (Vec<Option<Vec<T>>>, i64) {
-    vectors
+    let mut arrays: Vec<(&mut [T], &mut i64)> = vectors
         .iter_mut()
         .flatten()
-        .for_each(|(data, exponent)| renormalise(data, exponent));
-    let exponents = vectors.iter().flatten().map(|(_, exponent)| *exponent);
-    let common = exponents.max().unwrap_or_default();
-    let bring = |(mut data, exponent): (Vec<T>, i64)| {
-        if exponent != common {
-            scaled::scale(&mut data, exponent.saturating_sub(common));
-        }
-        data
-    };
-    let vectors = vectors.into_iter().map(|vector| vector.map(bring));
+        .map(|(data, exponent)| (&mut data[..], exponent))
+        .collect();
+    for (data, exponent) in &mut arrays {
+        scaled::renormalise(data, exponent);
+    }
+    let common = scaled::align(&mut arrays);
+    let vectors = vectors.into_iter();
+    let vectors = vectors.map(|vector| vector.map(|(data, _)| data));
     (vectors.collect(), common)
 }

@@ -233,18 +233,9 @@ impl<'a, T: RunElement> Linearisation<'a, T> {
             let parts = vectors.par_chunks(part).zip(out.par_chunks_mut(sent_part));
             self.threads.install(|| parts.map(send).collect())
         };
-        let exponents = exponents?;
-        let parts = || exponents.iter().zip(out.chunks(sent_part));
-        let not_zero = parts().filter(|(_, part)| scaled::max_abs(part) != 0.0);
-        let common = not_zero
-            .map(|(&exponent, _)| exponent)
-            .max()
-            .unwrap_or_default();
-        for (exponent, part) in exponents.iter().zip(out.chunks_mut(sent_part)) {
-            if *exponent != common {
-                scaled::scale(part, exponent.saturating_sub(common));
-            }
-        }
+        let mut exponents = exponents?;
+        let parts = out.chunks_mut(sent_part).zip(&mut exponents);
+        let common = scaled::align(&mut parts.collect::<Vec<_>>());
         Ok(Scaled {
             tensor: Tensor::new(Shape::from([count, to]), out),
             exponent: common,

@@ -15,10 +15,14 @@ pub struct MeanField<'a> {
     pub biases: BiasVariance,
 }
 
+/// A factor χ within this of 1 is 1: a critical point is known no better, being a root that was
+/// searched for, of integrals that were summed.
+pub const CRITICAL: f64 = 1e-7;
+
 /// −1/ln χ: the layers over which a deviation that is multiplied by χ a layer falls by e. Negative
-/// where it grows, infinite where χ = 1, 0 where χ = 0.
+/// where it grows, infinite where χ is 1 to within [`CRITICAL`], 0 where χ = 0.
 pub fn depth_scale(chi: f64) -> f64 {
-    if chi == 1.0 {
+    if (chi - 1.0).abs() < CRITICAL {
         return f64::INFINITY;
     }
     -1.0 / libm::log(chi)

@@ -30,7 +30,7 @@ pub use critical::{
     edge_of_chaos,
 };
 pub use fixed_point::{FixedPoint, FixedPoints, LengthLimit, Stability};
-pub use maps::{MeanField, depth_scale};
+pub use maps::{CRITICAL, MeanField, depth_scale};
 pub use moments::Moments;
 pub use prediction::{Prediction, predict};
 pub use variances::{BiasVariance, WeightVariance};

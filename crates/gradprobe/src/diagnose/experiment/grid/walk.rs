@@ -3,7 +3,7 @@
 
 use crate::num::linalg::{Matrix, MatrixElement, MatrixMut};
 use crate::num::packed::{Packed, PackedElement, packed_len};
-use crate::num::scaled::{max_abs, renormalisation, scale};
+use crate::num::scaled::{max_abs, renormalisation, renormalise, scale};
 use crate::num::scratch::Scratch;
 use crate::num::{Shape, Stream, Tensor};
 use crate::ops::activation::Activation;
@@ -217,10 +217,7 @@ pub(super) fn walk(
             } else {
                 pulled_back(&space.product[range], slopes, gains[point], to);
             }
-            if let Some(exponent) = renormalisation(max_abs(to)) {
-                scale(to, -i64::from(exponent));
-                exponents[point] += i64::from(exponent);
-            }
+            renormalise(to, &mut exponents[point]);
             products(to, batch, &mut gram);
             let read = layer * points.len() + point;
             let (squared, traced) = sums(&gram, &space.gram[read * square..][..square], batch);

@@ -73,7 +73,8 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
             vec![(least.name.clone(), ratio, message)],
         ));
     }
-    let narrow = weights(examined).filter_map(|(layer, parameter)| {
+    let known = weights(examined).filter(|(_, parameter)| parameter.grad_non_finite == 0);
+    let narrow = known.filter_map(|(layer, parameter)| {
         let spread = PERCENTILES
             * parameter
                 .grad_log10_rms

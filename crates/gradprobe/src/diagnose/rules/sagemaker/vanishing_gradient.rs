@@ -36,7 +36,8 @@ pub static RULE: Rule = Rule {
 
 fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let threshold = examined.setting(&THRESHOLD);
-    let found = weights(examined).filter_map(|(layer, parameter)| {
+    let known = weights(examined).filter(|(_, parameter)| parameter.grad_non_finite == 0);
+    let found = known.filter_map(|(layer, parameter)| {
         let size = parameter
             .grad_log10_rms
             .map_or(0.0, |log10| 10f64.powf(log10));

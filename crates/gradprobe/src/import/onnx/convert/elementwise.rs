@@ -78,12 +78,18 @@ pub(super) fn shrink(call: &mut Call<'_, '_>) -> Outcome {
 pub(super) fn thresholded_relu(call: &mut Call<'_, '_>) -> Outcome {
     let alpha = call.float("alpha", 1.0)?;
     let input = call.input(0)?;
-    let passes = call.plain("Greater", &[input.clone(), Operand::float(alpha)])?;
-    one(as_activation(
-        call,
-        "Mul",
-        &[input, passes.of_kind(Kind::Float)],
-    )?)
+    one(thresholded(call, &input, alpha)?)
+}
+
+/// x where x > α, else 0: selected, for a product with a mask would let an infinite or NaN
+/// cotangent through.
+pub(super) fn thresholded(
+    call: &mut Call<'_, '_>,
+    x: &Operand,
+    alpha: f64,
+) -> Result<Operand, Fault> {
+    let stops = call.plain("LessOrEqual", &[x.clone(), Operand::float(alpha)])?;
+    as_activation(call, "Where", &[stops, Operand::float(0.0), x.clone()])
 }
 
 /// An op that stands for an activation.
@@ -97,7 +103,8 @@ fn as_activation(call: &mut Call<'_, '_>, op: &str, inputs: &[Operand]) -> Resul
 pub(super) fn hard_sigmoid(call: &mut Call<'_, '_>) -> Outcome {
     let (alpha, beta) = (call.float("alpha", 0.2)?, call.float("beta", 0.5)?);
     let input = call.input(0)?;
-    if (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 {
+    // Files hold f32: this is what is written for a sixth, and no number near it is.
+    if alpha == f64::from(1.0f32 / 6.0) && beta == 0.5 {
         return one(call.activation("hard-sigmoid", &input)?);
     }
     let scaled = call.plain("Mul", &[input, Operand::float(alpha)])?;

@@ -6,6 +6,7 @@
 //! h ← (1 − z)·g(u_h) + z·h.
 
 use super::call::{Call, Outcome};
+use super::elementwise::thresholded;
 use crate::import::onnx::fault::Fault;
 use crate::import::onnx::value::Operand;
 use crate::num::Tensor;
@@ -138,10 +139,7 @@ impl Activation {
                 let tanh = call.activation("tanh", &inner)?;
                 scaled(call, &tanh, alpha)?
             }
-            "thresholdedrelu" => {
-                let passes = call.plain("Greater", &[x.clone(), Operand::float(alpha)])?;
-                call.plain("Mul", &[x.clone(), passes])?
-            }
+            "thresholdedrelu" => thresholded(call, x, alpha)?,
             "hardsigmoid" => {
                 let scaled = scaled(call, x, alpha)?;
                 let shifted = call.plain("Add", &[scaled, Operand::float(beta)])?;

@@ -189,7 +189,10 @@ impl<T: Element> ActivationKernel<T> for Expression {
         assert_eq!(x.len(), cotangent.len(), "an input needs a cotangent");
         assert_eq!(x.len(), gradient.len(), "an input needs a gradient");
         for ((gradient, &x), &cotangent) in gradient.iter_mut().zip(x).zip(cotangent) {
-            *gradient = cotangent * ActivationKernel::derivative(self, x);
+            let derivative = ActivationKernel::derivative(self, x);
+            // A flat part passes nothing, not even 0 × ∞.
+            let is_flat = derivative == T::zero() && !self.survey.flat_regions.is_empty();
+            *gradient = T::select(is_flat, T::zero(), cotangent * derivative);
         }
     }
     fn value_and_derivative(&self, x: &[T], y: &mut [T], derivative: &mut [T]) {
