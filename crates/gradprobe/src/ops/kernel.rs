@@ -1,6 +1,7 @@
 //! The contract between an op and the executor.
 
 use super::activation::ActivationElement;
+use super::recurrent::OverTime;
 use crate::num::linalg::SpectralElement;
 use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
@@ -159,6 +160,19 @@ pub trait Kernel<T: Element>: Debug + Send + Sync {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<i64, OpError>;
+
+    /// [`vjp`](Self::vjp), and what was seen of the signals step by step, one entry a direction, by
+    /// an op that goes through time.
+    fn vjp_over_time(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<(i64, Vec<OverTime>), OpError> {
+        let exponent = self.vjp(context, saved, cotangents, gradients)?;
+        Ok((exponent, Vec::new()))
+    }
 
     /// [`forward`](Self::forward) by the formula of PyTorch: only to *show* what that loses.
     fn framework_forward(

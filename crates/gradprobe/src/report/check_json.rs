@@ -5,7 +5,8 @@ use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
     Batches, BesideTheory, FirstStep, Gains, HeadRun, InputRun, LayerMeasurement, Measurement,
-    NonFiniteOrigin, Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread,
+    NonFiniteOrigin, Optimiser, OutputRun, ParameterRun, PathShare, RecurrenceRun,
+    RunMeasurement, Signal, Spread,
     ZeroOrigin,
 };
 use crate::ops::Mode;
@@ -71,6 +72,7 @@ struct Layer<'a> {
     twin_units_fraction: Option<f64>,
     gradient_signal_to_noise: Option<f64>,
     paths: &'a [PathShare],
+    over_time: &'a [RecurrenceRun],
     gains: Gains,
     forward: Signal,
     backward: Signal,
@@ -168,6 +170,7 @@ fn layer(layer: &LayerMeasurement) -> Layer<'_> {
         twin_units_fraction: median.twin_units_fraction,
         gradient_signal_to_noise: median.gradient_signal_to_noise,
         paths: &median.paths,
+        over_time: &median.over_time,
         gains: median.gains,
         forward: median.forward,
         backward: median.backward,

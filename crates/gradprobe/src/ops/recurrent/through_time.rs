@@ -3,6 +3,7 @@
 use super::kernel::{Operands, Pass};
 use super::options::{Extents, Recurrent};
 use super::order::{Order, for_parts, parts, row, row_mut, take};
+use super::over_time::{OverTime, StepSeen, Watch};
 use super::{Cell, StepBack, Weights};
 use crate::num::{View, scaled};
 use crate::ops::{Context, OpElement, Saved};
@@ -21,6 +22,8 @@ struct Backward<'a, T> {
     exponents: &'a mut [i64],
     /// The exponent of what is carried.
     exponent: &'a mut i64,
+    /// Where somebody watches.
+    watch: Option<&'a mut Watch>,
 }
 
 /// What the pull-back of one direction found, by part: the exponents of the steps and of what is
@@ -56,7 +59,7 @@ impl<'a, T> Kept<'a, T> {
 
 impl<C: Cell> Recurrent<C> {
     /// Pulls the cotangents of one direction back through all steps; writes those of u, of what
-    /// was kept aside, and what is left at the beginning.
+    /// was kept aside, and what is left at the beginning. Says what was seen over time, if `watched`.
     pub(super) fn through_time<T: OpElement>(
         &self,
         context: &Context,
@@ -64,7 +67,8 @@ impl<C: Cell> Recurrent<C> {
         operands: Operands<'_, T>,
         cotangents: &[Option<View<'_, T>>],
         scratch: &mut [T],
-    ) -> Exponents {
+        watched: bool,
+    ) -> (Exponents, Option<OverTime>) {
         let order = operands.order;
         let Extents {
             hidden,
@@ -77,6 +81,8 @@ impl<C: Cell> Recurrent<C> {
             steps: vec![0; parts(batch).len() * time],
             carried: vec![0; parts(batch).len()],
         };
+        let watches = parts(batch).filter(|_| watched);
+        let mut watches: Vec<Watch> = watches.map(|part| Watch::new(time, part.len())).collect();
         let states = 1 + usize::from(C::HAS_CELL_STATE);
         let steps = time * batch * hidden;
         T::with_scratch(batch * hidden, |mut terms| {
@@ -87,6 +93,7 @@ impl<C: Cell> Recurrent<C> {
                 .steps
                 .chunks_exact_mut(time)
                 .zip(&mut exponents.carried);
+            let mut of_parts = watches.iter_mut();
             let cut = parts(batch)
                 .zip(numbers)
                 .map(|(samples, (steps, exponent))| {
@@ -101,6 +108,7 @@ impl<C: Cell> Recurrent<C> {
                         term: take(&mut terms, len),
                         exponents: steps,
                         exponent,
+                        watch: of_parts.next(),
                     }
                 });
             let cut = cut.collect();
@@ -110,7 +118,8 @@ impl<C: Cell> Recurrent<C> {
                 });
             });
         });
-        exponents
+        let seen = watched.then(|| OverTime::of_parts(order.reversed, &watches));
+        (exponents, seen)
     }
 
     /// Walks a part back over time.
@@ -127,6 +136,7 @@ impl<C: Cell> Recurrent<C> {
         let len = rows * hidden;
         let (du, d_aside) = (part.du, part.d_aside);
         let (carried, term, exponent) = (part.carried, part.term, part.exponent);
+        let mut watch = part.watch;
         carried.fill(T::zero());
         let last_states = carried.chunks_exact_mut(len).zip(&cotangents[1..]);
         for (carried, cotangent) in last_states {
@@ -136,6 +146,9 @@ impl<C: Cell> Recurrent<C> {
                     row_mut(carried, sample, hidden).copy_from_slice(from);
                 }
             }
+        }
+        if let (Some(watch), Some(last)) = (&mut watch, time.checked_sub(1)) {
+            watch.see_read(last, carried);
         }
         *exponent = 0;
         // The rows of kept signals that belong to the part's first step.
@@ -151,6 +164,9 @@ impl<C: Cell> Recurrent<C> {
                         to.fill(T::zero());
                     }
                 }
+                if let Some(watch) = &mut watch {
+                    watch.see_read(step, term);
+                }
                 scaled::add(carried, exponent, term, 0);
             }
             if let Some(shift) = scaled::renormalisation(scaled::max_abs(carried)) {
@@ -158,6 +174,17 @@ impl<C: Cell> Recurrent<C> {
                 *exponent += i64::from(shift);
             }
             part.exponents[step] = *exponent;
+            if let Some(watch) = &mut watch {
+                let seen = StepSeen {
+                    step,
+                    first,
+                    hidden,
+                    h: &kept.h[(states + (step + 1) * rows) * hidden..][..len],
+                    carried: &*carried,
+                    exponent: *exponent,
+                };
+                watch.see(order, seen);
+            }
             let is_over = |sample: &usize| !order.is_step(first + sample, step);
             let carried_past = match (0..rows).find(is_over) {
                 Some(_) => carried.to_vec(),
