@@ -23,6 +23,8 @@ pub struct RecurrenceRun {
     /// At how many steps the state is read by what comes after, so that a cotangent arrives there
     /// from outside and not through time alone.
     pub read_steps: usize,
+    /// At how many steps the state or its cotangent has an element that is infinite or NaN.
+    pub non_finite_steps: usize,
     /// By how many steps lie between a step and the last one of its sequence that a cotangent
     /// arrives at: log10 of the root mean square of the whole cotangent of the state (of an LSTM h
     /// and c together), over that at the last step. `None` for an exact zero. Empty where nothing
@@ -63,11 +65,13 @@ pub(super) fn of_layer(graph: &Graph, trace: &Trace, layer: &Layer) -> Vec<Recur
 
 fn recurrence(node: &str, seen: &OverTime) -> RecurrenceRun {
     let last = seen.backward.first().copied().unwrap_or(Magnitude::ZERO);
+    let sizes = seen.backward.iter().chain(&seen.forward);
     RecurrenceRun {
         node: node.to_owned(),
         reversed: seen.reversed,
         steps: seen.forward.len(),
         read_steps: seen.read_steps,
+        non_finite_steps: sizes.filter(|size| !size.is_finite()).count(),
         backward_decades: seen
             .backward
             .iter()
@@ -92,6 +96,7 @@ pub(super) fn medians(runs: &[&[RecurrenceRun]]) -> Vec<RecurrenceRun> {
             reversed: first.reversed,
             steps: largest(|run| run.steps).unwrap_or(0),
             read_steps: largest(|run| run.read_steps).unwrap_or(0),
+            non_finite_steps: largest(|run| run.non_finite_steps).unwrap_or(0),
             backward_decades: series(&runs, |run| &run.backward_decades),
             forward_log10_rms: series(&runs, |run| &run.forward_log10_rms),
         }

@@ -80,6 +80,10 @@ fn total(question: Question, recurrence: &RecurrenceRun) -> Option<f64> {
 
 /// The decades in the direction of the question; of what ends in an exact zero, all there are.
 fn size(question: Question, recurrence: &RecurrenceRun) -> Option<f64> {
+    // What is not finite is another rule's.
+    if recurrence.non_finite_steps > 0 {
+        return None;
+    }
     let is_lost = question.direction == Direction::Backward
         && question.sign < 0.0
         && recurrence.backward_decades.last() == Some(&None)
