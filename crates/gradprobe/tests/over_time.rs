@@ -15,7 +15,10 @@ fn tensor(value: &Value) -> Tensor<f64> {
         let numbers = of.as_array().unwrap().iter();
         numbers.map(|number| number.as_f64().unwrap()).collect()
     };
-    let shape = numbers(&value["shape"]).iter().map(|&n| n as usize).collect();
+    let shape = numbers(&value["shape"])
+        .iter()
+        .map(|&n| n as usize)
+        .collect();
     Tensor::new(Shape(shape), numbers(&value["data"]))
 }
 
@@ -41,12 +44,19 @@ fn every_step_has_the_state_and_the_cotangent_of_pytorch() {
     for case in &cases {
         let name = case["op"].as_str().unwrap();
         let what = format!("{name}, {}, read: {}", case["direction"], case["read"]);
-        let inputs: Vec<Tensor<f64>> =
-            case["inputs"].as_array().unwrap().iter().map(tensor).collect();
+        let inputs: Vec<Tensor<f64>> = case["inputs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(tensor)
+            .collect();
         let direction = case["direction"].as_str().unwrap().to_owned();
         let mut attributes = Attributes::new();
         attributes.insert("direction".into(), Attribute::Text(direction));
-        attributes.insert("layout".into(), Attribute::Int(case["layout"].as_i64().unwrap()));
+        attributes.insert(
+            "layout".into(),
+            Attribute::Int(case["layout"].as_i64().unwrap()),
+        );
         for given in ["bias", "lengths"] {
             attributes.insert(given.into(), Attribute::Int(1));
         }
@@ -56,8 +66,12 @@ fn every_step_has_the_state_and_the_cotangent_of_pytorch() {
         let op = (find_op(name).unwrap().from_attributes)(&attributes).unwrap();
         let context = Context::default();
         let outputs = apply(&*op, &context, &inputs).unwrap();
-        let cotangents: Vec<Tensor<f64>> =
-            case["cotangents"].as_array().unwrap().iter().map(tensor).collect();
+        let cotangents: Vec<Tensor<f64>> = case["cotangents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(tensor)
+            .collect();
         let mut gradients: Vec<Tensor<f64>> = inputs
             .iter()
             .map(|input| Tensor::zeros(input.shape().clone()))
@@ -84,7 +98,8 @@ fn every_step_has_the_state_and_the_cotangent_of_pytorch() {
 }
 
 fn checked(text: &str) -> Check {
-    let specification = Specification::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let specification =
+        Specification::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let network = Network::new(specification).unwrap_or_else(|error| panic!("{error}\n{text}"));
     check(&network, 0, &mut |_| {}).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }

@@ -63,7 +63,10 @@ fn layer(runs: &[&LayerRun]) -> LayerMeasurement {
             gradient_signal_to_noise: median(runs, |run| run.gradient_signal_to_noise),
             paths: paths(runs),
             over_time: over_time::medians(
-                &runs.iter().map(|run| &run.over_time[..]).collect::<Vec<_>>(),
+                &runs
+                    .iter()
+                    .map(|run| &run.over_time[..])
+                    .collect::<Vec<_>>(),
             ),
             gains,
             parameters: parameters.collect(),

@@ -77,7 +77,11 @@ fn recurrence(node: &str, seen: &OverTime) -> RecurrenceRun {
             .iter()
             .map(|size| size.decades_above(last))
             .collect(),
-        forward_log10_rms: seen.forward.iter().map(|&size| finite_log10(size)).collect(),
+        forward_log10_rms: seen
+            .forward
+            .iter()
+            .map(|&size| finite_log10(size))
+            .collect(),
     }
 }
 
@@ -105,10 +109,7 @@ pub(super) fn medians(runs: &[&[RecurrenceRun]]) -> Vec<RecurrenceRun> {
 }
 
 /// By step: the median over those runs that have the step (sequences may be of other lengths).
-fn series(
-    runs: &[&RecurrenceRun],
-    get: fn(&RecurrenceRun) -> &[Option<f64>],
-) -> Vec<Option<f64>> {
+fn series(runs: &[&RecurrenceRun], get: fn(&RecurrenceRun) -> &[Option<f64>]) -> Vec<Option<f64>> {
     let steps = runs.iter().map(|run| get(run).len()).max().unwrap_or(0);
     let of_step = |step: usize| {
         let runs: Vec<&Option<f64>> = runs.iter().filter_map(|run| get(run).get(step)).collect();

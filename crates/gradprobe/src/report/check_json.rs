@@ -5,9 +5,8 @@ use crate::diagnose::{Diagnosis, Finding, Trend, Verdict};
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
     Batches, BesideTheory, FirstStep, Gains, HeadRun, InputRun, LayerMeasurement, Measurement,
-    NonFiniteOrigin, Optimiser, OutputRun, ParameterRun, PathShare, RecurrenceRun,
-    RunMeasurement, Signal, Spread,
-    ZeroOrigin,
+    NonFiniteOrigin, Optimiser, OutputRun, ParameterRun, PathShare, RecurrenceRun, RunMeasurement,
+    Signal, Spread, ZeroOrigin,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;

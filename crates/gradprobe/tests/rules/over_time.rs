@@ -70,7 +70,9 @@ fn a_recurrence_that_explodes_is_found_in_both_directions() {
     );
     for code in ["GP002", "GP006"] {
         let found = of_rule(&check, code);
-        let over_time = found.iter().any(|f| f.message.contains("over the 40 steps of `r`"));
+        let over_time = found
+            .iter()
+            .any(|f| f.message.contains("over the 40 steps of `r`"));
         assert!(over_time, "{code}: {:#?}", check.diagnosis.findings);
     }
     assert_eq!(check.diagnosis.verdict, Verdict::Exploding);
@@ -87,7 +89,10 @@ fn one_finding_names_every_layer_of_a_stack() {
         _ => "`r1`",
     };
     assert!(
-        finding.evidence.iter().any(|sentence| sentence.contains(other)),
+        finding
+            .evidence
+            .iter()
+            .any(|sentence| sentence.contains(other)),
         "{finding:#?}"
     );
 }
@@ -96,13 +101,20 @@ fn one_finding_names_every_layer_of_a_stack() {
 fn the_other_direction_has_read_no_more_than_the_last_time() {
     let check = read_last("lstm = 8, bidirectional = true", 60);
     let over_time = &check.measurement.layers[0].median.over_time;
-    assert_eq!([over_time[0].reversed, over_time[1].reversed], [false, true]);
+    assert_eq!(
+        [over_time[0].reversed, over_time[1].reversed],
+        [false, true]
+    );
     assert_eq!(over_time[0].backward_decades.len(), 60);
     assert_eq!(over_time[1].backward_decades, [Some(0.0)]);
     let [finding] = of_rule(&check, "GP001")[..] else {
         panic!("{:#?}", check.diagnosis.findings);
     };
-    assert!(finding.message.contains("`r` (walking forwards in time)"), "{}", finding.message);
+    assert!(
+        finding.message.contains("`r` (walking forwards in time)"),
+        "{}",
+        finding.message
+    );
 }
 
 #[test]

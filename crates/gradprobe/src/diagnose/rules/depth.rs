@@ -114,7 +114,9 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
                 layer.name
             )
         }
-        Some(law) => law.in_words("layer", ["input", "output"]).unwrap_or_default(),
+        Some(law) => law
+            .in_words("layer", ["input", "output"])
+            .unwrap_or_default(),
         None => String::new(),
     }
 }

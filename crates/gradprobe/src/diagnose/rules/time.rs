@@ -37,9 +37,7 @@ struct Concerned<'a> {
 /// the layer where they are most.
 pub(super) fn check(examined: &Examination<'_>, question: Question) -> Option<Finding> {
     let concerned = concerned(examined, question);
-    let worst = concerned
-        .iter()
-        .max_by(|a, b| a.size.total_cmp(&b.size))?;
+    let worst = concerned.iter().max_by(|a, b| a.size.total_cmp(&b.size))?;
     let severity = severity(examined, question, worst);
     let message = format!("{}{}", worst.seeds.lead(), in_words(question, worst));
     let figures: Vec<Option<f64>> = worst
@@ -202,7 +200,11 @@ fn in_words(question: Question, concerned: &Concerned<'_>) -> String {
     };
     let law = match law(question, recurrence) {
         Some(Law::Step { at, decades }) => {
-            format!(", {:.1} of them in one step at step {}", decades.abs(), at + 1)
+            format!(
+                ", {:.1} of them in one step at step {}",
+                decades.abs(),
+                at + 1
+            )
         }
         Some(law) => {
             let words = law.in_words("step", ["first step", "last step"]);
@@ -217,7 +219,11 @@ fn in_words(question: Question, concerned: &Concerned<'_>) -> String {
     if question.direction == Direction::Backward
         && let Some(step) = onset(question, recurrence, 1.0)
     {
-        let past = if question.sign < 0.0 { "lost" } else { "gained" };
+        let past = if question.sign < 0.0 {
+            "lost"
+        } else {
+            "gained"
+        };
         text.push_str(&format!("; the first decade is {past} by step {step}"));
     }
     text

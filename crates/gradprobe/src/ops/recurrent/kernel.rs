@@ -3,8 +3,8 @@
 
 use super::Cell;
 use super::options::{Extents, Recurrent};
-use super::over_time::OverTime;
 use super::order::{Order, for_parts, parts, row, row_mut, take};
+use super::over_time::OverTime;
 use super::through_time::align;
 use super::{Step, Weights};
 use crate::num::linalg::{Matrix, MatrixMut};
