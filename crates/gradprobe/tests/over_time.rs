@@ -122,7 +122,7 @@ fn a_layer_in_one_piece_has_the_decades_of_its_steps_written_out() {
     ] {
         let text = |unroll: &str, after: &str| {
             format!(
-                "dtype = \"f64\"\nbatch = 5\nseeds = 1\nlayers = [\n{{ {cell}, bias = false, \
+                "dtype = \"f64\"\nbatch = 5\nseeds = 1\nlayers = [\n{{ {cell}, \
                  name = \"r\"{unroll} }},{after}\n{{ linear = 3 }},\n]\n[input]\nshape = [40, 4]\n\
                  [loss]\nname = \"cross-entropy\"\n"
             )

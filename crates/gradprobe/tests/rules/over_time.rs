@@ -38,7 +38,7 @@ fn a_recurrence_that_forgets_is_found_as_it_is_where_its_steps_are_written_out()
         assert_eq!(ours.layer.as_deref(), Some("r"), "{cell}");
         let [ours_measured, theirs_measured] = [ours, theirs].map(|f| f.measured.unwrap());
         // The steps written out also have what lies between the last state and the head, and at the
-        // first step's weights; their biases are drawn apart.
+        // first step's weights.
         assert!(
             (ours_measured / theirs_measured - 1.0).abs() < 0.15,
             "{cell}: {ours_measured}, {theirs_measured}"
