@@ -59,6 +59,7 @@ impl Found {
                 ("A finding", "seeds") => self.object("An agreement", value),
                 ("A finding", "spread") => self.object("A spread", value),
                 (_, "paths") => self.objects("A path", value),
+                (_, "over_time") => self.objects("A recurrence", value),
                 (_, "input") => self.object("An input", value),
                 (_, "output") => self.object("An output", value),
                 (_, "zero_origin") => self.object("A zero", value),
@@ -112,6 +113,10 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
         "input = 8\nloss = \"cross-entropy\"\nlayers = [\n  { linear = 8, activation = \"relu\" },\n  \
          { linear = 4, activation = \"tanh\" },\n]\n[optimiser]\nname = \"sgd\"\nlearning_rate = 1\n",
     );
+    let recurrent = Folder::with(
+        "layers = [\n  { lstm = 4 },\n  { linear = 4 },\n]\n[input]\nshape = [5, 3]\n\
+         [loss]\nname = \"cross-entropy\"\n",
+    );
     let mut found = Found::default();
     for network in [
         adam.network(),
@@ -119,6 +124,7 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
         overflow.network(),
         deviating.network(),
         head.network(),
+        recurrent.network(),
         example("seed_chain.toml"),
         example("digits_sigmoid_12.toml"),
     ] {

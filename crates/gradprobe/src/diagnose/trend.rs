@@ -48,6 +48,40 @@ pub enum Law {
     Irregular,
 }
 
+impl Law {
+    /// What follows "loses so many decades" in a sentence: the rate of an exponential, the power of
+    /// a power law; `None` of other laws. `unit` is what is counted (`layer`, `step`), `ends` what
+    /// the first and the last of them are called.
+    pub(super) fn in_words(&self, unit: &str, ends: [&str; 2]) -> Option<String> {
+        match *self {
+            Self::Exponential {
+                decades_per_layer,
+                factor_per_layer,
+            } => Some(format!(
+                ", exponentially: ×{} a {unit}, a decade in {}",
+                factor_in_words(factor_per_layer),
+                count_in_words(1.0 / decades_per_layer.abs(), unit),
+            )),
+            Self::PowerLaw {
+                exponent,
+                from_input,
+            } => Some(format!(
+                ", as a power law: (distance from the {})^{exponent:.2}",
+                if from_input { ends[0] } else { ends[1] }
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn count_in_words(count: f64, unit: &str) -> String {
+    match count {
+        count if count < 1.05 => "each".into(),
+        count if count < 9.95 => format!("{count:.1} {unit}s"),
+        count => format!("{count:.0} {unit}s"),
+    }
+}
+
 /// A fitted trend.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trend {

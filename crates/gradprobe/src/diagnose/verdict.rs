@@ -103,10 +103,23 @@ pub fn diagnose_by(rules: &RuleSet, measurement: &Measurement) -> Diagnosis {
             .and_then(|layer| layer.median.decades_at_weights),
         backward: backward.and_then(|decades| trend(&decades, Direction::Backward)),
         forward: forward.and_then(|decades| trend(&decades, Direction::Forward)),
-        starts_at: starts_at.map(|layer| layer.median.name.clone()),
+        starts_at: starts_at
+            .map(|layer| layer.median.name.clone())
+            .or_else(|| over_time(verdict, &findings)),
         gains: measurement.chain_gains(),
         findings,
     }
+}
+
+/// The recurrent layer that a signal is lost or gained in over time, where that is the verdict.
+fn over_time(verdict: Verdict, findings: &[Finding]) -> Option<String> {
+    let code = match verdict {
+        Verdict::Vanishing => rules::vanishing_gradient::CODE,
+        Verdict::Exploding => rules::exploding_gradient::CODE,
+        _ => return None,
+    };
+    let mut of_rule = findings.iter().filter(|finding| finding.code == code);
+    of_rule.find_map(|finding| finding.layer.clone())
 }
 
 fn verdict(findings: &[Finding]) -> Verdict {

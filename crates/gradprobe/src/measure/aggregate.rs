@@ -1,5 +1,6 @@
 //! Median and range over seeds.
 
+use super::over_time;
 use super::schema::{
     Gains, LayerMeasurement, LayerRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread,
 };
@@ -61,6 +62,12 @@ fn layer(runs: &[&LayerRun]) -> LayerMeasurement {
             twin_units_fraction: median(runs, |run| run.twin_units_fraction),
             gradient_signal_to_noise: median(runs, |run| run.gradient_signal_to_noise),
             paths: paths(runs),
+            over_time: over_time::medians(
+                &runs
+                    .iter()
+                    .map(|run| &run.over_time[..])
+                    .collect::<Vec<_>>(),
+            ),
             gains,
             parameters: parameters.collect(),
         },
@@ -121,7 +128,7 @@ fn signal(runs: &[&Signal]) -> Signal {
     }
 }
 
-fn median<R>(runs: &[&R], get: impl Fn(&R) -> Option<f64>) -> Option<f64> {
+pub(super) fn median<R>(runs: &[&R], get: impl Fn(&R) -> Option<f64>) -> Option<f64> {
     let mut numbers: Vec<f64> = runs
         .iter()
         .map(|run| get(run).unwrap_or(f64::NEG_INFINITY))

@@ -2,7 +2,7 @@
 
 use super::schema::{Gains, LayerRun, Optimiser, ParameterRun, RunMeasurement, Signal};
 use super::spine::Chains;
-use super::{origins, paths};
+use super::{origins, over_time, paths};
 use crate::graph::{Graph, Layer, Node, NodeId, ValueId, ValueKind};
 use crate::num::{Magnitude, Statistics};
 use crate::ops::Role;
@@ -41,6 +41,7 @@ pub fn measure(
         });
         run.gains = gains(graph, trace, index, &chains);
         run.paths = paths::of_layer(graph, trace, layer, &chains);
+        run.over_time = over_time::of_layer(graph, trace, layer);
         let own = parameters.get(&index).into_iter().flatten();
         run.parameters = own
             .map(|&id| parameter_run(graph, id, &trace.parameters[id], optimiser))

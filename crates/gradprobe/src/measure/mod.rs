@@ -12,6 +12,7 @@ mod jacobian;
 mod jacobian_theory;
 mod layers;
 mod origins;
+mod over_time;
 mod paths;
 pub mod precision;
 mod probe;
@@ -34,6 +35,7 @@ pub use jacobian::{
 };
 pub use jacobian_theory::SpectrumTheory;
 pub use layers::measure;
+pub use over_time::RecurrenceRun;
 pub use probe::Probe;
 pub use schema::{
     Gains, InputRun, LayerMeasurement, LayerRun, Measurement, NonFiniteInput, NonFiniteOrigin,

@@ -3,6 +3,7 @@
 use super::batches::Batches;
 use super::first_step::FirstStep;
 use super::head::HeadRun;
+use super::over_time::RecurrenceRun;
 use super::precision::PrecisionReport;
 use crate::import::MadeUpInput;
 use crate::import::onnx::FileNumbers;
@@ -204,6 +205,9 @@ pub struct LayerRun {
     /// Of a skip connection's sum: what each path hands back.
     #[serde(default)]
     pub paths: Vec<PathShare>,
+    /// Of recurrent nodes: their signals step by step, one entry a direction.
+    #[serde(default)]
+    pub over_time: Vec<RecurrenceRun>,
     /// What the layer adds to the backward decades of the layer before it.
     pub gains: Gains,
     /// Its parameters.

@@ -1,6 +1,7 @@
 //! The contract between an op and the executor.
 
 use super::activation::ActivationElement;
+use super::recurrent::OverTime;
 use crate::num::linalg::SpectralElement;
 use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
@@ -193,6 +194,19 @@ pub trait Kernel<T: Element>: Debug + Send + Sync {
             common,
             apart: Vec::new(),
         })
+    }
+
+    /// [`vjp_apart`](Self::vjp_apart), and what was seen of the signals step by step, one entry a
+    /// direction, by an op that goes through time.
+    fn vjp_over_time(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<(InputExponents, Vec<OverTime>), OpError> {
+        let exponents = self.vjp_apart(context, saved, cotangents, gradients)?;
+        Ok((exponents, Vec::new()))
     }
 
     /// [`forward`](Self::forward) by the formula of PyTorch: only to *show* what that loses.

@@ -87,7 +87,7 @@ pub use pool::{
 };
 pub use prelu::PRelu;
 pub use recurrent::{
-    Cell, Direction, Gru, GruCell, Lstm, LstmCell, Recurrent, Rnn, RnnActivation, RnnCell,
+    Cell, Direction, Gru, GruCell, Lstm, LstmCell, OverTime, Recurrent, Rnn, RnnActivation, RnnCell,
 };
 pub use reduce::{Reduce, ReduceKind};
 pub use registry::{OpEntry, find_op, registry};

@@ -6,8 +6,8 @@ use crate::import::onnx::FileNumbers;
 use crate::measure::precision::PrecisionReport;
 use crate::measure::{
     Batches, BesideTheory, FirstStep, Gains, HeadRun, InputRun, LayerMeasurement, Measurement,
-    NonFiniteOrigin, Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread,
-    ZeroOrigin,
+    NonFiniteOrigin, Optimiser, OutputRun, ParameterRun, PathShare, RecurrenceRun, RunMeasurement,
+    Signal, Spread, ZeroOrigin,
 };
 use crate::ops::Mode;
 use serde::ser::SerializeMap;
@@ -73,6 +73,7 @@ struct Layer<'a> {
     twin_units_fraction: Option<f64>,
     gradient_signal_to_noise: Option<f64>,
     paths: &'a [PathShare],
+    over_time: &'a [RecurrenceRun],
     gains: Gains,
     forward: Signal,
     backward: Signal,
@@ -171,6 +172,7 @@ fn layer(layer: &LayerMeasurement) -> Layer<'_> {
         twin_units_fraction: median.twin_units_fraction,
         gradient_signal_to_noise: median.gradient_signal_to_noise,
         paths: &median.paths,
+        over_time: &median.over_time,
         gains: median.gains,
         forward: median.forward,
         backward: median.backward,

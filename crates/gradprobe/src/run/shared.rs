@@ -8,7 +8,7 @@ use super::plan::{Plan, Source, is_at_once, is_shared};
 use super::trace::Trace;
 use crate::graph::{Node, ValueId};
 use crate::num::{Scaled, Statistics, Tensor, View, ViewMut, scaled};
-use crate::ops::{Context, Saved};
+use crate::ops::{Context, OverTime, Saved};
 use rayon::prelude::*;
 
 /// Elements of a gradient that is reduced in parts: 1 MiB of f32, about a second-level cache.
@@ -35,6 +35,13 @@ struct Contribution<T> {
     gradient: Gradient<T>,
     /// The node, and what it hands on to its first input where that has other readers.
     handed_on: Option<(usize, Statistics)>,
+}
+
+/// What comes of a node.
+struct Computed<T> {
+    contributions: Vec<Contribution<T>>,
+    /// Of a node that goes through time: its place, and what it saw on the way.
+    over_time: Option<(usize, Vec<OverTime>)>,
 }
 
 /// A gradient, or what is left of it where nobody asked for more.
@@ -108,7 +115,7 @@ impl Due<'_> {
         environment: &Environment<'_, T>,
         cotangents: &[Cotangent<T>],
         scratch: &Scratch<T>,
-    ) -> Result<Vec<Contribution<T>>, RunError> {
+    ) -> Result<Computed<T>, RunError> {
         let Environment { plan, options, .. } = *environment;
         let node = self.node;
         let saved_inputs = environment.finished(&node.inputs, None);
@@ -135,7 +142,10 @@ impl Due<'_> {
             }
         }
         if !wanted.contains(&true) {
-            return Ok(contributions);
+            return Ok(Computed {
+                contributions,
+                over_time: None,
+            });
         }
         let mut buffers: Vec<Option<Buffer<T>>> = wanted
             .iter()
@@ -160,9 +170,14 @@ impl Due<'_> {
                 })
             })
             .collect();
-        let shifts = T::kernel(&*node.op)
-            .vjp_apart(&context, saved, &cotangents, &mut targets)
-            .map_err(|source| RunError::node(node, source))?;
+        let kernel = T::kernel(&*node.op);
+        let pulled_back = match options.statistics && node.op.pulls_back_at_once() {
+            true => kernel.vjp_over_time(&context, saved, &cotangents, &mut targets),
+            false => kernel
+                .vjp_apart(&context, saved, &cotangents, &mut targets)
+                .map(|shifts| (shifts, Vec::new())),
+        };
+        let (shifts, over_time) = pulled_back.map_err(|source| RunError::node(node, source))?;
         for (input, buffer) in buffers.into_iter().enumerate() {
             let Some(data) = buffer else { continue };
             let exponent = scaled::exponent_of_product(self.exponent, shifts.of(input));
@@ -185,7 +200,10 @@ impl Due<'_> {
                 handed_on,
             });
         }
-        Ok(contributions)
+        Ok(Computed {
+            contributions,
+            over_time: (!over_time.is_empty()).then_some((self.position, over_time)),
+        })
     }
 
     /// Is nothing wanted of the gradient of this input but its statistics?
@@ -358,12 +376,17 @@ pub(super) fn run_stage<T: RunElement>(
         due.alone = elements(due).saturating_mul(options.threads) > total;
     }
     let compute = |due: &Due<'_>| due.compute(environment, cotangents, scratch);
-    let computed: Result<Vec<Vec<Contribution<T>>>, RunError> = if due.len() > 1 {
+    let computed: Result<Vec<Computed<T>>, RunError> = if due.len() > 1 {
         due.par_iter().with_max_len(1).map(compute).collect()
     } else {
         due.iter().map(compute).collect()
     };
-    for contribution in computed?.into_iter().flatten() {
+    let mut contributions = Vec::new();
+    for computed in computed? {
+        trace.over_time.extend(computed.over_time);
+        contributions.extend(computed.contributions);
+    }
+    for contribution in contributions {
         let Contribution {
             slot,
             exponent,

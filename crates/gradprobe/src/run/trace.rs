@@ -1,6 +1,8 @@
 //! What the taps saw.
 
 use crate::num::Statistics;
+use crate::ops::OverTime;
+use std::collections::BTreeMap;
 
 /// How many units of an activation pass no gradient on this batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -43,6 +45,9 @@ pub struct Trace {
     pub nodes: Vec<NodeTrace>,
     /// By parameter.
     pub parameters: Vec<ParameterTrace>,
+    /// What recurrent nodes saw step by step: by the node's place in the graph, one entry a
+    /// direction. None of those that nothing was pulled back through.
+    pub over_time: BTreeMap<usize, Vec<OverTime>>,
     /// The gradients with respect to the graph's inputs, where they were asked for.
     pub inputs: Vec<Option<Statistics>>,
 }

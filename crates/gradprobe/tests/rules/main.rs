@@ -5,6 +5,7 @@ mod bars;
 mod each;
 mod families;
 mod numerics;
+mod over_time;
 mod published;
 mod sagemaker;
 mod scale;

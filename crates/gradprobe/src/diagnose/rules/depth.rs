@@ -4,7 +4,7 @@
 use super::super::causes;
 use super::super::finding::{Finding, Severity};
 use super::super::rule::{Examination, Setting};
-use super::super::trend::{Direction, Law, factor_in_words, trend};
+use super::super::trend::{Direction, Law, trend};
 use super::super::verdict::{judged_layers, onset};
 use crate::measure::{LayerMeasurement, Measurement};
 
@@ -95,25 +95,10 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
         .iter()
         .map(|layer| layer.median.decades_at_weights)
         .collect();
-    match decades
+    let law = decades
         .and_then(|decades| trend(&decades, Direction::Backward))
-        .map(|trend| trend.law)
-    {
-        Some(Law::Exponential {
-            decades_per_layer,
-            factor_per_layer,
-        }) => format!(
-            ", exponentially: ×{} a layer, a decade in {}",
-            factor_in_words(factor_per_layer),
-            layers_in_words(1.0 / decades_per_layer.abs()),
-        ),
-        Some(Law::PowerLaw {
-            exponent,
-            from_input,
-        }) => format!(
-            ", as a power law: (distance from the {})^{exponent:.2}",
-            if from_input { "input" } else { "output" }
-        ),
+        .map(|trend| trend.law);
+    match law {
         Some(Law::Step { at, decades }) => {
             let layer = &layers[at].median;
             let saturated = layer.saturated_fraction.filter(|&share| share >= 0.5);
@@ -129,14 +114,9 @@ fn law_in_words(layers: &[&LayerMeasurement]) -> String {
                 layer.name
             )
         }
-        _ => String::new(),
-    }
-}
-
-fn layers_in_words(layers: f64) -> String {
-    match layers {
-        layers if layers < 1.05 => "each".into(),
-        layers if layers < 9.95 => format!("{layers:.1} layers"),
-        layers => format!("{layers:.0} layers"),
+        Some(law) => law
+            .in_words("layer", ["input", "output"])
+            .unwrap_or_default(),
+        None => String::new(),
     }
 }

@@ -2,7 +2,9 @@
 
 use super::super::finding::Severity;
 use super::super::rule::{Page, Rule, RuleSubject, Setting};
-use super::depth;
+use super::super::trend::Direction;
+use super::time::Question;
+use super::{depth, time};
 
 /// The rule's code.
 pub const CODE: &str = "GP002";
@@ -31,13 +33,16 @@ pub static RULE: Rule = Rule {
         meaning: "Going back from the loss, the cotangent δ = ∂loss/∂h grows at every layer, so that \
                   the first layers receive a signal larger by powers of ten than the last. The rule \
                   compares what arrives at the weights of the first layer with what the last layer \
-                  has: a ratio, so the scale of the loss does not matter.",
+                  has: a ratio, so the scale of the loss does not matter. Over the steps of a \
+                  recurrent layer it compares what arrives at the state after the first step with \
+                  what the last step has.",
         importance: "One step throws the first layers far from where they were; a learning rate that \
                      they bear leaves the last ones standing still. Half precision overflows.",
         evidence: "The decades gained (log10 of the ratio of norms, median over the seeds); the law that \
                    they follow over depth, exponential with its factor a layer, a power law or one \
                    step; the layer by which the first decade is gained; what made it, split exactly \
-                   along the chain, by block with the shares of skip and branch where signals meet.",
+                   along the chain, by block with the shares of skip and branch where signals meet. Over \
+                   the steps of a recurrent layer as `vanishing-gradient` has it.",
         look_alikes: "A large gradient everywhere: the loss is summed and not averaged, or scaled. One \
                       outlier batch in training: that is the data's. Growth by batch normalisation \
                       has a rate of its own, see `batch-norm-explosion`; growth by unscaled residual \
@@ -50,5 +55,15 @@ pub static RULE: Rule = Rule {
                      (Fixup).",
     },
     settings: &[DECADES],
-    check: |examined| depth::check(examined, &DECADES, 1.0),
+    check: |examined| {
+        let question = Question {
+            direction: Direction::Backward,
+            sign: 1.0,
+            decades: &DECADES,
+            forgotten: None,
+        };
+        let mut findings = depth::check(examined, &DECADES, 1.0);
+        findings.extend(time::check(examined, question));
+        findings
+    },
 };

@@ -2,7 +2,9 @@
 
 use super::super::finding::Severity;
 use super::super::rule::{Page, Rule, RuleSubject, Setting};
-use super::forward;
+use super::super::trend::Direction;
+use super::time::Question;
+use super::{forward, time};
 
 /// How much growth is a finding.
 pub const DECADES: Setting = Setting {
@@ -30,7 +32,9 @@ pub static RULE: Rule = Rule {
         importance: "The first losses are huge, softmax is certain of a class at random, the first steps \
                      tear the last layer apart; half precision overflows at 65,504.",
         evidence: "The decades gained by the root mean square of the layers' outputs (so that widths do \
-                   not matter), from the first layer to the last hidden one, and the law.",
+                   not matter), from the first layer to the last hidden one, and the law. Of a recurrent \
+                   layer those that its state gains from the first step to the last, where they follow \
+                   a law.",
         look_alikes: "Unscaled inputs begin large and do not grow: `unscaled-input`. Bounded activations \
                       cannot grow; they saturate. A residual stream that grows by the root of its depth \
                       is as it should be; see `residual-growth` for what is not.",
@@ -39,5 +43,15 @@ pub static RULE: Rule = Rule {
         references: "He et al. 2015; Hanin and Rolnick 2018; Zhang, Dauphin and Ma 2019.",
     },
     settings: &[DECADES],
-    check: |examined| forward::check(examined, &DECADES, 1.0),
+    check: |examined| {
+        let question = Question {
+            direction: Direction::Forward,
+            sign: 1.0,
+            decades: &DECADES,
+            forgotten: None,
+        };
+        let mut findings = forward::check(examined, &DECADES, 1.0);
+        findings.extend(time::check(examined, question));
+        findings
+    },
 };

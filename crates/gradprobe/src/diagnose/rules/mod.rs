@@ -33,6 +33,7 @@ pub mod zero_gradient;
 mod depth;
 mod forward;
 mod precision;
+mod time;
 
 use super::rule::Rule;
 

@@ -2,7 +2,9 @@
 
 use super::super::finding::Severity;
 use super::super::rule::{Page, Rule, RuleSubject, Setting};
-use super::forward;
+use super::super::trend::Direction;
+use super::time::Question;
+use super::{forward, time};
 
 /// How much loss is a finding.
 pub const DECADES: Setting = Setting {
@@ -35,7 +37,8 @@ pub static RULE: Rule = Rule {
         evidence: "The decades lost by the root mean square of the layers' outputs (so that widths do \
                    not matter), from the first layer to the last hidden one; the law; where the \
                    backward signal collapses too, by how much, and the ratio of weight gradients that \
-                   hides it.",
+                   hides it. Of a recurrent layer the decades that its state loses from the first step \
+                   to the last, where they follow a law.",
         look_alikes: "A small last layer is often meant so (it makes the first predictions even), and \
                       is left out. A signal of constant size that no longer tells samples apart is \
                       `rank-collapse`. Small inputs shrink everything alike: that is no loss by depth.",
@@ -45,5 +48,15 @@ pub static RULE: Rule = Rule {
                      training.",
     },
     settings: &[DECADES],
-    check: |examined| forward::check(examined, &DECADES, -1.0),
+    check: |examined| {
+        let question = Question {
+            direction: Direction::Forward,
+            sign: -1.0,
+            decades: &DECADES,
+            forgotten: None,
+        };
+        let mut findings = forward::check(examined, &DECADES, -1.0);
+        findings.extend(time::check(examined, question));
+        findings
+    },
 };

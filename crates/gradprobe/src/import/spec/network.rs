@@ -293,6 +293,9 @@ fn drawn<T: Element>(parameter: &PlannedParameter, seed: u64) -> Tensor<T> {
     let target = &parameter.target;
     let block: usize = target.shape.iter().product();
     for (number, block) in tensor.data_mut().chunks_exact_mut(block.max(1)).enumerate() {
+        if let Some((_, name)) = parameter.streams.iter().find(|(at, _)| *at == number) {
+            stream = Stream::new(seed, name);
+        }
         let exception = parameter.exceptions.iter().find(|(at, _)| *at == number);
         let initialiser = exception.map_or(parameter.initialiser, |&(_, other)| other);
         initialiser.fill(target, &mut stream, block);

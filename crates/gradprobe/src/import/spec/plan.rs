@@ -67,6 +67,9 @@ pub(super) struct PlannedParameter {
     pub initialiser: Initialiser,
     /// Blocks that are drawn otherwise, by number.
     pub exceptions: Vec<(usize, Initialiser)>,
+    /// Random streams of other names, each from the block of this number on: so that a parameter
+    /// that holds several has the numbers that these would have.
+    pub streams: Vec<(usize, String)>,
     pub trainable: bool,
 }
 
@@ -461,6 +464,7 @@ impl<'a> Planner<'a> {
             target,
             initialiser,
             exceptions: Vec::new(),
+            streams: Vec::new(),
             trainable: true,
         });
         self.steps

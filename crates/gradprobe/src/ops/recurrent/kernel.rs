@@ -4,6 +4,7 @@
 use super::Cell;
 use super::options::{Extents, Positions, Recurrent};
 use super::order::{Order, for_parts, parts, row, row_mut, take};
+use super::over_time::OverTime;
 use super::through_time::align;
 use super::{Step, Weights};
 use crate::num::linalg::{Matrix, MatrixMut};
@@ -349,6 +350,32 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
         cotangents: &[Option<View<'_, T>>],
         gradients: &mut [Option<ViewMut<'_, T>>],
     ) -> Result<InputExponents, OpError> {
+        self.pull_back(context, saved, cotangents, gradients, None)
+    }
+
+    fn vjp_over_time(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+    ) -> Result<(InputExponents, Vec<OverTime>), OpError> {
+        let mut seen = Vec::new();
+        let exponents = self.pull_back(context, saved, cotangents, gradients, Some(&mut seen))?;
+        Ok((exponents, seen))
+    }
+}
+
+impl<C: Cell> Recurrent<C> {
+    /// The gradients, and by direction what is seen over time where somebody watches.
+    fn pull_back<T: OpElement>(
+        &self,
+        context: &Context,
+        saved: Saved<'_, T>,
+        cotangents: &[Option<View<'_, T>>],
+        gradients: &mut [Option<ViewMut<'_, T>>],
+        mut seen: Option<&mut Vec<OverTime>>,
+    ) -> Result<InputExponents, OpError> {
         let lengths = self.lengths(saved.inputs)?;
         if let Some(position) = self.positions().lengths
             && let Some(gradient) = &mut gradients[position]
@@ -372,7 +399,13 @@ impl<T: OpElement, C: Cell> Kernel<T> for Recurrent<C> {
             let mut exponents = Vec::with_capacity(directions);
             for (direction, scratch) in scratch.chunks_exact_mut(per_direction).enumerate() {
                 let operands = self.operands(saved.inputs, &lengths, direction);
-                exponents.push(self.through_time(context, saved, operands, cotangents, scratch));
+                let watched = seen.is_some();
+                let (found, over_time) =
+                    self.through_time(context, saved, operands, cotangents, scratch, watched);
+                exponents.push(found);
+                if let (Some(seen), Some(over_time)) = (&mut seen, over_time) {
+                    seen.push(over_time);
+                }
             }
             let [of_steps, of_states] = align(extents, &each, &mut exponents, scratch);
             let pulled = scratch.chunks_exact(per_direction).enumerate();

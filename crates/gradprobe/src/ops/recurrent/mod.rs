@@ -9,6 +9,7 @@
 //! | `units.rs` | loops over hidden units as vector code |
 //! | `through_time.rs` | back-propagation through time |
 //! | `gradients.rs` | the gradients of the inputs from it |
+//! | `over_time.rs` | the signals step by step, for who watches |
 //! | `rnn.rs`, `lstm.rs`, `gru.rs` | one cell each: a step forward and a step back, side by side |
 
 mod gradients;
@@ -17,6 +18,7 @@ mod kernel;
 mod lstm;
 mod options;
 mod order;
+mod over_time;
 mod rnn;
 mod through_time;
 mod units;
@@ -24,6 +26,7 @@ mod units;
 pub use gru::GruCell;
 pub use lstm::LstmCell;
 pub use options::{Direction, Recurrent};
+pub use over_time::OverTime;
 pub use rnn::{RnnActivation, RnnCell};
 
 use super::attributes::AttributeReader;

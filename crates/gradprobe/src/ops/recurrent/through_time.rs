@@ -3,6 +3,7 @@
 use super::kernel::{Operands, Pass};
 use super::options::{Extents, Recurrent};
 use super::order::{Order, for_parts, parts, row, row_mut, take};
+use super::over_time::{OverTime, StepSeen, Watch};
 use super::{Cell, StepBack, Weights};
 use crate::num::{View, scaled};
 use crate::ops::{Context, OpElement, Saved};
@@ -23,6 +24,8 @@ struct Backward<'a, T> {
     exponents: &'a mut [i64],
     /// That of what is carried.
     exponent: &'a mut i64,
+    /// Where somebody watches.
+    watch: Option<&'a mut Watch>,
 }
 
 /// What the pull-back of one direction found, by part: the exponents of the steps and of what is
@@ -58,7 +61,7 @@ impl<'a, T> Kept<'a, T> {
 
 impl<C: Cell> Recurrent<C> {
     /// Pulls the cotangents of one direction back through all steps; writes those of u, of what
-    /// was kept aside, and what is left at the beginning.
+    /// was kept aside, and what is left at the beginning. Says what was seen over time, if `watched`.
     pub(super) fn through_time<T: OpElement>(
         &self,
         context: &Context,
@@ -66,7 +69,8 @@ impl<C: Cell> Recurrent<C> {
         operands: Operands<'_, T>,
         cotangents: &[Option<View<'_, T>>],
         scratch: &mut [T],
-    ) -> Exponents {
+        watched: bool,
+    ) -> (Exponents, Option<OverTime>) {
         let order = operands.order;
         let Extents {
             hidden,
@@ -79,6 +83,8 @@ impl<C: Cell> Recurrent<C> {
             steps: vec![0; parts(batch).len() * time],
             carried: vec![0; parts(batch).len()],
         };
+        let watches = parts(batch).filter(|_| watched);
+        let mut watches: Vec<Watch> = watches.map(|part| Watch::new(time, part.len())).collect();
         let states = 1 + usize::from(C::HAS_CELL_STATE);
         let steps = time * batch * hidden;
         T::with_scratch(states * batch * hidden, |mut terms| {
@@ -89,6 +95,7 @@ impl<C: Cell> Recurrent<C> {
                 .steps
                 .chunks_exact_mut(time)
                 .zip(&mut exponents.carried);
+            let mut of_parts = watches.iter_mut();
             let cut = parts(batch)
                 .zip(numbers)
                 .map(|(samples, (steps, exponent))| {
@@ -103,6 +110,7 @@ impl<C: Cell> Recurrent<C> {
                         term: take(&mut terms, states * len),
                         exponents: steps,
                         exponent,
+                        watch: of_parts.next(),
                     }
                 });
             let cut = cut.collect();
@@ -112,7 +120,8 @@ impl<C: Cell> Recurrent<C> {
                 });
             });
         });
-        exponents
+        let seen = watched.then(|| OverTime::of_parts(order.reversed, &watches));
+        (exponents, seen)
     }
 
     /// Walks a part back over time.
@@ -129,6 +138,7 @@ impl<C: Cell> Recurrent<C> {
         let len = rows * hidden;
         let (du, d_aside) = (part.du, part.d_aside);
         let (carried, term, exponent) = (part.carried, part.term, part.exponent);
+        let mut watch = part.watch;
         carried.fill(T::zero());
         *exponent = 0;
         // The rows of kept signals that belong to the part's first step.
@@ -139,8 +149,22 @@ impl<C: Cell> Recurrent<C> {
             let Some(step) = step.checked_sub(1) else {
                 break;
             };
+            if let Some(watch) = &mut watch {
+                watch.see_read(step, &term[..arrived * len]);
+            }
             scaled::renormalise(carried, exponent);
             part.exponents[step] = *exponent;
+            if let Some(watch) = &mut watch {
+                let seen = StepSeen {
+                    step,
+                    first,
+                    hidden,
+                    h: &kept.h[(states + (step + 1) * rows) * hidden..][..len],
+                    carried: &*carried,
+                    exponent: *exponent,
+                };
+                watch.see(order, seen);
+            }
             let (dh, dc) = carried.split_at_mut(len);
             let at = |data: &'_ [T], width: usize, row: usize| -> std::ops::Range<usize> {
                 if data.is_empty() {

@@ -223,6 +223,7 @@ impl Planner<'_> {
             let shape = Shape::from([directions, 2 * gates]);
             let target = recurrent.target(&[hidden], features);
             let slot = self.blocks("bias", shape, target, init, origin)?;
+            self.draw_biases_apart(directions, cell.gates());
             if let Some(value) = recurrent.forget_bias {
                 for direction in 0..directions {
                     let of_input = 2 * direction * cell.gates();
@@ -258,6 +259,22 @@ impl Planner<'_> {
         let extents = extents.map(|extent| extent as i64).to_vec();
         let op = make("Reshape", [("shape", Attribute::Ints(extents))]);
         self.node("states", op, &[states], None, origin)
+    }
+
+    /// In the parameter planned last, the biases of the input and of the state are drawn as where
+    /// they are parameters of their own (`unroll = true`): the same network either way.
+    fn draw_biases_apart(&mut self, directions: usize, gates: usize) {
+        let prefix = self.prefix().to_owned();
+        if let Some(bias) = self.parameters.last_mut() {
+            for direction in 0..directions {
+                let suffix = if direction == 0 { "" } else { "_reverse" };
+                for (number, end) in ["ih", "hh"].iter().enumerate() {
+                    let first = (2 * direction + number) * gates;
+                    let name = format!("{prefix}.bias_{end}{suffix}");
+                    bias.streams.push((first, name));
+                }
+            }
+        }
     }
 
     /// What the forget gate's biases are, in the parameter planned last, of the gates from block
