@@ -9,6 +9,7 @@ mod golden;
 mod hostile;
 mod node_cases;
 mod node_gradients;
+mod operators;
 mod recurrent_steps;
 
 use std::path::PathBuf;
