@@ -33,6 +33,22 @@ impl Complex {
         }
     }
 
+    /// The number times a root of unity. A quarter of a turn is not multiplied by: what is
+    /// infinite in one part then stays there.
+    #[inline(always)]
+    fn turned_by(self, root: Self) -> Self {
+        if root.im == 0.0 {
+            self.scale(root.re)
+        } else if root.re == 0.0 {
+            Self {
+                re: -self.im * root.im,
+                im: self.re * root.im,
+            }
+        } else {
+            self * root
+        }
+    }
+
     /// e^(−2πi·turn/of). The angle is brought into an eighth of a turn, where sine and cosine are
     /// right to the last digit, and whole quarters are exact.
     fn turned_back(turn: usize, of: usize) -> Self {
@@ -157,7 +173,7 @@ impl Fourier {
         for (j, sum) in line.iter_mut().enumerate() {
             let terms = given.iter().enumerate();
             *sum = terms.fold(Complex::default(), |sum, (k, &number)| {
-                sum + number * self.roots[j * k % self.n]
+                sum + number.turned_by(self.roots[j * k % self.n])
             });
         }
     }
@@ -181,7 +197,7 @@ impl Fourier {
                 let (even, odd) = block.split_at_mut(half);
                 let roots = self.roots.iter().step_by(step);
                 for ((even, odd), &root) in even.iter_mut().zip(odd).zip(roots) {
-                    let turned = *odd * root;
+                    let turned = odd.turned_by(root);
                     (*even, *odd) = (*even + turned, *even - turned);
                 }
             }

@@ -97,6 +97,9 @@ impl Factors {
     /// Writes `g` × the cofactors.
     fn cofactors<T: Element>(&self, g: f64, gradient: &mut [T]) {
         let n = self.n;
+        if n == 1 {
+            return gradient.fill(T::from_f64(g));
+        }
         let zeros = (0..n).filter(|&at| self.pivot(at) == 0.0).count();
         match zeros {
             0 => {
@@ -255,6 +258,7 @@ mod tests {
     fn a_singular_matrix_has_cofactors() {
         assert_eq!(cofactors(&[1.0, 2.0, 2.0, 4.0], 2), [4.0, -2.0, -2.0, 1.0]);
         assert_eq!(cofactors(&[0.0], 1), [1.0]);
+        assert_eq!(cofactors(&[f64::INFINITY], 1), [1.0]);
         // The third row is the sum of the others.
         let matrix = [1.0, 0.0, 2.0, 0.0, 1.0, 1.0, 1.0, 1.0, 3.0];
         let expected = [2.0, 1.0, -1.0, 2.0, 1.0, -1.0, -2.0, -1.0, 1.0];

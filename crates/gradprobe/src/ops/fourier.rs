@@ -130,6 +130,12 @@ impl Dft {
         run(fourier, self.inverse, line);
         if self.inverse {
             divide(line, n);
+        } else if plan.from.1 == 1 {
+            // The plain and the alternating sum of real numbers are real, also infinite ones.
+            line[0].im = 0.0;
+            if n.is_multiple_of(2) {
+                line[n / 2].im = 0.0;
+            }
         }
     }
 

@@ -174,6 +174,10 @@ impl<T: OpElement> Kernel<T> for GridSample {
             });
         }
         if let Some(gradient) = &mut gradients[1] {
+            if self.mode == Sampling::Nearest {
+                gradient.data.fill(T::zero());
+                return Ok(0);
+            }
             let len = sizes.places * sizes.rank;
             for_each_part(context.parallel, gradient.data, len, |sample, d_grid| {
                 let g = cotangents(sample);
