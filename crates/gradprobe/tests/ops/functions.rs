@@ -115,11 +115,13 @@ fn near_one(draw: &mut Draw) -> f64 {
 }
 
 fn above_one(draw: &mut Draw) -> f64 {
-    1.0 + sized(draw, -52.0, [1.0, 60.0, 1000.0][draw.size(0, 2)]).abs()
+    let most = [1.0, 60.0, 1000.0][draw.size(0, 2)];
+    1.0 + sized(draw, -52.0, most).abs()
 }
 
 fn any_size(draw: &mut Draw) -> f64 {
-    sized(draw, -60.0, [3.0, 60.0, 1000.0][draw.size(0, 2)])
+    let most = [3.0, 60.0, 1000.0][draw.size(0, 2)];
+    sized(draw, -60.0, most)
 }
 
 fn moderate(draw: &mut Draw) -> f64 {

@@ -37,10 +37,11 @@ fn col2im(draw: &mut Draw) -> Case {
     };
     let one_channel = |extents: &[usize]| Shape([&[1, 1], extents].concat());
     let shapes = [one_channel(&image_shape), one_channel(&kernel)];
-    let blocks = conv.infer(&[&shapes[0], &shapes[1]]).unwrap()[0][2..].iter();
-    let blocks: usize = blocks.product();
+    let made = conv.infer(&[&shapes[0], &shapes[1]]).unwrap();
+    let blocks: usize = made[0][2..].iter().product();
     let taps: usize = kernel.iter().product();
-    let x = draw.tensor(&[draw.size(1, 3), taps * draw.size(1, 2), blocks]);
+    let (batch, channels) = (draw.size(1, 3), draw.size(1, 2));
+    let x = draw.tensor(&[batch, taps * channels, blocks]);
     let op = Col2Im {
         image_shape,
         block_shape: kernel,
