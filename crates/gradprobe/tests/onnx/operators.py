@@ -3,7 +3,7 @@ the other tests has, then the sum of the squares.
 
     python operators.py
 
-`gradients.json` holds the loss and the gradients of the weights by PyTorch in float64, which
+`gradients.json` holds the gradients of the weights by PyTorch in float64, which
 `operators.rs` expects. The models named `refused_*` ask for more than there is; `operators.rs`
 expects their messages.
 """
@@ -65,7 +65,6 @@ def model(name, units, nodes, function, **more):
     loss = function(*(x @ weight for weight in tensors.values())).square().sum()
     loss.backward()
     made[name] = {
-        "loss": loss.item(),
         "parameters": {
             key: {"l2": weight.grad.norm().item(), "mean": weight.grad.mean().item()} for key, weight in tensors.items()
         },

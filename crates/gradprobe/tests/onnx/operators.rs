@@ -40,12 +40,6 @@ fn gradients_through_every_operator_are_pytorchs() {
         let network =
             OnnxNetwork::read(&path, &options()).unwrap_or_else(|error| panic!("{error}"));
         let measurement = check(&network, 1, &mut |_| {}).unwrap().measurement;
-        assert_same(
-            name,
-            "the loss",
-            measurement.loss.unwrap().median,
-            &expected["loss"],
-        );
         let layers = measurement.layers.into_iter();
         let got: Vec<_> = layers.flat_map(|layer| layer.median.parameters).collect();
         let parameters = expected["parameters"].as_object().unwrap();
