@@ -74,11 +74,11 @@ impl Sampler<'_> {
     fn read(&self, chosen: &[Neighbour]) -> Read {
         let rank = chosen.len();
         let mut slopes = [0.0; AXES];
-        for axis in 0..rank {
+        for (axis, own) in chosen.iter().enumerate() {
             let others = chosen.iter().enumerate();
             let others = others.filter(|&(other, _)| other != axis);
             let product: f64 = others.map(|(_, neighbour)| neighbour.weight).product();
-            slopes[rank - 1 - axis] = product * chosen[axis].slope;
+            slopes[rank - 1 - axis] = product * own.slope;
         }
         let offset = chosen.iter().zip(self.spatial);
         Read {
