@@ -3,6 +3,7 @@
 pub mod element;
 pub mod elementary;
 pub mod extended;
+pub mod fourier;
 pub mod lanczos;
 pub mod linalg;
 pub mod magnitude;

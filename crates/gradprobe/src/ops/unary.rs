@@ -1,5 +1,6 @@
 //! Functions of one operand, element by element, that are not activations: Abs, Cos, Exp, Log,
-//! Reciprocal, Sqrt, Clip, and the steps Ceil, Floor, Round and Sign. (Sin, Erf and Atan are: see
+//! Reciprocal, Sqrt, Clip, and the steps Ceil, Floor, Round and Sign; Tan, the hyperbolic functions
+//! and inverses in `trigonometric`. (Sin, Erf and Atan are activations: see
 //! [`activation`](super::activation).)
 //!
 //! | op | y | ∂x |
@@ -136,6 +137,10 @@ macro_rules! unary {
         unary_op!($name);
     };
 }
+
+mod trigonometric;
+
+pub use trigonometric::{Acos, Acosh, Asin, Asinh, Atanh, Cosh, Sinh, Tan};
 
 unary!(
     /// |x|.

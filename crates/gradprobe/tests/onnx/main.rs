@@ -10,6 +10,7 @@ mod hostile;
 mod node_cases;
 mod node_gradients;
 mod non_finite;
+mod operators;
 mod reach;
 mod recurrent_steps;
 mod weights;

@@ -1,7 +1,7 @@
 //! A generator of random cases for every op: the table that every promise is tested on.
 
 use crate::draw::{Case, Draw};
-use crate::{elementwise, indexed, rearranging, sequences, windowed};
+use crate::{elementwise, indexed, rearranging, sequences, signals, windowed};
 use gradprobe::num::Tensor;
 use gradprobe::ops::*;
 
@@ -15,6 +15,7 @@ pub fn cases() -> impl Iterator<Item = &'static Row> {
         elementwise::CASES,
         indexed::CASES,
         rearranging::CASES,
+        signals::CASES,
         windowed::CASES,
     ]
     .into_iter()

@@ -8,10 +8,16 @@ use gradprobe::ops::*;
 #[rustfmt::skip]
 pub const CASES: &[Row] = &[
     ("Abs", |draw| unary(draw, Abs, signed)),
+    ("Acos", |draw| unary(draw, Acos, within_one)),
+    ("Acosh", |draw| unary(draw, Acosh, above_one)),
     ("And", |draw| logic(draw, And)),
+    ("Asin", |draw| unary(draw, Asin, within_one)),
+    ("Asinh", |draw| unary(draw, Asinh, signed)),
+    ("Atanh", |draw| unary(draw, Atanh, within_one)),
     ("Ceil", |draw| unary(draw, Ceil, between_steps)),
     ("Clip", clip),
     ("Cos", |draw| unary(draw, Cos, signed)),
+    ("Cosh", |draw| unary(draw, Cosh, signed)),
     ("Equal", |draw| logic(draw, Equal)),
     ("Exp", |draw| unary(draw, Exp, signed)),
     ("Floor", |draw| unary(draw, Floor, between_steps)),
@@ -29,7 +35,9 @@ pub const CASES: &[Row] = &[
     ("Reciprocal", |draw| unary(draw, Reciprocal, signed)),
     ("Round", |draw| unary(draw, Round, between_steps)),
     ("Sign", |draw| unary(draw, Sign, signed)),
+    ("Sinh", |draw| unary(draw, Sinh, signed)),
     ("Sqrt", |draw| unary(draw, Sqrt, positive)),
+    ("Tan", |draw| unary(draw, Tan, within_one)),
     ("Where", choose),
 ];
 
@@ -49,6 +57,20 @@ fn signed(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
 fn positive(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
     let mut x = draw.away_from_zero(shape);
     x.data_mut().iter_mut().for_each(|x| *x = x.abs());
+    x
+}
+
+/// Between −0.9 and 0.9.
+fn within_one(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
+    let mut x = draw.tensor(shape);
+    x.data_mut().iter_mut().for_each(|x| *x *= 0.45);
+    x
+}
+
+/// Between 1.2 and 3.2.
+fn above_one(draw: &mut Draw, shape: &[usize]) -> Tensor<f64> {
+    let mut x = draw.tensor(shape);
+    x.data_mut().iter_mut().for_each(|x| *x = 1.2 + x.abs());
     x
 }
 

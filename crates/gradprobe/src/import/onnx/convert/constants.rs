@@ -1,8 +1,8 @@
-//! What is known before anything runs: constants, shapes, ranges.
+//! What is known before anything runs: constants, shapes, ranges, where there are zeros.
 
 use super::call::{Call, Outcome, one, shortest};
 use crate::graph::ParameterData;
-use crate::import::onnx::tensors::{Kind, Stored};
+use crate::import::onnx::tensors::{Kind, Stored, element_type, kind};
 use crate::import::onnx::value::Operand;
 use crate::num::{Shape, Tensor};
 use std::sync::Arc;
@@ -97,4 +97,48 @@ pub(super) fn range(call: &mut Call<'_, '_>) -> Outcome {
         _ => data.collect(),
     };
     one(Operand::known(kind, Tensor::new(shape, data)))
+}
+
+/// Ones on a diagonal of a matrix of the input's shape.
+pub(super) fn eye_like(call: &mut Call<'_, '_>) -> Outcome {
+    let input = call.input(0)?;
+    let kind = match i32::try_from(call.int("dtype", 0)?) {
+        Ok(0) => input.kind,
+        number => kind(element_type(number.unwrap_or(-1))?),
+    };
+    let offset = call.int("k", 0)?;
+    let &[rows, columns] = &input.shape[..] else {
+        return Err(format!("expected a matrix, got shape {}", input.shape).into());
+    };
+    call.session.charge_folded(&input.shape)?;
+    let mut data = vec![0.0; input.shape.element_count()];
+    for row in 0..rows {
+        let column = i64::try_from(row)
+            .ok()
+            .and_then(|row| row.checked_add(offset));
+        let column = column.and_then(|column| usize::try_from(column).ok());
+        if let Some(column) = column.filter(|&column| column < columns) {
+            data[row * columns + column] = 1.0;
+        }
+    }
+    one(Operand::known(kind, Tensor::new(input.shape, data)))
+}
+
+/// The coordinates of what is not 0, a row an axis: how many there are has to be known.
+pub(super) fn non_zero(call: &mut Call<'_, '_>) -> Outcome {
+    let x = call.constant(0, "the input")?.ok_or("lacks its input")?;
+    let shape = x.shape();
+    let found = x.data().iter().enumerate();
+    let found = found.filter(|&(_, &x)| x != 0.0).map(|(at, _)| at);
+    let found: Vec<usize> = found.collect();
+    let made = Shape::from([shape.len(), found.len()]);
+    call.session.charge_folded(&made)?;
+    let mut data = Vec::with_capacity(made.element_count());
+    let mut stride = shape.element_count();
+    for &extent in shape.iter() {
+        stride /= extent.max(1);
+        let coordinate = |&at: &usize| (at / stride.max(1) % extent.max(1)) as f64;
+        data.extend(found.iter().map(coordinate));
+    }
+    one(Operand::known(Kind::Int, Tensor::new(made, data)))
 }

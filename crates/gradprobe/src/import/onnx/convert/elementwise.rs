@@ -154,6 +154,24 @@ pub(super) fn exclusive_or(call: &mut Call<'_, '_>) -> Outcome {
     one(call.plain("Not", &[same])?)
 }
 
+/// What is ±∞, or only the one of the two that is asked for.
+pub(super) fn is_infinite(call: &mut Call<'_, '_>) -> Outcome {
+    let input = call.input(0)?;
+    let positive = call.int("detect_positive", 1)? != 0;
+    let negative = call.int("detect_negative", 1)? != 0;
+    let infinity = Operand::float(f64::INFINITY);
+    one(match (positive, negative) {
+        (true, true) => {
+            let size = call.plain("Abs", &[input])?;
+            call.plain("Equal", &[size, infinity])?
+        }
+        (true, false) => call.plain("Equal", &[input, infinity])?,
+        (false, true) => call.plain("Equal", &[input, Operand::float(f64::NEG_INFINITY)])?,
+        // Nothing is less than −∞.
+        (false, false) => call.plain("Less", &[input, Operand::float(f64::NEG_INFINITY)])?,
+    })
+}
+
 pub(super) fn cast(call: &mut Call<'_, '_>) -> Outcome {
     let to = i32::try_from(call.int("to", 0)?).unwrap_or(0);
     let kind = kind(element_type(to)?);

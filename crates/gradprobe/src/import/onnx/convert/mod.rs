@@ -21,7 +21,9 @@ mod rearrange;
 mod recurrent;
 mod recurrent_steps;
 mod reduction;
+mod sampling;
 mod sequences;
+mod signal;
 mod table;
 
 pub use table::{OnnxOp, coverage};
