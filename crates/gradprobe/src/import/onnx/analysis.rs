@@ -28,7 +28,8 @@ pub(super) struct Analysis {
 fn weight_inputs(op: &str) -> &'static [usize] {
     match op {
         "Conv" | "ConvTranspose" | "Gemm" => &[1, 2],
-        "MatMul" => &[0, 1],
+        "MatMul" | "FusedMatMul" | "TransposeMatMul" => &[0, 1],
+        "MultiHeadAttention" => &[3],
         "BatchNormalization"
         | "InstanceNormalization"
         | "GroupNormalization"

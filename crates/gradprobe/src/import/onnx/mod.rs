@@ -1,7 +1,8 @@
 //! ONNX models.
 //!
 //! The way from file to graph: `reader.rs` reads a file in bounded memory into the messages of
-//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls; `tied.rs` joins
+//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls, and `fused/`
+//! what an optimiser made one operator of in place of that; `tied.rs` joins
 //! weights that were written twice; `analysis.rs` finds the nodes that matter and the tensors that
 //! are trained; `inputs.rs`, `sizes.rs` and `loss.rs` choose what is fed and what is differentiated,
 //! `notes.rs` says it; `walk.rs` walks the nodes and hands them to the converters of `convert/`, one
@@ -14,6 +15,7 @@ mod convert;
 mod error;
 mod evaluate;
 mod fault;
+mod fused;
 mod inputs;
 mod layers;
 mod loss;
