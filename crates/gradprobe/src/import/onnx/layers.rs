@@ -2,7 +2,7 @@
 //! exporter renamed the weight, else the node's name, else the operator and its place. Bias, normalisation and activation that follow belong to the layer they follow.
 
 use super::model::Node;
-use super::modules::module_of;
+use super::modules::{FUSED_STEMS, module_of};
 use super::value::{Operand, Source};
 use crate::graph::{GraphBuilder, GraphError, LayerId, Origin, ValueId};
 use std::collections::{HashMap, HashSet};
@@ -292,6 +292,7 @@ fn is_made_up(name: &str) -> bool {
     };
     let numbered = |stem: &str| last.strip_prefix(stem).is_some_and(digits);
     name.starts_with("onnx::")
+        || FUSED_STEMS.iter().any(|stem| name.starts_with(stem))
         || (digits(name) && !name.is_empty())
         || ["const", "constant", "val", "reshape", "constant_output"]
             .iter()
