@@ -9,7 +9,7 @@ use gradprobe::import::onnx::{
 };
 use gradprobe::import::spec::Dtype;
 use gradprobe::measure::ParameterRun;
-use gradprobe::num::Tensor;
+use gradprobe::num::{Shape, Tensor};
 use gradprobe::ops::Mode;
 use gradprobe::run::{Executor, Options};
 use serde_json::Value;
@@ -31,7 +31,7 @@ fn tensor(numbers: &Value) -> Tensor<f64> {
         .map(|x| x.as_u64().unwrap() as usize)
         .collect();
     let data = list("data").map(|x| x.as_f64().unwrap()).collect();
-    Tensor::new(shape, data)
+    Tensor::new(Shape::new(shape), data)
 }
 
 fn arrays(named: &Value) -> Vec<Array> {
