@@ -4,17 +4,30 @@ use super::layout::wrapped;
 use crate::import::onnx::{OnnxOp, coverage};
 use std::io::{self, Write};
 
+/// An operator's name, after its domain where that is not ONNX's own.
+fn full_name(op: &OnnxOp) -> String {
+    match op.domain {
+        "" => op.name.to_owned(),
+        domain => format!("{domain}.{}", op.name),
+    }
+}
+
 /// Writes a line an operator.
 ///
 /// # Errors
 /// If the writer fails.
 pub fn write_ops_text(out: &mut dyn Write, width: usize) -> io::Result<()> {
     let ops = coverage();
-    let longest = ops.iter().map(|op| op.name.len()).max().unwrap_or(0);
-    for OnnxOp { name, becomes, .. } in &ops {
-        let lines = wrapped(becomes, width.saturating_sub(longest + 2), 0, 0);
+    for op in &ops {
+        let of_domain = ops.iter().filter(|other| other.domain == op.domain);
+        let longest = of_domain.map(|op| full_name(op).len()).max().unwrap_or(0);
+        let lines = wrapped(op.becomes, width.saturating_sub(longest + 2), 0, 0);
         for (number, line) in lines.iter().enumerate() {
-            let name = if number == 0 { name } else { "" };
+            let name = if number == 0 {
+                full_name(op)
+            } else {
+                String::new()
+            };
             writeln!(out, "{name:longest$}  {line}")?;
         }
     }
@@ -35,8 +48,8 @@ pub fn write_ops_markdown(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     writeln!(out, "| operator | becomes |")?;
     writeln!(out, "|---|---|")?;
-    for OnnxOp { name, becomes, .. } in &ops {
-        writeln!(out, "| {name} | {becomes} |")?;
+    for op in &ops {
+        writeln!(out, "| {} | {} |", full_name(op), op.becomes)?;
     }
     Ok(())
 }

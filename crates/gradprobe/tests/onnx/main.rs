@@ -5,6 +5,7 @@
 
 mod architectures;
 mod features;
+mod fused;
 mod golden;
 mod hostile;
 mod node_cases;

@@ -1,6 +1,7 @@
 //! Why a node is not converted.
 
 use super::error::OnnxError;
+use super::fused::written_as;
 use super::model::Node;
 use crate::graph::GraphError;
 use crate::ops::OpError;
@@ -61,7 +62,8 @@ impl Fault {
             Self::Message(message) => OnnxError::new(message).at(node.place()),
             Self::Op(error) => OnnxError::new(error.to_string()).at(node.place()),
             Self::Graph(GraphError::Node { op, source, .. }) => {
-                let same = op == node.message.op_type;
+                let written = written_as(&node.message);
+                let same = op == written.unwrap_or(&node.message.op_type);
                 let message = if same {
                     source.to_string()
                 } else {

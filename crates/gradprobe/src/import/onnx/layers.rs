@@ -118,7 +118,7 @@ impl Class {
 /// An operator as a layer's description has it; `None` for what says nothing.
 pub(super) fn part(op: &str, class: Class, weighted: bool) -> Option<String> {
     Some(match op {
-        "Gemm" | "MatMul" if weighted => "linear".into(),
+        "Gemm" | "MatMul" | "FusedMatMul" | "TransposeMatMul" if weighted => "linear".into(),
         "Gather" if weighted => "embedding".into(),
         "BatchNormalization" => "batch-norm".into(),
         "LayerNormalization" => "layer-norm".into(),

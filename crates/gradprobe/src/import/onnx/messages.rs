@@ -256,3 +256,11 @@ pub struct Dimension {
     #[prost(string, optional, tag = "2")]
     pub dim_param: Option<String>,
 }
+
+/// A domain by one name: ONNX's own has two.
+pub fn standard_domain(domain: &str) -> &str {
+    match domain {
+        "ai.onnx" => "",
+        domain => domain,
+    }
+}

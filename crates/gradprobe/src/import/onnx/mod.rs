@@ -1,8 +1,8 @@
 //! ONNX models.
 //!
 //! The way from file to graph: `reader.rs` reads a file in bounded memory into the messages of
-//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls, and
-//! `exporter_notes.rs` reads what PyTorch notes about its tensors; `weights/` takes apart weights that
+//! `messages.rs`; `model.rs` puts the functions of the file in place of their calls, and `fused/` what an
+//! optimiser made one operator of in place of that; `exporter_notes.rs` reads what PyTorch notes about its tensors; `weights/` takes apart weights that
 //! were merged, `tied.rs` joins those that were written twice; `batch_norms.rs` puts batch
 //! normalisations back that were written out; `analysis.rs` finds the nodes that matter, and
 //! `weights/` decides which tensors are trained; `inputs.rs`, `sizes.rs` and `loss.rs` choose what is
@@ -24,6 +24,7 @@ mod error;
 mod evaluate;
 mod exporter_notes;
 mod fault;
+mod fused;
 mod inputs;
 mod layer_names;
 mod layering;

@@ -4,7 +4,10 @@
 use super::batch_norms::Recognised;
 use super::error::{OnnxError, quoted};
 use super::exporter_notes::Notes;
-use super::messages::{Attribute, Function, Graph, Model, Node as Message, OperatorSet, Tensor};
+use super::fused::{self, Makers};
+use super::messages::{
+    Attribute, Function, Graph, Model, Node as Message, OperatorSet, Tensor, standard_domain,
+};
 use super::tensors::is_float;
 use std::collections::HashMap;
 
@@ -24,9 +27,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The node in words, for messages.
+    /// The node in words, for messages: as the file has it.
     pub fn place(&self) -> String {
-        let op = self.message.op_type.escape_debug();
+        let op = fused::written_as(&self.message).unwrap_or(&self.message.op_type);
+        let op = op.escape_debug();
         match &self.message.name[..] {
             "" => format!("{op} (node {})", self.position),
             name => format!("{op} {}", quoted(name)),
@@ -45,7 +49,7 @@ impl Node {
 }
 
 fn is_standard(domain: &str) -> bool {
-    matches!(domain, "" | "ai.onnx")
+    standard_domain(domain).is_empty()
 }
 
 /// A tensor of floating-point numbers as it stands in the file, and what it became on the way.
@@ -119,8 +123,10 @@ pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
         let key = (function.domain.as_str(), function.name.as_str());
         functions.insert(key, function);
     }
+    let makers = Makers::of(&nodes);
     let mut inliner = Inliner {
         functions,
+        makers: &makers,
         out: Vec::new(),
         calls: 0,
     };
@@ -204,11 +210,41 @@ fn versions(sets: &[OperatorSet]) -> HashMap<String, i64> {
 
 struct Inliner<'m> {
     functions: HashMap<(&'m str, &'m str), &'m Function>,
+    makers: &'m Makers,
     out: Vec<Node>,
     calls: usize,
 }
 
 impl Inliner<'_> {
+    /// Adds a node that calls no function of the file, or those that it stands for.
+    fn add_plain(
+        &mut self,
+        mut node: Message,
+        versions: &HashMap<String, i64>,
+        position: usize,
+    ) -> Result<(), OnnxError> {
+        let opset = |node: &Message| {
+            let domain = standard_domain(&node.domain);
+            versions.get(domain).copied().unwrap_or(1)
+        };
+        let expanded = match fused::expand(&node, self.makers) {
+            Some(expanded) => expanded,
+            None => fused::expand_bodies(&mut node).map(|()| vec![node]),
+        };
+        for message in expanded? {
+            if self.out.len() >= MOST_NODES {
+                return Err(OnnxError::new(format!("has more than {MOST_NODES} nodes")));
+            }
+            let opset = opset(&message);
+            self.out.push(Node {
+                message,
+                opset,
+                position,
+            });
+        }
+        Ok(())
+    }
+
     fn add(
         &mut self,
         node: Message,
@@ -218,21 +254,7 @@ impl Inliner<'_> {
     ) -> Result<(), OnnxError> {
         let key = (node.domain.as_str(), node.op_type.as_str());
         let Some(&function) = self.functions.get(&key) else {
-            if self.out.len() >= MOST_NODES {
-                return Err(OnnxError::new(format!("has more than {MOST_NODES} nodes")));
-            }
-            let domain = if is_standard(&node.domain) {
-                ""
-            } else {
-                &node.domain
-            };
-            let opset = versions.get(domain).copied().unwrap_or(1);
-            self.out.push(Node {
-                message: node,
-                opset,
-                position,
-            });
-            return Ok(());
+            return self.add_plain(node, versions, position);
         };
         self.calls += 1;
         if depth >= DEEPEST_CALL || self.calls > MOST_NODES {

@@ -23,10 +23,17 @@ pub(super) fn module_of(node: &Node) -> Option<String> {
     }
 }
 
-/// Did the exporter take a batch normalisation into this convolution? Then its kernel and its bias
-/// have new names, or its notes say what it stands for.
+/// How onnxruntime names kernels and biases that it computed of others.
+pub(super) const FUSED_STEMS: [&str; 3] = ["ConvBnFusion_", "ConvMulFusion_", "ConvAddFusion_"];
+
+/// Did the exporter or an optimiser take a batch normalisation into this convolution? Then its
+/// kernel and its bias have new names, or its notes say what it stands for.
 pub(super) fn holds_batch_norm(node: &Node) -> bool {
     const NORM: &str = "batch_norm";
+    let kernel = node.input.get(1);
+    if kernel.is_some_and(|name| name.starts_with(FUSED_STEMS[0])) {
+        return true;
+    }
     let renamed = |place: usize| {
         let name = node.input.get(place).map(String::as_str);
         name.is_some_and(|name| name.starts_with("onnx::"))
@@ -107,6 +114,16 @@ mod tests {
             "onnx::Conv_8"
         ])));
         assert!(!holds_batch_norm(&reads(["x", "onnx::Conv_7", "c.bias"])));
+        assert!(holds_batch_norm(&reads([
+            "x",
+            "ConvBnFusion_W_c.weight",
+            "b"
+        ])));
+        assert!(!holds_batch_norm(&reads([
+            "x",
+            "ConvAddFusion_W_c.weight",
+            "b"
+        ])));
         let mut noted = reads(["x", "c.weight", "c.weight_bias"]);
         noted.metadata_props = vec![Entry {
             key: super::SCOPES.into(),

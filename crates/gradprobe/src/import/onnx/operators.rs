@@ -3,6 +3,8 @@
 use super::analysis::Analysis;
 use super::convert::is_supported;
 use super::error::OnnxError;
+use super::fused;
+use super::messages::standard_domain;
 use super::model::Flat;
 use std::collections::HashSet;
 
@@ -37,15 +39,16 @@ pub(super) fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), O
     const MOST_NODES: usize = 3;
     const MOST_OPERATORS: usize = 40;
     let mut unknown: Vec<(String, Vec<String>)> = Vec::new();
+    let mut help = None;
     let mut visit = |message: &super::messages::Node, place: String| {
-        let standard = matches!(&message.domain[..], "" | "ai.onnx");
-        if is_supported(standard, &message.op_type) {
+        if is_supported(&message.domain, &message.op_type) {
             return;
         }
-        let op = if standard {
-            message.op_type.clone()
-        } else {
-            format!("{}.{}", message.domain, message.op_type)
+        let domain = standard_domain(&message.domain);
+        help = help.or_else(|| fused::help_for(domain));
+        let op = match domain {
+            "" => message.op_type.clone(),
+            domain => format!("{domain}.{}", message.op_type),
         };
         match unknown.iter_mut().find(|(known, _)| *known == op) {
             Some((_, places)) => places.push(place),
@@ -86,11 +89,11 @@ pub(super) fn check_operators(model: &Flat, analysis: &Analysis) -> Result<(), O
     let quantised = unknown
         .iter()
         .any(|(op, _)| op.to_lowercase().contains("quantize") || op.ends_with("Integer"));
-    let help = if quantised {
+    let help = help.unwrap_or(if quantised {
         "the model is quantised, and rounding has no gradient: export the float model"
     } else {
         "`gradprobe ops` lists what there is; --output judges a value before them"
-    };
+    });
     Err(OnnxError::new(format!(
         "operators that are not supported: {}{rest}",
         listed.join("; ")

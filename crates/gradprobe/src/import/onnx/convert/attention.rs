@@ -1,6 +1,7 @@
 //! Attention and rotary positions.
 
-use super::call::{Call, Outcome};
+use super::call::{Call, Outcome, one};
+use super::indexing::check_rows;
 use crate::import::onnx::fault::Fault;
 use crate::import::onnx::tensors::Kind;
 use crate::import::onnx::value::Operand;
@@ -68,17 +69,27 @@ pub(super) fn attention(call: &mut Call<'_, '_>) -> Outcome {
         y
     } else {
         attributes.retain(|name, _| name == "scale");
-        let mut inputs = vec![q, k, v];
-        if let Some(bias) = hiding.bias(call, true)? {
-            attributes.insert("mask".into(), Attribute::Int(1));
-            inputs.push(bias);
-        }
-        attributes.insert("is_causal".into(), hiding.left_to_the_op());
-        let made = call.emit("Attention", &attributes, &inputs)?.into_iter();
-        made.take(1).next().ok_or("has no output")?
+        by_op(call, [q, k, v], attributes, &hiding)?
     };
     outputs[0] = Some(if flat { side_by_side(call, y)? } else { y });
     Ok(outputs)
+}
+
+/// y \[batch, heads, queries, dim\] by the engine's op.
+pub(super) fn by_op(
+    call: &mut Call<'_, '_>,
+    projected: [Operand; 3],
+    mut attributes: Attributes,
+    hiding: &Hiding,
+) -> Result<Operand, Fault> {
+    let mut inputs = projected.to_vec();
+    if let Some(bias) = hiding.bias(call, true)? {
+        attributes.insert("mask".into(), Attribute::Int(1));
+        inputs.push(bias);
+    }
+    attributes.insert("is_causal".into(), hiding.left_to_the_op());
+    let made = call.emit("Attention", &attributes, &inputs)?.into_iter();
+    Ok(made.take(1).next().ok_or("has no output")?)
 }
 
 /// \[batch, heads, queries, keys\].
@@ -97,17 +108,17 @@ fn extents(attributes: &Attributes, q: &Operand, k: &Operand) -> Result<[usize; 
 }
 
 /// What hides keys from queries.
-struct Hiding {
-    mask: Option<Operand>,
+pub(super) struct Hiding {
+    pub mask: Option<Operand>,
     /// How many keys of each sample are no padding \[batch, 1, 1, 1\].
-    lengths: Option<Operand>,
-    causal: bool,
+    pub lengths: Option<Operand>,
+    pub causal: bool,
     /// How far to the left and to the right of its own place a query sees.
-    window: [Option<i64>; 2],
-    queries: usize,
-    keys: usize,
+    pub window: [Option<i64>; 2],
+    pub queries: usize,
+    pub keys: usize,
     /// Keys before the first query.
-    past: usize,
+    pub past: usize,
 }
 
 impl Hiding {
@@ -245,7 +256,7 @@ fn transposed(call: &mut Call<'_, '_>, x: &Operand, order: [i64; 4]) -> Result<O
 }
 
 /// \[batch, heads, time, dim\], also where the heads lie side by side.
-fn in_heads(call: &mut Call<'_, '_>, x: Operand, heads: i64) -> Result<Operand, Fault> {
+pub(super) fn in_heads(call: &mut Call<'_, '_>, x: Operand, heads: i64) -> Result<Operand, Fault> {
     match x.shape[..] {
         [_, _, _, _] => Ok(x),
         [batch, time, features] => {
@@ -279,7 +290,7 @@ fn repeated(call: &mut Call<'_, '_>, x: Operand, heads: usize) -> Result<Operand
 }
 
 /// y with its heads side by side.
-fn side_by_side(call: &mut Call<'_, '_>, y: Operand) -> Result<Operand, Fault> {
+pub(super) fn side_by_side(call: &mut Call<'_, '_>, y: Operand) -> Result<Operand, Fault> {
     let y = transposed(call, &y, [0, 2, 1, 3])?;
     let [batch, time, heads, dim] = y.shape[..] else {
         return Err("has no heads".into());
@@ -288,7 +299,7 @@ fn side_by_side(call: &mut Call<'_, '_>, y: Operand) -> Result<Operand, Fault> {
 }
 
 /// y \[batch, heads, queries, dim\] step by step, and the scores at the step that is asked for.
-fn from_products(
+pub(super) fn from_products(
     call: &mut Call<'_, '_>,
     [q, k, v]: [Operand; 3],
     softcap: f64,
@@ -338,16 +349,46 @@ fn from_products(
 }
 
 pub(super) fn rotary(call: &mut Call<'_, '_>) -> Outcome {
-    let mut attributes = call.pass(&["interleaved", "num_heads", "rotary_embedding_dim"])?;
-    attributes.insert("caches".into(), Attribute::Int(1));
-    let mut inputs = vec![call.input(0)?];
-    for cache in 1..3 {
-        let cache = call.input(cache)?;
-        inputs.push(match call.optional(3) {
-            Some(positions) => call.plain("Gather", &[cache, positions])?,
+    let some = |name| -> Result<Option<usize>, Fault> {
+        let value = usize::try_from(call.int(name, 0)?).unwrap_or(0);
+        Ok((value > 0).then_some(value))
+    };
+    let extents = [some("num_heads")?, some("rotary_embedding_dim")?];
+    let interleaved = call.int("interleaved", 0)? != 0;
+    let (x, caches) = (call.input(0)?, [call.input(1)?, call.input(2)?]);
+    let positions = call.optional(3);
+    one(rotated(call, x, caches, positions, extents, interleaved)?)
+}
+
+/// x with its features turned by the cosines and sines of its positions, which are a row a step or
+/// looked up. `extents` are the heads of x, where they lie side by side, and how many features of a
+/// head are turned, if not all.
+pub(super) fn rotated(
+    call: &mut Call<'_, '_>,
+    x: Operand,
+    caches: [Operand; 2],
+    positions: Option<Operand>,
+    [heads, dim]: [Option<usize>; 2],
+    interleaved: bool,
+) -> Result<Operand, Fault> {
+    let mut attributes = vec![
+        ("caches", Attribute::Int(1)),
+        ("interleaved", Attribute::Int(i64::from(interleaved))),
+    ];
+    for (name, value) in [("num_heads", heads), ("rotary_embedding_dim", dim)] {
+        attributes.extend(value.map(|value| (name, Attribute::Int(value as i64))));
+    }
+    let mut inputs = vec![x];
+    for cache in caches {
+        // A table of the formula's values, whatever the file calls it.
+        let cache = call.session.frozen(&cache);
+        inputs.push(match &positions {
+            Some(positions) => {
+                check_rows(call, &cache, positions, 0)?;
+                call.plain("Gather", &[cache, positions.clone()])?
+            }
             None => cache,
         });
     }
-    let outputs = call.emit("RotaryEmbedding", &attributes, &inputs)?;
-    Ok(outputs.into_iter().map(Some).collect())
+    call.with("RotaryEmbedding", &attributes, &inputs)
 }

@@ -1,24 +1,38 @@
 //! Lookups, winners, one-hot rows.
 
 use super::call::{Call, Outcome, one};
+use crate::import::onnx::fault::Fault;
 use crate::import::onnx::session::Use;
 use crate::import::onnx::tensors::Kind;
+use crate::import::onnx::value::Operand;
 use crate::ops::{Attribute, Attributes};
 
 pub(super) fn gather(call: &mut Call<'_, '_>) -> Outcome {
     call.used_as(0, Use::Table);
     let attributes = call.pass(&["axis"])?;
     let (table, indices) = (call.input(0)?, call.input(1)?);
-    if let Some(numbers) = call.session.numbers(&indices) {
-        let axis = call.axis(call.int("axis", 0)?, table.shape.len())?;
-        let rows = table.shape.get(axis).copied().unwrap_or(0) as f64;
-        let outside = |&&index: &&f64| index < -rows || index >= rows;
-        if let Some(index) = numbers.data().iter().find(outside) {
-            return Err(format!("looks up row {index} of {rows}").into());
-        }
-    }
+    let axis = call.axis(call.int("axis", 0)?, table.shape.len())?;
+    check_rows(call, &table, &indices, axis)?;
     let outputs = call.emit("Gather", &attributes, &[table, indices])?;
     Ok(outputs.into_iter().map(Some).collect())
+}
+
+/// Refuses known indices of rows that a table has not.
+pub(super) fn check_rows(
+    call: &Call<'_, '_>,
+    table: &Operand,
+    indices: &Operand,
+    axis: usize,
+) -> Result<(), Fault> {
+    let Some(numbers) = call.session.numbers(indices) else {
+        return Ok(());
+    };
+    let rows = table.shape.get(axis).copied().unwrap_or(0) as f64;
+    let outside = |&&index: &&f64| index < -rows || index >= rows;
+    match numbers.data().iter().find(outside) {
+        Some(index) => Err(format!("looks up row {index} of {rows}").into()),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn arg_max(call: &mut Call<'_, '_>) -> Outcome {

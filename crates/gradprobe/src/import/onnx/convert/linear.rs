@@ -14,6 +14,40 @@ pub(super) fn matmul(call: &mut Call<'_, '_>) -> Outcome {
     one(call.plain("MatMul", &[a, b])?)
 }
 
+/// α·A·B of batches of matrices, each as it is or with its last axes exchanged; before that its first
+/// axis may become the last but one.
+pub(super) fn fused_matmul(call: &mut Call<'_, '_>) -> Outcome {
+    let alpha = call.float("alpha", 1.0)?;
+    let mut operands = Vec::with_capacity(2);
+    for (index, [flip, roll]) in [["transA", "transBatchA"], ["transB", "transBatchB"]]
+        .into_iter()
+        .enumerate()
+    {
+        let x = call.input(index)?;
+        let rank = x.shape.len() as i64;
+        // A list has nothing to exchange.
+        let flip = call.int(flip, 0)? != 0 && rank > 1;
+        let roll = call.int(roll, 0)? != 0 && rank > 2;
+        call.used_as(index, Use::Matrix((index == 0) != flip));
+        let mut order: Vec<i64> = (0..rank).collect();
+        if roll {
+            let last = order.len() - 1;
+            order[..last].rotate_left(1);
+        }
+        if flip {
+            let last = order.len() - 1;
+            order.swap(last - 1, last);
+        }
+        operands.push(if flip || roll {
+            call.with("Transpose", &[("perm", Attribute::Ints(order))], &[x])?
+        } else {
+            x
+        });
+    }
+    let product = call.plain("MatMul", &operands)?;
+    one(scaled(call, product, alpha)?)
+}
+
 /// α·A·B + β·C with A and B as they are or transposed. x·Wᵀ + b, which is what linear layers
 /// become, stays one op.
 pub(super) fn gemm(call: &mut Call<'_, '_>) -> Outcome {

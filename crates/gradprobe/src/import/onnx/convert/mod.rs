@@ -13,6 +13,7 @@ mod elementwise;
 mod indexing;
 mod linear;
 mod losses;
+mod multi_head_attention;
 mod normalisation;
 mod pooling;
 mod quantised;
@@ -25,6 +26,7 @@ mod sampling;
 mod sequences;
 mod signal;
 mod table;
+mod tabular;
 
 pub use table::{OnnxOp, coverage};
 
@@ -55,8 +57,8 @@ pub(super) fn is_control_flow(node: &Node) -> bool {
 }
 
 /// Is there a row for the operator?
-pub(super) fn is_supported(domain_is_standard: bool, op: &str) -> bool {
-    domain_is_standard && find(op).is_some()
+pub(super) fn is_supported(domain: &str, op: &str) -> bool {
+    find(domain, op).is_some()
 }
 
 /// Converts a node.
@@ -66,8 +68,7 @@ pub(super) fn convert(
     inputs: Vec<Option<Operand>>,
 ) -> Result<Vec<Option<Operand>>, Fault> {
     let op = &node.message.op_type[..];
-    let row = find(op)
-        .filter(|_| node.is_standard())
+    let row = find(&node.message.domain, op)
         .ok_or_else(|| format!("{} is not supported", op.escape_debug()))?;
     let mut call = Call {
         session,

@@ -3,9 +3,11 @@
 use super::Rule::{self, Activation, By, Pass, Same};
 use super::{
     arithmetic, attention, constants, control, dropout, elementwise, indexing, linear, losses,
-    normalisation, pooling, quantised, random, rearrange, recurrent, reduction, sampling,
-    sequences, signal,
+    multi_head_attention, normalisation, pooling, quantised, random, rearrange, recurrent,
+    reduction, sampling, sequences, signal, tabular,
 };
+use crate::import::onnx::fused;
+use crate::import::onnx::messages::standard_domain;
 
 /// A row.
 pub(super) struct Row {
@@ -17,16 +19,19 @@ pub(super) struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OnnxOp {
+    /// Its domain; empty for ONNX's own.
+    pub domain: &'static str,
     /// Its name.
     pub name: &'static str,
     /// What it becomes: the engine's ops, or what is done with it.
     pub becomes: &'static str,
 }
 
-/// Every operator that can be imported, by name.
+/// Every operator that can be imported, by domain and name.
 pub fn coverage() -> Vec<OnnxOp> {
-    ROWS.iter()
-        .map(|row| OnnxOp {
+    let of_domain = |&(domain, rows): &(&'static str, &'static [Row])| {
+        rows.iter().map(move |row| OnnxOp {
+            domain,
             name: row.name,
             becomes: match row.rule {
                 Same(engine) | Pass(engine, _) => engine,
@@ -34,13 +39,31 @@ pub fn coverage() -> Vec<OnnxOp> {
                 By(becomes, _) => becomes,
             },
         })
-        .collect()
+    };
+    let put_in_place = fused::ROWS.iter().map(|row| OnnxOp {
+        domain: row.domain,
+        name: row.name,
+        becomes: row.becomes,
+    });
+    let mut all: Vec<OnnxOp> = DOMAINS.iter().flat_map(of_domain).collect();
+    all.extend(put_in_place);
+    all.sort_by_key(|op| (op.domain, op.name));
+    all
 }
 
-pub(super) fn find(op: &str) -> Option<&'static Row> {
-    let at = ROWS.binary_search_by(|row| row.name.cmp(op)).ok()?;
-    Some(&ROWS[at])
+pub(super) fn find(domain: &str, op: &str) -> Option<&'static Row> {
+    let domain = standard_domain(domain);
+    let (_, rows) = DOMAINS.iter().find(|(known, _)| *known == domain)?;
+    let at = rows.binary_search_by(|row| row.name.cmp(op)).ok()?;
+    Some(&rows[at])
 }
+
+/// The operators by their domains.
+static DOMAINS: &[(&str, &[Row])] = &[
+    ("", ROWS),
+    ("ai.onnx.ml", TABULAR),
+    ("com.microsoft", MICROSOFT),
+];
 
 const fn row(name: &'static str, rule: Rule) -> Row {
     Row { name, rule }
@@ -212,6 +235,27 @@ static ROWS: &[Row] = &[
     row("Xor", By("Equal and Not", elementwise::exclusive_or)),
 ];
 
+/// Operators of ONNX's domain for classical models.
+#[rustfmt::skip]
+static TABULAR: &[Row] = &[
+    row("ArrayFeatureExtractor", By("Gather", tabular::array_feature_extractor)),
+    row("Binarizer", By("Greater", tabular::binarizer)),
+    row("FeatureVectorizer", By("Concat", tabular::feature_vectorizer)),
+    row("Normalizer", By("Div by ReduceMax, ReduceL1 or ReduceL2", tabular::normalizer)),
+    row("Scaler", By("Sub and Mul", tabular::scaler)),
+];
+
+/// Operators of onnxruntime's domain whose meaning depends on the shapes that they read; the others
+/// are put in place as ONNX's own before, see `fused`.
+#[rustfmt::skip]
+static MICROSOFT: &[Row] = &[
+    row("FusedMatMul", By("Transpose, MatMul and Mul", linear::fused_matmul)),
+    row("GroupQueryAttention", By("Attention, RotaryEmbedding", multi_head_attention::group_query_attention)),
+    row("MultiHeadAttention", By("Attention", multi_head_attention::multi_head_attention)),
+    row("RotaryEmbedding", By("RotaryEmbedding", multi_head_attention::rotary)),
+    row("TransposeMatMul", By("Transpose, MatMul and Mul", linear::fused_matmul)),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,8 +264,10 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted_and_names_ops_that_there_are() {
-        assert!(ROWS.is_sorted_by(|one, next| one.name < next.name));
-        for row in ROWS {
+        for (_, rows) in DOMAINS {
+            assert!(rows.is_sorted_by(|one, next| one.name < next.name));
+        }
+        for row in DOMAINS.iter().flat_map(|(_, rows)| *rows) {
             match row.rule {
                 Same(engine) | Pass(engine, _) => assert!(find_op(engine).is_some(), "{engine}"),
                 Activation(name) => assert!(parse(name).is_ok(), "{name}"),

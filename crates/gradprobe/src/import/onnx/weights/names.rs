@@ -64,7 +64,16 @@ const PARAMETERS: [&str; 34] = [
 ];
 
 /// How names begin that exporters make up.
-const MADE_UP_STEMS: [&str; 5] = ["onnx::", "/", "_inlfunc", "ortshared", "scalar_tensor"];
+const MADE_UP_STEMS: [&str; 8] = [
+    "onnx::",
+    "/",
+    "_inlfunc",
+    "ortshared",
+    "scalar_tensor",
+    "ConvBnFusion_",
+    "ConvMulFusion_",
+    "ConvAddFusion_",
+];
 /// What exporters number.
 const NUMBERED: [&str; 8] = [
     "const", "scalar", "reshape", "identity", "unity", "tensor", "val", "_val",

@@ -53,12 +53,12 @@ impl Role {
 pub(super) fn by_operator(op: &str, input: usize) -> Option<Role> {
     Some(match (op, input) {
         ("Conv" | "ConvTranspose" | "Gemm" | "FusedConv" | "FusedGemm", 1)
-        | ("Gemm" | "MatMul" | "FusedMatMul", 0)
-        | ("MatMul" | "FusedMatMul" | "Attention", 1)
+        | ("Gemm" | "MatMul" | "FusedMatMul" | "TransposeMatMul", 0)
+        | ("MatMul" | "FusedMatMul" | "TransposeMatMul", 1)
         | ("LSTM" | "GRU" | "RNN", 0..=2)
         | ("LSTM", 7)
         | ("Einsum", _) => Role::Product,
-        ("Conv" | "ConvTranspose" | "Gemm" | "FusedConv" | "FusedGemm" | "Attention", 2)
+        ("Conv" | "ConvTranspose" | "Gemm" | "FusedConv" | "FusedGemm", 2)
         | ("LSTM" | "GRU" | "RNN", 3)
         | ("BiasGelu" | "FastGelu", 1)
         | ("MultiHeadAttention", 3)
