@@ -80,10 +80,10 @@ impl Sampler<'_> {
             let product: f64 = others.map(|(_, neighbour)| neighbour.weight).product();
             slopes[rank - 1 - axis] = product * own.slope;
         }
-        let offset = chosen.iter().zip(self.spatial);
+        let mut indices = chosen.iter().zip(self.spatial);
         Read {
-            offset: offset.fold(Some(0), |offset, (neighbour, &extent)| {
-                Some(offset? * extent + neighbour.index?)
+            offset: indices.try_fold(0, |offset, (neighbour, &extent)| {
+                Some(offset * extent + neighbour.index?)
             }),
             weight: chosen.iter().map(|neighbour| neighbour.weight).product(),
             slopes,
