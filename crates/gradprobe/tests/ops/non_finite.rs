@@ -42,6 +42,41 @@ const SELECTED: &[(&str, &str, &str)] = &[
         "PyTorch multiplies by the mask of ties",
     ),
     ("ScatterND", "min", "PyTorch multiplies by the mask of ties"),
+    (
+        "DFT",
+        "one-sided inverse, of 4",
+        "PyTorch multiplies by 0 what a number that is its own conjugate has no part of",
+    ),
+    (
+        "DFT",
+        "one-sided inverse, of 5",
+        "PyTorch multiplies by 0 what a number that is its own conjugate has no part of",
+    ),
+    (
+        "DFT",
+        "one-sided inverse of its own length",
+        "PyTorch multiplies by 0 what a number that is its own conjugate has no part of",
+    ),
+    (
+        "DFT",
+        "3 of 5, one-sided inverse",
+        "PyTorch multiplies by 0 what a number that is its own conjugate has no part of",
+    ),
+    (
+        "DFT",
+        "7 of 5, one-sided inverse",
+        "PyTorch multiplies by 0 what a number that is its own conjugate has no part of",
+    ),
+    (
+        "Det",
+        "of rank 1",
+        "PyTorch multiplies by a determinant of 0",
+    ),
+    (
+        "GridSample",
+        "2-D, cubic, zeros, align_corners 0",
+        "PyTorch multiplies what is outside by 0",
+    ),
 ];
 
 /// Cases that mean something else there, and what.
