@@ -240,16 +240,6 @@ impl Layers {
         }
     }
 
-    /// The weights that the node entered last reads through what was computed from them alone.
-    pub fn take_adopted(&mut self) -> Vec<usize> {
-        std::mem::take(&mut self.adopted)
-    }
-
-    /// The layer of the node entered last.
-    pub fn current(&self) -> Option<&str> {
-        Some(&self.layers[self.current?].name)
-    }
-
     /// A value is an input.
     pub fn is_input(&mut self, value: ValueId) {
         self.of_data.insert(value);
