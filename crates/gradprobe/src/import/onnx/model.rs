@@ -65,7 +65,7 @@ pub(super) struct FileTensor {
 }
 
 /// The graph of a model, flat.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Flat {
     pub nodes: Vec<Node>,
     pub graph: Graph,

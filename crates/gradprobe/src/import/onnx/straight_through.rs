@@ -129,7 +129,6 @@ impl<'m> Search<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::onnx::messages::Graph;
     use crate::import::onnx::model::Node;
 
     /// Estimators in nodes like `s = Sub f x`.
@@ -157,9 +156,9 @@ mod tests {
             .map(|node| (node.message.output[0].clone(), node.position))
             .collect();
         let model = Flat {
-            graph: Graph::default(),
             nodes,
             opset: Some(17),
+            ..Flat::default()
         };
         let live = vec![true; model.nodes.len()];
         let estimators = find(&model, &made_by, &live);
