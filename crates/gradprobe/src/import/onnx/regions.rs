@@ -21,8 +21,9 @@ pub(super) struct Region {
     pub takes_all: bool,
 }
 
-/// The least region that begins where `first` reads its only signal, and in which the ways that
-/// part there meet; `None` where they do not before a weight or another signal comes in.
+/// The region that begins where `first` reads its only signal, and in which the ways that part
+/// there meet: the least that has all of them, else the least; `None` where they do not meet before a
+/// weight or another signal comes in.
 pub(super) fn closed_region(entries: &[Entry], reads: &Reads, first: usize) -> Option<Region> {
     let [fork] = reads.flows[first].signals[..] else {
         return None;
@@ -31,16 +32,19 @@ pub(super) fn closed_region(entries: &[Entry], reads: &Reads, first: usize) -> O
     let mut taken: Vec<usize> = Vec::new();
     let mut made: BTreeSet<ValueId> = [fork].into();
     let mut ways = 0;
+    let mut least = None;
     while let Some(entry) = waiting.pop_first() {
         let is_far = entry == OUTSIDE || taken.len() == MOST_ENTRIES;
         if is_far || entries[entry].weighted {
-            return None;
+            return least;
         }
         let flow: &Flow = &reads.flows[entry];
         let mut missing = flow.signals.iter().filter(|value| !made.contains(value));
         if let Some(&value) = missing.next() {
             // Another way from the fork, or from elsewhere.
-            let maker = reads.maker(value).filter(|maker| *maker > first)?;
+            let Some(maker) = reads.maker(value).filter(|maker| *maker > first) else {
+                return least;
+            };
             waiting.extend([maker, entry]);
             continue;
         }
@@ -49,13 +53,17 @@ pub(super) fn closed_region(entries: &[Entry], reads: &Reads, first: usize) -> O
         ways += usize::from(flow.signals.contains(&fork));
         ways += flow.outputs.len().saturating_sub(1);
         if let ([output], true, true) = (&flow.outputs[..], waiting.is_empty(), ways > 1) {
-            return Some(closed(entries, reads, fork, taken, *output));
+            let region = closed(entries, reads, fork, taken.clone(), *output);
+            if region.takes_all {
+                return Some(region);
+            }
+            least.get_or_insert(region);
         }
         for &value in &flow.outputs {
             waiting.extend(reads.readers(value));
         }
     }
-    None
+    least
 }
 
 fn closed(
