@@ -59,5 +59,10 @@ fn layers_outputs_and_cotangents_are_those_of_pytorchs_hooks() {
         }
     }
     assert!(networks >= 30, "{networks} networks");
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

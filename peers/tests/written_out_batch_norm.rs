@@ -16,7 +16,9 @@ fn norms(examined: &Examined) -> Vec<f64> {
 
 fn notes_of_batch_norm(examined: &Examined) -> Vec<&String> {
     let notes = examined.notes.iter();
-    notes.filter(|note| note.starts_with("batch norm")).collect()
+    notes
+        .filter(|note| note.starts_with("batch norm"))
+        .collect()
 }
 
 #[test]

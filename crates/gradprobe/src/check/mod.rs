@@ -39,7 +39,7 @@ pub enum CheckError {
     #[error("{source}; the inputs were made up ({inputs}): give yours with --data or --input")]
     MadeUp {
         /// What went wrong.
-        source: RunError,
+        source: Box<RunError>,
         /// The inputs, in words.
         inputs: String,
     },
@@ -93,7 +93,7 @@ fn run_failed(network: &dyn Subject, error: RunError) -> CheckError {
     let inputs: Vec<&str> = doubtful.map(|input| &input.description[..]).collect();
     match error {
         source @ RunError::Node { .. } if !inputs.is_empty() => CheckError::MadeUp {
-            source,
+            source: Box::new(source),
             inputs: inputs.join(", "),
         },
         error => error.into(),

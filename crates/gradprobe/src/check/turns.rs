@@ -183,7 +183,7 @@ fn add_probed(run: &mut RunMeasurement, parts: &[RunMeasurement]) {
         let excess: Vec<f64> = outputs.map(|output| output.excess_nats).collect();
         output.excess_nats = mean(excess).unwrap_or(output.excess_nats);
     }
-    run.input = parts.first().and_then(|part| part.input.clone());
+    run.input = parts.first().and_then(|part| part.input);
     if let Some(input) = &mut run.input {
         let inputs = || parts.iter().filter_map(|part| part.input.as_ref());
         let of = |get: fn(&crate::measure::InputRun) -> f64| inputs().map(get).collect();

@@ -134,7 +134,7 @@ impl Lane for LogSoftmax {
     fn forward<T: Element>(x: &[T], y: &mut [T]) {
         let (star, peak) = peak(x);
         // An infinite peak leaves no number in its lane, as in PyTorch.
-        let log = exponentials(x, star, peak, y).ln_1p() + (peak - peak);
+        let log = exponentials(x, star, peak, y).ln_1p() + peak * T::zero();
         for (y, &x) in y.iter_mut().zip(x) {
             *y = (x - peak) - log;
         }

@@ -79,7 +79,7 @@ pub fn fitted_name(name: &str, room: usize) -> String {
         return name.into_owned();
     }
     // Of a narrow column the end takes all.
-    let most = if room < 16 { 0 } else { room / 4 };
+    let most = if room < 20 { 0 } else { room / 4 };
     let first = name.find(['.', '/']).unwrap_or(name.len());
     let head: String = name[..first].chars().take(most).collect();
     let tail = name_end(&name, room - head.chars().count());
@@ -194,12 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_name_the_end_is_shown() {
+    fn of_a_long_name_the_ends_and_the_block_are_shown() {
         assert_eq!(fitted_name("layers.0.fc1", 12), "layers.0.fc1");
         assert_eq!(fitted_name("layers.10.fc1", 12), "…yers.10.fc1");
         assert_eq!(fitted_name("a\nb", 9), escape("a\nb"));
         let query = "encoder.layer.3.attention.self.query";
         assert_eq!(fitted_name(query, 16), "…3…self.query");
+        assert_eq!(fitted_name(query, 24), "encode…3…self.query");
         assert_eq!(
             fitted_name("encoder.layer.3.attention_projection", 12),
             "…3…rojection"

@@ -315,7 +315,7 @@ fn an_optimised_network_has_the_gradients_of_the_one_it_was_made_from() {
                     (None, Some(known)) => vec![known],
                     // A transposed matrix has a new name and the same numbers.
                     (None, None) => {
-                        let same = |name: &&str| are_near(&got, &statistics(*name), noise);
+                        let same = |name: &&str| are_near(&got, &statistics(name), noise);
                         let same = left.iter().copied().find(same);
                         vec![same.unwrap_or_else(|| panic!("{file}: {parameter} {got:?}"))]
                     }

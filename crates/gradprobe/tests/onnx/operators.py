@@ -172,7 +172,6 @@ def refused():
     save("refused_col2im", {"u": 24}, [*columns, node("Col2Im", ["v", "image", "block"])], constants=[*shape, ints("image", [10**6, 10**6]), ints("block", [2, 2])])
     wide = [node("Expand", ["u", "shape"], ["big"]), node("EyeLike", ["big"], ["eye"]), node("ReduceSum", ["eye"], ["s"], keepdims=0), node("Mul", ["u", "s"])]
     save("refused_eye_like", {"u": 1}, [node("ReduceSum", ["u"], ["t"]), node("Expand", ["t", "shape"], ["big"]), *wide[1:]], constants=[ints("shape", [20000, 20000])])
-    save("refused_non_zero", {"u": 3}, [node("NonZero", ["u"], ["where"]), node("Transpose", ["where"], ["places"]), node("GatherND", ["u", "places"])])
 
 
 def main():

@@ -71,10 +71,6 @@ fn what_would_not_fit_in_memory_is_refused() {
             "refused_mel_edges",
             "the edges 0 and 4000 Hz are not between 0 and 2000 Hz",
         ),
-        (
-            "refused_non_zero",
-            "the input (`u`) depends on the network's data",
-        ),
     ];
     for (name, says) in says {
         let path = folder().join(format!("{name}.onnx"));

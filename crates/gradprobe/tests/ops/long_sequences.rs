@@ -282,7 +282,7 @@ fn check_all(of: &Sequence) -> BTreeMap<&'static str, f64> {
     BTreeMap::from([
         ("RNN", check(RnnCell::default(), of)),
         ("GRU", check(GruCell::default(), of)),
-        ("LSTM", check(LstmCell::default(), of)),
+        ("LSTM", check(LstmCell, of)),
     ])
 }
 

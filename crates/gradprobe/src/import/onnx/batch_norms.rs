@@ -19,7 +19,8 @@
 
 use super::constants_of_model::{Constants, Vector};
 use super::messages::{Attribute, Node as Message, Tensor};
-use super::model::{Flat, Node, reads};
+use super::model::{FileTensor, Flat, Node, reads};
+use super::weights::{is_buffer, is_made_up};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -71,6 +72,8 @@ struct Found {
     epsilon: f64,
     by_name: bool,
     folded_variance: bool,
+    /// The tensors of the file that gamma, beta and the mean are from.
+    sources: [Vec<String>; 3],
 }
 
 /// Puts a BatchNormalization in place of each that is written out. Where the variance is a part of
@@ -104,12 +107,24 @@ fn put_in(model: &mut Flat, norm: Found, taken: &mut HashSet<String>) {
         ("moving_variance", norm.variance),
     ];
     let mut inputs = vec![norm.input];
+    let mut sources = norm.sources.into_iter();
     for (part, numbers) in parts {
         let mut name = format!("{base}.{part}");
         let mut count = 1;
         while !taken.insert(name.clone()) {
             count += 1;
             name = format!("{base}_{count}.{part}");
+        }
+        for source in sources.next().unwrap_or_default() {
+            let same = |tensor: &&mut FileTensor| {
+                tensor.elements == numbers.len() && tensor.became.as_ref() == Some(&source)
+            };
+            // What the file says is a statistic stays one.
+            if !is_buffer(&source)
+                && let Some(tensor) = model.tensors.iter_mut().find(same)
+            {
+                tensor.became = Some(name.clone());
+            }
         }
         inputs.push(name.clone());
         model.graph.initializer.push(vector(name, &numbers));
@@ -179,6 +194,8 @@ struct Chain {
     shift: Option<Vec<f64>>,
     nodes: Vec<usize>,
     names: Vec<String>,
+    /// Of those names, the ones that scale, shift and mean are from.
+    sources: [Vec<String>; 3],
 }
 
 struct Search<'m> {
@@ -248,6 +265,7 @@ impl<'m> Search<'m> {
             shift: None,
             nodes: Vec::new(),
             names: Vec::new(),
+            sources: Default::default(),
         };
         let mut next = Some(first);
         while let Some(index) = next {
@@ -307,7 +325,7 @@ impl<'m> Search<'m> {
         let gamma = scale.numbers.iter().zip(&variance);
         let gamma = gamma.map(|(scale, variance)| scale * (variance + epsilon).sqrt());
         // To the nearest float: γ of 1 is 1 again.
-        let gamma: Vec<f64> = gamma.map(|gamma| settled(gamma)).collect();
+        let gamma: Vec<f64> = gamma.map(settled).collect();
         let beta = chain.shift.clone().unwrap_or_else(|| vec![0.0; width]);
         Some(Found {
             last,
@@ -320,6 +338,7 @@ impl<'m> Search<'m> {
             epsilon,
             by_name,
             folded_variance: root.is_none(),
+            sources: chain.sources.clone(),
         })
     }
 
@@ -341,7 +360,7 @@ impl<'m> Search<'m> {
 
     /// Does it stand where a batch normalisation does, with numbers that nobody gave a name?
     fn stands_like_one(&self, chain: &Chain, is_fresh: bool) -> bool {
-        let made_up = chain.names.iter().all(|name| is_made_up(name));
+        let made_up = chain.names.iter().all(|name| says_nothing(name));
         let Some(maker) = self.maker(&chain.input) else {
             return false;
         };
@@ -403,6 +422,11 @@ impl Chain {
             return false;
         }
         let names = vector.names.clone();
+        let part = match (op, &self.scale) {
+            ("Sub", None) => 2,
+            ("Add" | "Sub", _) => 1,
+            _ => 0,
+        };
         match (op, &self.scale) {
             ("Sub", None) if self.mean.is_none() => self.mean = Some(vector.numbers),
             ("Mul", None) => self.scale = Some(vector),
@@ -415,6 +439,7 @@ impl Chain {
             }
             _ => return false,
         }
+        self.sources[part].extend(names.iter().cloned());
         self.names.extend(names);
         true
     }
@@ -446,12 +471,8 @@ fn settled(x: f64) -> f64 {
     }
 }
 
-/// A name that an exporter made up for a number that it computed.
-fn is_made_up(name: &str) -> bool {
-    const STEMS: [&str; 9] = [
-        "onnx::", "val_", "_val", "/", "_inlfunc", "node_", "const", "Const", "scalar",
-    ];
-    let digits = name.chars().all(|c| c.is_ascii_digit() || c == '_');
-    let short = name.trim_end_matches(|c: char| c.is_ascii_digit()).len() <= 1;
-    digits || short || STEMS.iter().any(|stem| name.starts_with(stem)) || name.contains("onstant")
+/// A name that says nothing of the number: one that an exporter made up, or one letter.
+fn says_nothing(name: &str) -> bool {
+    let is_short = name.trim_end_matches(|c: char| c.is_ascii_digit()).len() <= 1;
+    is_short || is_made_up(name)
 }

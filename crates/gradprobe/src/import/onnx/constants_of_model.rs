@@ -110,7 +110,7 @@ impl<'m> Constants<'m> {
     /// Real numbers along one axis, more than one of them.
     pub fn vector(&mut self, name: &str) -> Option<Vector> {
         let known = self.known(name, DEEPEST)?;
-        (known.numbers.len() > 1).then(|| Vector {
+        (known.numbers.len() > 1).then_some(Vector {
             numbers: known.numbers,
             axes_after: known.axes_after,
             root: known.root,

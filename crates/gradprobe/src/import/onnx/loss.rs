@@ -171,7 +171,7 @@ fn wrong_probabilities(target: &Tensor<f64>, shape: &Shape, tokens: bool) -> Opt
     let axis = if tokens { 2 } else { 1 };
     let classes = shape.get(axis).copied().unwrap_or(1).max(1);
     let inner: usize = shape.iter().skip(axis + 1).product();
-    if let Some(negative) = target.data().iter().find(|x| !(**x >= 0.0)) {
+    if let Some(negative) = target.data().iter().find(|x| x.is_nan() || **x < 0.0) {
         return Some(format!("holds {negative}"));
     }
     for block in target.data().chunks_exact((classes * inner).max(1)) {

@@ -111,7 +111,7 @@ impl Formula for GeluTanh {
     fn derivative<R: Real>(&self, x: R) -> R {
         let (gate, slope) = Self::gate(x);
         // The gate has bounds; what is infinite, or NaN, has no derivative all the same.
-        let one = R::one() + (x - x);
+        let one = R::one() + x * R::zero();
         gate.sigmoid() * (one + slope * (-gate).sigmoid())
     }
     #[inline(always)]

@@ -166,7 +166,7 @@ impl CrossEntropy {
                 let pull = |logits: &[T], target: T, p: &mut [T]| {
                     let (star, peak) = peak(logits);
                     // An infinite peak leaves no number in its lane, as in PyTorch.
-                    let rest = exponentials(logits, star, peak, p) + (peak - peak);
+                    let rest = exponentials(logits, star, peak, p) + peak * T::zero();
                     let scale = factor / (T::one() + rest);
                     let class = class(target);
                     p[class] = at_target(p, class, T::one() + rest);

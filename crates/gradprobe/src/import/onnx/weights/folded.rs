@@ -1,6 +1,7 @@
 //! Tensors that an exporter computed from parameters get the parameters' names back, and a token
 //! that it repeated for every sample becomes one again.
 
+use super::names::is_made_up;
 use crate::import::onnx::messages::{Node as Message, Tensor};
 use crate::import::onnx::model::{Flat, Node};
 use crate::import::onnx::tensors;
@@ -63,7 +64,33 @@ pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -
     for (index, operation) in repeated {
         repeat_in_graph(model, index, &operation, folder);
     }
+    for index in joined(model) {
+        let result = format!("{}/repeated", model.graph.initializer[index].name);
+        repeat_in_graph(model, index, &result, folder);
+    }
     computed
+}
+
+/// Tensors without a name of the framework's that are joined to the signal, along another axis than
+/// that of the samples: they have as many samples as the signal, as no parameter has.
+fn joined(model: &Flat) -> Vec<usize> {
+    let is_noted = |name: &str| {
+        let notes = &model.notes;
+        notes.is_parameter(name).is_some() || notes.folded_from(name).is_some()
+    };
+    let concats = model.nodes.iter().filter(|node| {
+        let axis = node.attribute("axis").map_or(0, |axis| axis.i);
+        node.is_standard() && node.message.op_type == "Concat" && axis != 0
+    });
+    let names: HashSet<&str> = concats
+        .flat_map(|node| node.message.input.iter().map(String::as_str))
+        .filter(|name| is_made_up(name) && !is_noted(name))
+        .collect();
+    let tensors = model.graph.initializer.iter().enumerate();
+    let tensors = tensors.filter(|(_, tensor)| {
+        tensors::is_float(tensor) && tensor.dims.len() > 1 && names.contains(&tensor.name[..])
+    });
+    tensors.map(|(index, _)| index).collect()
 }
 
 /// The operation that made a tensor, by the name that PyTorch's exporter gives its result: `exp_1`;

@@ -13,7 +13,7 @@ mod names;
 mod roles;
 mod said;
 
-pub(super) use names::is_made_up;
+pub(super) use names::{is_buffer, is_made_up};
 pub use said::{FileNumbers, TensorStatus, TensorVerdict};
 
 use super::error::{OnnxError, quoted};

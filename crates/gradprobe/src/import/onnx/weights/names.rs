@@ -80,7 +80,7 @@ const NUMBERED: [&str; 8] = [
 ];
 
 /// Is it what frameworks call a buffer?
-pub(super) fn is_buffer(name: &str) -> bool {
+pub(in crate::import::onnx) fn is_buffer(name: &str) -> bool {
     let lower = name.to_lowercase();
     let last = lower.rsplit(['/', '.']).next().unwrap_or(&lower);
     BUFFERS.iter().any(|buffer| lower.contains(buffer))
