@@ -251,7 +251,7 @@ fn an_interrupted_diagram_keeps_what_is_finished() {
 fn at_a_critical_point_the_depth_scales_are_infinite() {
     for activation in ["tanh", "relu", "x*tanh(softplus(x))", "sin"] {
         let document = json(&["-a", activation]);
-        let gains = document["gains"].as_array().unwrap();
+        let gains = document["activations"][0]["gains"].as_array().unwrap();
         let critical = gains.iter().filter(|gain| {
             let chi = gain["chi_1"].as_f64().unwrap();
             (chi - 1.0).abs() < 1e-7
