@@ -20,7 +20,7 @@ use super::straight_through;
 use super::tensors::Kind;
 use super::tied::tie;
 use super::value::{Operand, Source};
-use super::weights::{Said, TensorStatus, TensorVerdict, repair};
+use super::weights::{Said, TensorStatus, TensorVerdict, listed, repair};
 use crate::graph::{CotangentKind, Graph, Objective, ValueId};
 use crate::import::spec::{Dtype, Optimiser, default_limit};
 use crate::import::{ImportError, MadeUpInput, Subject};
@@ -496,21 +496,12 @@ fn finish(
 
 /// What nothing is said of, in a sentence.
 fn not_judged(tensors: &[TensorVerdict]) -> Option<String> {
-    const MOST: usize = 3;
     let undecided = tensors
         .iter()
         .filter(|tensor| tensor.status == TensorStatus::NotJudged);
-    let names: Vec<String> = undecided.map(|tensor| quoted(&tensor.name)).collect();
-    let shown = names
-        .iter()
-        .take(MOST)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = match names.len().saturating_sub(MOST) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    (!names.is_empty())
-        .then(|| format!("not judged: {shown}{more} (--verbose says why; --train, --freeze)"))
+    let names: Vec<String> = undecided.map(|tensor| tensor.name.clone()).collect();
+    (!names.is_empty()).then(|| {
+        let names = listed(&names);
+        format!("not judged: {names} (--verbose says why; --train, --freeze)")
+    })
 }

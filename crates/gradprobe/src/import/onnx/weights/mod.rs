@@ -49,7 +49,7 @@ pub(super) fn repair(model: &mut Flat, folder: &Path) {
 }
 
 /// The first few names.
-fn listed(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     const MOST: usize = 3;
     let shown: Vec<String> = names.iter().take(MOST).map(|name| quoted(name)).collect();
     match names.len().saturating_sub(MOST) {
