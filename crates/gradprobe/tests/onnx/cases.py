@@ -1,7 +1,10 @@
 """Writes the ONNX backend's node cases, one folder a case, for `node_cases.rs`.
 
     python cases.py FOLDER
-    GRADPROBE_ONNX_CASES=FOLDER cargo test -p gradprobe --test onnx node_cases -- --nocapture
+    tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=2026-01-01 -C FOLDER -cf - . | xz -9e > node_cases.tar.xz
+
+`GRADPROBE_ONNX_CASES=FOLDER cargo test -p gradprobe --test onnx node_cases -- --nocapture` runs those of a
+folder, such as of another release of ONNX, and shows the count of each operator.
 
 A case is model.onnx, inputs.npz and outputs.npz (arrays by name), tolerance.txt (relative,
 absolute), op.txt (the operator) and floats.txt (the names of the arrays of real numbers). Only cases

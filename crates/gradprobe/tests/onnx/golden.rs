@@ -1,7 +1,7 @@
 //! Gradients of exported models against PyTorch's, computed in double precision from the same
 //! weights: every parameter's l2 norm, largest magnitude, share of zeros and mean.
 
-use super::shared;
+use super::models;
 use gradprobe::check::check;
 use gradprobe::import::Subject;
 use gradprobe::import::onnx::{OnnxLoss, OnnxNetwork, OnnxOptions};
@@ -93,27 +93,23 @@ fn holds(folder: &Path, dtype: Dtype, tolerance: impl Fn(&str, &str) -> f64) {
 
 #[test]
 fn gradients_in_double_precision_are_pytorchs() {
-    if let Some(folder) = shared("exported") {
-        holds(&folder, Dtype::F64, |_, _| 1e-4);
-    }
+    holds(&models("exported"), Dtype::F64, |_, _| 1e-4);
     holds(&own(), Dtype::F64, |_, _| 1e-4);
 }
 
 #[test]
 fn gradients_in_single_precision_are_near() {
-    if let Some(folder) = shared("exported") {
-        // Of resnet20_cifar one ReLU takes the other side, see below: what comes before it gets a
-        // cotangent of one element less.
-        let tolerance = |name: &str, parameter: &str| {
-            let after = ["layers.7.", "layers.8.", "fc."];
-            match name {
-                "resnet20_cifar" if !after.iter().any(|start| parameter.starts_with(start)) => 5e-3,
-                "resnet20_cifar" => 1e-4,
-                _ => 1e-3,
-            }
-        };
-        holds(&folder, Dtype::F32, tolerance);
-    }
+    // Of resnet20_cifar one ReLU takes the other side, see below: what comes before it gets a
+    // cotangent of one element less.
+    let tolerance = |name: &str, parameter: &str| {
+        let after = ["layers.7.", "layers.8.", "fc."];
+        match name {
+            "resnet20_cifar" if !after.iter().any(|start| parameter.starts_with(start)) => 5e-3,
+            "resnet20_cifar" => 1e-4,
+            _ => 1e-3,
+        }
+    };
+    holds(&models("exported"), Dtype::F32, tolerance);
     holds(&own(), Dtype::F32, |_, _| 1e-3);
 }
 
@@ -157,9 +153,7 @@ fn in_both_precisions(folder: &Path, value: &str) -> [Vec<f64>; 2] {
 /// other orders three times each.
 #[test]
 fn one_relu_of_resnet20_takes_the_other_side_in_single_precision() {
-    let Some(folder) = shared("exported") else {
-        return;
-    };
+    let folder = models("exported");
     let mut flips = Vec::new();
     for value in PRE_ACTIVATIONS {
         let [single, double] = in_both_precisions(&folder, value);
@@ -184,9 +178,7 @@ fn own() -> std::path::PathBuf {
 
 #[test]
 fn the_seed_chains_have_the_notebooks_gradients() {
-    let Some(folder) = shared("exported") else {
-        return;
-    };
+    let folder = models("exported");
     let tanh = run(&folder, "chain4_tanh", Dtype::F64);
     let gradient = |run: &Run, name: &str| run.parameters[name].grad_l2;
     // Where PyTorch prints 0.0, because 1 − tanh² cancels, the true value.
@@ -204,9 +196,7 @@ fn the_seed_chains_have_the_notebooks_gradients() {
 
 #[test]
 fn public_models_are_judged() {
-    let Some(folder) = shared("public") else {
-        return;
-    };
+    let folder = models("public");
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -18,13 +18,8 @@ mod weights;
 
 use std::path::PathBuf;
 
-/// A folder of models that may lie beside the repository.
-fn shared(name: &str) -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = root.join("../shared/models").join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: there is no {}", folder.display());
-    None
+/// A folder of `tests/models`.
+fn models(name: &str) -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/models").join(name)
 }

@@ -1,5 +1,5 @@
 //! Gradients on the node cases of ONNX's backend suite, held against central differences in double
-//! precision: not of an op alone, but through the importer; skipped where `node_cases.rs` is.
+//! precision: not of an op alone, but through the importer.
 
 use super::node_cases::{LIMIT, folders, mode};
 use gradprobe::data::{Array, read_arrays};
@@ -76,7 +76,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 struct Tally {
     agree: usize,
     kinks: usize,
-    /// Inputs that have to be constant.
+    /// Inputs that have to be constant, or of an op that has no gradient.
     constant: usize,
 }
 
@@ -114,7 +114,8 @@ impl Case<'_> {
             Ok(None) => return Some(Tensor::zeros(tensor.shape().clone())),
             Err(error) => {
                 let error = error.to_string();
-                assert!(error.contains("has to be constant"), "{error}");
+                let known = ["has to be constant", "rounding has no gradient"];
+                assert!(known.iter().any(|part| error.contains(part)), "{error}");
                 return None;
             }
         };
@@ -182,7 +183,7 @@ impl Case<'_> {
 
 #[test]
 fn gradients_of_the_node_cases_agree_with_central_differences() {
-    let Some(folders) = folders() else { return };
+    let folders = folders();
     let mut by_op: BTreeMap<String, Tally> = BTreeMap::new();
     let mut wrong = Vec::new();
     for folder in folders {

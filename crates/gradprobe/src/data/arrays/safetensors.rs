@@ -1,73 +1,54 @@
-//! Safetensors: the header's length, a header in JSON, then the elements.
+//! Safetensors.
 
 use super::{Array, ElementType, tensor};
-use serde::Deserialize;
-use std::collections::BTreeMap;
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    Tensor {
-        dtype: String,
-        shape: Vec<usize>,
-        data_offsets: [usize; 2],
-    },
-    Metadata(serde::de::IgnoredAny),
-}
+use ::safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Array>, String> {
-    const NONE_OF_THEM: &str = "it is none of .npy, .npz and .safetensors, or it is cut off";
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(NONE_OF_THEM)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| NONE_OF_THEM)?;
-    let header = rest.get(..length).ok_or(NONE_OF_THEM)?;
-    let entries: BTreeMap<String, Entry> =
-        serde_json::from_slice(header).map_err(|_| NONE_OF_THEM)?;
-    let data = &rest[length..];
+    let file = SafeTensors::deserialize(bytes).map_err(|error| match error {
+        SafeTensorError::InvalidOffset(name) => format!(
+            "`{}` lies where another tensor does, or outside the file",
+            name.escape_debug()
+        ),
+        SafeTensorError::TensorInvalidInfo => "a tensor's shape does not fit its bytes".into(),
+        SafeTensorError::MetadataIncompleteBuffer => {
+            "its tensors are not the rest of the file: it is cut off, or has more".into()
+        }
+        _ => "it is none of .npy, .npz and .safetensors, or it is cut off".to_owned(),
+    })?;
     let mut arrays = Vec::new();
-    for (name, entry) in entries {
-        let (dtype, shape, [start, end]) = match entry {
-            Entry::Tensor {
-                dtype,
-                shape,
-                data_offsets,
-            } => (dtype, shape, data_offsets),
-            Entry::Metadata(_) if name == "__metadata__" => continue,
-            Entry::Metadata(_) => return Err(NONE_OF_THEM.into()),
-        };
+    for (name, view) in file.iter() {
         let what = format!("`{}`", name.escape_debug());
-        let element = element(&dtype).ok_or_else(|| {
+        let element = element(view.dtype()).ok_or_else(|| {
             format!(
                 "{what} has elements of `{}`, which is not read",
-                dtype.escape_debug()
+                view.dtype()
             )
         })?;
-        let bytes = data.get(start..end).ok_or_else(|| {
-            format!(
-                "{what} is to be at bytes {start} to {end} of {}",
-                data.len()
-            )
-        })?;
-        let tensor = tensor(&what, element, shape, bytes)?;
-        arrays.push(Array { name, tensor });
+        let tensor = tensor(&what, element, view.shape().to_vec(), view.data())?;
+        arrays.push(Array {
+            name: name.to_owned(),
+            tensor,
+        });
     }
+    arrays.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(arrays)
 }
 
-fn element(dtype: &str) -> Option<ElementType> {
+fn element(dtype: Dtype) -> Option<ElementType> {
     Some(match dtype {
-        "F32" => ElementType::F32,
-        "F64" => ElementType::F64,
-        "F16" => ElementType::F16,
-        "BF16" => ElementType::Bf16,
-        "I8" => ElementType::I8,
-        "I16" => ElementType::I16,
-        "I32" => ElementType::I32,
-        "I64" => ElementType::I64,
-        "U8" => ElementType::U8,
-        "U16" => ElementType::U16,
-        "U32" => ElementType::U32,
-        "U64" => ElementType::U64,
-        "BOOL" => ElementType::Bool,
+        Dtype::F32 => ElementType::F32,
+        Dtype::F64 => ElementType::F64,
+        Dtype::F16 => ElementType::F16,
+        Dtype::BF16 => ElementType::Bf16,
+        Dtype::I8 => ElementType::I8,
+        Dtype::I16 => ElementType::I16,
+        Dtype::I32 => ElementType::I32,
+        Dtype::I64 => ElementType::I64,
+        Dtype::U8 => ElementType::U8,
+        Dtype::U16 => ElementType::U16,
+        Dtype::U32 => ElementType::U32,
+        Dtype::U64 => ElementType::U64,
+        Dtype::BOOL => ElementType::Bool,
         _ => return None,
     })
 }

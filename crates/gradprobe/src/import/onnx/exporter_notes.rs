@@ -93,14 +93,21 @@ impl Notes {
         self.kinds.insert(name.to_owned(), is_parameter);
     }
 
-    /// The parameters that a tensor was computed from; `None` where it was not computed.
+    /// Does the file say of its named tensors whether they are parameters? What saves a file again
+    /// may keep only what is noted of values.
+    pub fn says_what_is_a_parameter(&self) -> bool {
+        !self.kinds.is_empty()
+    }
+
+    /// The parameters that a tensor was computed from; `None` where it was not computed. Where the
+    /// file does not say what is a parameter, those with the path of a module.
     pub fn folded_from(&self, tensor: &str) -> Option<Vec<&str>> {
         let sources = self.folded.get(tensor)?.iter().map(String::as_str);
-        Some(
-            sources
-                .filter(|&source| self.is_parameter(source) == Some(true))
-                .collect(),
-        )
+        let is_parameter = |source: &str| match self.says_what_is_a_parameter() {
+            true => self.is_parameter(source) == Some(true),
+            false => source.contains('.'),
+        };
+        Some(sources.filter(|source| is_parameter(source)).collect())
     }
 
     /// Takes over what is noted of a tensor for one that stands for it under a new name.
@@ -179,6 +186,19 @@ mod tests {
         assert_eq!(notes.is_parameter("x"), None);
         assert_eq!(notes.folded_from("val_0"), Some(vec!["a.weight"]));
         assert_eq!(notes.folded_from("val_1"), None);
+    }
+
+    #[test]
+    fn what_is_computed_is_known_without_the_signature() {
+        let stripped = Notes::of(&Graph {
+            value_info: vec![Noted {
+                name: "val_0".into(),
+                metadata_props: vec![entry(super::FOLDED_FROM, "['a.weight', 'val_3']")],
+            }],
+            ..Graph::default()
+        });
+        assert!(!stripped.says_what_is_a_parameter());
+        assert_eq!(stripped.folded_from("val_0"), Some(vec!["a.weight"]));
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// What is tried, one after the other, until the model takes it: another input may fix the
-    /// batch, a table of positions may have fewer rows, a small image may come to nothing on the
+    /// What is tried, one after the other, until the model takes it: another input or a Reshape may
+    /// fix the batch, a table of positions may have fewer rows, a small image may come to nothing on the
     /// way, a window may be wider than a short signal is long.
     pub fn tried(options: &OnnxOptions, inputs: &[ValueInfo]) -> Vec<Self> {
         let batch = options.batch.unwrap_or(BATCH);
@@ -45,6 +45,10 @@ impl Sizes {
         const OTHER: [(usize, usize); 3] = [(224, 32), (32, 32), (128, 128)];
         const LONG: [(usize, usize); 4] = [(64, 64), (64, 512), (64, 4096), (64, 16_000)];
         let mut batches = fixed_batches(inputs);
+        if options.batch.is_none() && !batches.contains(&1) {
+            // What was traced with one sample may have it written into a Reshape.
+            batches.push(1);
+        }
         batches.retain(|&other| other != batch);
         let mut tried = vec![of(batch, USUAL)];
         tried.extend(batches.iter().map(|&batch| of(batch, USUAL)));

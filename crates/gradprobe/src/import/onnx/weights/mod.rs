@@ -95,10 +95,9 @@ impl Weights {
         let mut initialisers = model.graph.initializer.iter();
         let evidence = Evidence {
             notes: &model.notes,
-            notes_are_complete: model.notes.says_what_is_folded()
-                || model
-                    .notes
-                    .all_parameters_are_in(&extents.keys().copied().collect()),
+            notes_are_complete: model
+                .notes
+                .all_parameters_are_in(&extents.keys().copied().collect()),
             roles: &roles,
             folder,
             said,
@@ -224,8 +223,7 @@ fn of_node(node: &Node) -> Option<Constant<'_>> {
 /// Everything that is known when a tensor is decided of.
 struct Evidence<'a> {
     notes: &'a Notes,
-    /// Is a tensor of which nothing is noted no parameter? A file that says from what its tensors
-    /// were computed says it of all.
+    /// Is a tensor of which nothing is noted no parameter?
     notes_are_complete: bool,
     roles: &'a Roles,
     folder: &'a Path,
@@ -293,7 +291,8 @@ impl Evidence<'_> {
             Some(false) => return Some((Frozen, Reason::NotedBuffer)),
             None => {}
         }
-        if let Some(sources) = notes.folded_from(constant.name) {
+        if let Some(mut sources) = notes.folded_from(constant.name) {
+            sources.retain(|source| !names::is_buffer(source));
             return Some(if sources.is_empty() {
                 (Frozen, Reason::Number)
             } else {
@@ -301,7 +300,10 @@ impl Evidence<'_> {
                 (Trained, Reason::FoldedFrom(sources))
             });
         }
-        (self.notes_are_complete).then_some((Frozen, Reason::Number))
+        // A file that says from what its tensors were computed says it of all that it computed.
+        let is_computed = notes.says_what_is_folded()
+            && (notes.says_what_is_a_parameter() || is_made_up(constant.name));
+        (self.notes_are_complete || is_computed).then_some((Frozen, Reason::Number))
     }
 
     fn numbers(&self, constant: &Constant<'_>) -> Option<std::sync::Arc<crate::num::Tensor<f64>>> {
