@@ -48,7 +48,8 @@ pub fn check(root: &Path, record: bool) -> Result<(), String> {
 
 fn build(root: &Path) -> Result<PathBuf, String> {
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "gradprobe"])
+        .args(["build", "--profile", "profiling"])
+        .args(["--package", "gradprobe-engine"])
         .args(["--example", "count_kernels"])
         .current_dir(root)
         .status()
@@ -58,7 +59,7 @@ fn build(root: &Path) -> Result<PathBuf, String> {
     }
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("release/examples/count_kernels"))
+    Ok(target.join("profiling/examples/count_kernels"))
 }
 
 fn count(program: &Path, name: &str) -> Result<u64, String> {

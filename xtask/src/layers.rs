@@ -1,23 +1,38 @@
-//! Holds every `crate::…` of the library against the order of its modules: a module knows those
-//! before it, never those after it.
+//! Holds every `crate::…` of the library and its engine against the order of their modules: a module
+//! knows those before it, never those after it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of `crates/gradprobe/src`, in the order in which data flows through them.
+/// The modules of both crates, in the order in which data flows through them. The library
+/// re-exports those of the engine.
 const ORDER: [&str; 13] = [
-    "num", "ops", "graph", "theory", "init", "data", "import", "run", "measure", "diagnose", "fix",
+    "num", "ops", "graph", "run", "theory", "init", "data", "import", "measure", "diagnose", "fix",
     "report", "check",
 ];
+const CRATES: [&str; 2] = ["crates/gradprobe-engine/src", "crates/gradprobe/src"];
 
-/// Checks every file of the library.
+/// Checks every file of the two.
 pub fn check(root: &Path) -> Result<(), String> {
-    let source = root.join("crates/gradprobe/src");
-    let mut files = Vec::new();
-    collect(&source, &mut files)?;
     let mut wrong = Vec::new();
+    let mut checked = 0;
+    for source in CRATES {
+        checked += check_crate(&root.join(source), &mut wrong)?;
+    }
+    eprintln!("== layers: {checked} files");
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
+    }
+}
+
+/// Adds what is wrong in a crate; returns how many files it has.
+fn check_crate(source: &Path, wrong: &mut Vec<String>) -> Result<usize, String> {
+    let mut files = Vec::new();
+    collect(source, &mut files)?;
     for file in &files {
-        let Ok(inside) = file.strip_prefix(&source) else {
+        let Ok(inside) = file.strip_prefix(source) else {
             continue;
         };
         let first = inside
@@ -58,12 +73,7 @@ pub fn check(root: &Path) -> Result<(), String> {
             }
         }
     }
-    eprintln!("== layers: {} files", files.len());
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(wrong.join("\n"))
-    }
+    Ok(files.len())
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {

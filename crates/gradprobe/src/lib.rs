@@ -5,15 +5,13 @@
 //! signals up per layer, [`diagnose`] judges them and [`report`] writes the result down.
 //! `docs/ARCHITECTURE.md` is the map.
 
+pub use gradprobe_engine::{graph, num, ops, run};
+
 pub mod check;
 pub mod data;
 pub mod diagnose;
-pub mod graph;
 pub mod import;
 pub mod init;
 pub mod measure;
-pub mod num;
-pub mod ops;
 pub mod report;
-pub mod run;
 pub mod theory;

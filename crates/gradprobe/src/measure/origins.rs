@@ -139,7 +139,7 @@ pub(super) fn non_finite(graph: &Graph, trace: &Trace) -> Option<NonFiniteOrigin
     }
     // A node's own bad gradient shows at the outputs of what it reads.
     let position = trace.nodes.iter().rposition(|node| bad(&node.backward))?;
-    let at = NodeId(position as u32);
+    let at = NodeId::at(position);
     let outputs = &graph.nodes()[position].outputs;
     let reader = graph
         .nodes()

@@ -31,7 +31,7 @@ impl Chains {
         };
         let readers = readers(graph);
         for (index, node) in graph.nodes().iter().enumerate() {
-            let id = NodeId(index as u32);
+            let id = NodeId::at(index);
             let Some((to, from_fork)) = chains.end_of_step(graph, id, &readers) else {
                 continue;
             };

@@ -22,14 +22,14 @@ pub(super) fn fractions(graph: &Graph, distinct: &HashSet<usize>) -> HashMap<Nod
             false => groups(&first),
         };
         if groups.iter().all(|group| group.len() < 2) {
-            fractions.insert(NodeId(position as u32), 0.0);
+            fractions.insert(NodeId::at(position), 0.0);
             continue;
         }
         let Some(second) = next(graph, node, first.units) else {
             continue;
         };
         let twins: usize = groups.iter().map(|group| twins_in(group, &second)).sum();
-        fractions.insert(NodeId(position as u32), twins as f64 / first.units as f64);
+        fractions.insert(NodeId::at(position), twins as f64 / first.units as f64);
     }
     fractions
 }

@@ -206,7 +206,7 @@ fn cause(layer: &LayerPrecision) -> &'static str {
 /// made of PyTorch's own zeros and of exact derivatives.
 #[test]
 fn the_cause_of_a_zero_is_right_for_every_activation_in_every_type() {
-    let table = include_str!("../../src/ops/activation/testdata/zero_causes.csv");
+    let table = include_str!("../data/zero_causes.csv");
     let mut wrong = Vec::new();
     let mut rows = 0;
     for row in table.lines().skip(1) {

@@ -176,7 +176,7 @@ impl Layering<'_> {
             self.builder.adopt(value);
         }
         for &node in &flow.nodes {
-            self.builder.put_into_layer(NodeId(node as u32));
+            self.builder.put_into_layer(NodeId::at(node));
         }
         let is_bias = entry.class == Class::Arithmetic && layer.weighted && !layer.parts.is_empty();
         let part = part(&entry.op, entry.class, entry.weighted);

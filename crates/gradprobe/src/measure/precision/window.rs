@@ -47,7 +47,7 @@ impl LossScaleWindow {
             }
         }
         for (index, sizes) in reference.cotangents.iter().enumerate() {
-            signal(sizes, dtype_of(ValueId(index as u32)));
+            signal(sizes, dtype_of(ValueId::at(index)));
         }
         Self {
             log2_smallest: smallest,

@@ -2,8 +2,8 @@
 
 use crate::cases::cases;
 use crate::draw::{Case, Draw};
-use gradprobe::num::{Shape, Tensor, View};
-use gradprobe::ops::{Context, Kernel, Saved, apply, apply_vjp, check_gradients, registry};
+use gradprobe_engine::num::{Shape, Tensor, View};
+use gradprobe_engine::ops::{Context, Kernel, Saved, apply, apply_vjp, check_gradients, registry};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 

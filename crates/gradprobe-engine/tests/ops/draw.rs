@@ -1,7 +1,7 @@
 //! Random cases, from a seed alone.
 
-use gradprobe::num::{Shape, Tensor};
-use gradprobe::ops::{Context, Op};
+use gradprobe_engine::num::{Shape, Tensor};
+use gradprobe_engine::ops::{Context, Op};
 
 /// splitmix64.
 pub struct Draw(pub u64);

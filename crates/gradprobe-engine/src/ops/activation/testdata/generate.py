@@ -6,7 +6,7 @@ exact f64, written as the shortest decimal that reads back. `ln_abs` is the natu
 
 framework.csv: PyTorch's value and gradient at kinks and other special points, in f64.
 
-zero_causes.csv: why PyTorch's gradient is 0 in a type, where it is: its own result, and the exact
+../../../../../gradprobe/tests/data/zero_causes.csv: why PyTorch's gradient is 0 in a type, where it is: its own result, and the exact
 derivative beside the type's smallest number.
 
 Usage: python generate.py   (needs mpmath and torch)
@@ -17,6 +17,7 @@ from mpmath import mp, mpf, exp, log, tanh, sqrt, pi, erf, erfc, sin, cos, atan,
 
 mp.dps = 60
 HERE = os.path.dirname(os.path.abspath(__file__))
+LIBRARY = os.path.join(HERE, "../../../../../gradprobe/tests/data")
 SCALE = mpf("1.0507009873554804934193349852946")
 ALPHA = mpf("1.6732632423543772848170429916717")
 sigma = lambda x: 1 / (1 + exp(-x))
@@ -121,7 +122,7 @@ def zero_causes():
     composite = {"softsign", "tanhshrink", "gaussian"}
     smallest = {"f64": -1074, "f32": -149, "f16": -24, "bf16": -133}
     types = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-    with open(os.path.join(HERE, "zero_causes.csv"), "w", newline="") as file:
+    with open(os.path.join(LIBRARY, "zero_causes.csv"), "w", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(["activation", "x", "dtype", "cause"])
         for name, function in table.items():

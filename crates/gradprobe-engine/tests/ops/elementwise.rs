@@ -2,8 +2,8 @@
 
 use crate::cases::{Row, broadcast_pair};
 use crate::draw::{Case, Draw};
-use gradprobe::num::Tensor;
-use gradprobe::ops::*;
+use gradprobe_engine::num::Tensor;
+use gradprobe_engine::ops::*;
 
 #[rustfmt::skip]
 pub const CASES: &[Row] = &[
@@ -111,7 +111,7 @@ fn operands(draw: &mut Draw) -> Vec<Tensor<f64>> {
     let take = |shape: &Vec<usize>| {
         let (own, others) = rest.split_at(shape.iter().product());
         rest = others;
-        Tensor::new(gradprobe::num::Shape::new(&shape[..]), own.to_vec())
+        Tensor::new(gradprobe_engine::num::Shape::new(&shape[..]), own.to_vec())
     };
     shapes.iter().map(take).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::cases::{Row, image, pool_window};
 use crate::draw::{Case, Draw};
-use gradprobe::ops::*;
+use gradprobe_engine::ops::*;
 
 #[rustfmt::skip]
 pub const CASES: &[Row] = &[

@@ -2,8 +2,8 @@
 
 use crate::cases::cases;
 use crate::draw::Draw;
-use gradprobe::num::Shape;
-use gradprobe::ops::*;
+use gradprobe_engine::num::Shape;
+use gradprobe_engine::ops::*;
 use proptest::prelude::*;
 
 fn refusal(op: &dyn Op, shapes: &[&[usize]]) -> String {
@@ -202,8 +202,8 @@ fn operands_of_sequence_ops_that_do_not_fit_are_named() {
 
 #[test]
 fn batch_norm_refuses_to_train_on_one_value_per_channel() {
-    let x = gradprobe::num::Tensor::<f64>::zeros([1, 3]);
-    let row = gradprobe::num::Tensor::<f64>::zeros([3]);
+    let x = gradprobe_engine::num::Tensor::<f64>::zeros([1, 3]);
+    let row = gradprobe_engine::num::Tensor::<f64>::zeros([3]);
     let inputs = [x, row.clone(), row.clone(), row.clone(), row];
     let error = apply(&BatchNorm::default(), &Context::default(), &inputs).unwrap_err();
     assert!(

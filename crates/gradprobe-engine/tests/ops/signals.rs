@@ -3,8 +3,8 @@
 
 use crate::cases::{Row, Windows, windows};
 use crate::draw::{Case, Draw};
-use gradprobe::num::{Shape, Tensor};
-use gradprobe::ops::*;
+use gradprobe_engine::num::{Shape, Tensor};
+use gradprobe_engine::ops::*;
 
 #[rustfmt::skip]
 pub const CASES: &[Row] = &[

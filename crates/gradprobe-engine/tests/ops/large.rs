@@ -2,8 +2,8 @@
 
 use crate::draw::{Case, Draw};
 use crate::promises::assert_same_bits_in_parallel;
-use gradprobe::num::Tensor;
-use gradprobe::ops::*;
+use gradprobe_engine::num::Tensor;
+use gradprobe_engine::ops::*;
 
 #[test]
 fn large_operands_give_the_same_bits_in_parallel() {

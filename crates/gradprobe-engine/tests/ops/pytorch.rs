@@ -1,8 +1,10 @@
 //! Values and gradients against PyTorch's, from `fixtures/ops.json` (made by
 //! `fixtures/generate_ops.py`).
 
-use gradprobe::num::{Shape, Tensor};
-use gradprobe::ops::{Attribute, Attributes, Context, Mode, apply, apply_vjp, find_op, registry};
+use gradprobe_engine::num::{Shape, Tensor};
+use gradprobe_engine::ops::{
+    Attribute, Attributes, Context, Mode, apply, apply_vjp, find_op, registry,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 

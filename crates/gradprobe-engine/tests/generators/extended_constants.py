@@ -1,6 +1,6 @@
 """Writes src/num/extended/constants.rs: constants of `Extended` as sums of doubles, by mpmath.
 
-Run from crates/gradprobe: python3 tests/generators/extended_constants.py > src/num/extended/constants.rs
+Run from crates/gradprobe-engine: python3 tests/generators/extended_constants.py > src/num/extended/constants.rs
 """
 import mpmath as mp
 

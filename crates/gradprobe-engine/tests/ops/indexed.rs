@@ -2,8 +2,8 @@
 
 use crate::cases::{Row, reduce};
 use crate::draw::{Case, Draw};
-use gradprobe::num::{Shape, Tensor};
-use gradprobe::ops::*;
+use gradprobe_engine::num::{Shape, Tensor};
+use gradprobe_engine::ops::*;
 
 #[rustfmt::skip]
 pub const CASES: &[Row] = &[

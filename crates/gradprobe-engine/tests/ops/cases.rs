@@ -2,8 +2,8 @@
 
 use crate::draw::{Case, Draw};
 use crate::{elementwise, indexed, rearranging, sequences, signals, windowed};
-use gradprobe::num::Tensor;
-use gradprobe::ops::*;
+use gradprobe_engine::num::Tensor;
+use gradprobe_engine::ops::*;
 
 /// A row: the op, and how to draw a case of it.
 pub type Row = (&'static str, fn(&mut Draw) -> Case);

@@ -1,8 +1,8 @@
 //! Random cases of the ops of sequence models.
 
 use crate::draw::{Case, Draw};
-use gradprobe::num::Tensor;
-use gradprobe::ops::*;
+use gradprobe_engine::num::Tensor;
+use gradprobe_engine::ops::*;
 
 /// A recurrent layer over a short sequence, in any direction and layout.
 pub fn recurrent<C: Cell>(draw: &mut Draw, cell: C, gates: usize, cell_state: bool) -> Case {

@@ -18,6 +18,14 @@ macro_rules! id {
         pub struct $name(pub(crate) u32);
 
         impl $name {
+            /// The one at a position in the graph's table.
+            ///
+            /// # Panics
+            /// If the position is 2^32 or more.
+            pub fn at(index: usize) -> Self {
+                Self(u32::try_from(index).expect("a graph has fewer than 2^32 of each"))
+            }
+
             /// Its position in the graph's table.
             pub fn index(self) -> usize {
                 self.0 as usize

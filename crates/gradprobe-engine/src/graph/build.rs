@@ -90,23 +90,23 @@ impl GraphBuilder {
     }
 
     /// The nodes added so far.
-    pub(crate) fn nodes(&self) -> &[Node] {
+    pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
     /// A value added before.
-    pub(crate) fn value(&self, value: ValueId) -> &Value {
+    pub fn value(&self, value: ValueId) -> &Value {
         &self.values[value.index()]
     }
 
     /// What has been added so far: every value, node and parameter, by the index of its id.
-    pub(crate) fn parts(&self) -> (&[Value], &[Node], &[Parameter]) {
+    pub fn parts(&self) -> (&[Value], &[Node], &[Parameter]) {
         (&self.values, &self.nodes, &self.parameters)
     }
 
     /// Takes the nodes that nothing asked for depends on out of their layers, but for those that
     /// read a trained parameter: a layer without a node is not measured.
-    pub(crate) fn leave_unneeded_out_of_layers(&mut self, needed: ValueId) {
+    pub fn leave_unneeded_out_of_layers(&mut self, needed: ValueId) {
         let mut stays = vec![false; self.nodes.len()];
         let mut open = vec![needed];
         while let Some(value) = open.pop() {
@@ -228,7 +228,7 @@ impl GraphBuilder {
     }
 
     /// Takes a node into the current layer, if it belongs to none.
-    pub(crate) fn put_into_layer(&mut self, id: NodeId) {
+    pub fn put_into_layer(&mut self, id: NodeId) {
         let Some(layer) = self.layer else { return };
         let node = &mut self.nodes[id.index()];
         if node.layer.is_none() {

@@ -1,10 +1,10 @@
 //! The kernels whose instructions `cargo xtask instructions` counts: `count_kernels NAME` runs one
 //! of them once, forward and back, in `counted`; without a name it prints the names.
 
-use gradprobe::num::random::Stream;
-use gradprobe::num::{Shape, Statistics, Tensor, View, ViewMut};
-use gradprobe::ops::activation::{self, ActivationOp};
-use gradprobe::ops::{
+use gradprobe_engine::num::random::Stream;
+use gradprobe_engine::num::{Shape, Statistics, Tensor, View, ViewMut};
+use gradprobe_engine::ops::activation::{self, ActivationOp};
+use gradprobe_engine::ops::{
     Attention, BatchNorm, Context, Conv, LayerNorm, Linear, Lstm, MaxPool, Op, OpError, Padding,
     PoolWindow, Saved, Softmax,
 };

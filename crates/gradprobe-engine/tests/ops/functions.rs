@@ -3,8 +3,8 @@
 
 use crate::draw::Draw;
 use astro_float::{BigFloat, Consts, RoundingMode, Sign};
-use gradprobe::num::Tensor;
-use gradprobe::ops::*;
+use gradprobe_engine::num::Tensor;
+use gradprobe_engine::ops::*;
 
 const BITS: usize = 200;
 const ROUND: RoundingMode = RoundingMode::ToEven;

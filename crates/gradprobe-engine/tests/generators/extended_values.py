@@ -1,7 +1,7 @@
 """Writes tests/data/extended.csv: values of elementary functions for `Extended`, by mpmath.
 
 A number is (hi + lo)·2^exponent with |hi| in [1, 2), written as three columns.
-Run from crates/gradprobe: python3 tests/generators/extended_values.py > tests/data/extended.csv
+Run from crates/gradprobe-engine: python3 tests/generators/extended_values.py > tests/data/extended.csv
 """
 import random
 import mpmath as mp

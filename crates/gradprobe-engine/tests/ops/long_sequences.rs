@@ -2,8 +2,8 @@
 //! f64, with the cotangent brought back near 1 at every step and its exponent kept apart.
 
 use crate::draw::Draw;
-use gradprobe::num::{Extended, Real, Shape, Tensor, View, ViewMut};
-use gradprobe::ops::*;
+use gradprobe_engine::num::{Extended, Real, Shape, Tensor, View, ViewMut};
+use gradprobe_engine::ops::*;
 use std::collections::BTreeMap;
 
 const GATES: [usize; 3] = [1, 3, 4];

@@ -2,9 +2,9 @@
 //! `fixtures/non_finite.json` (made by `fixtures/non_finite.py`).
 
 use crate::pytorch::attribute;
-use gradprobe::num::{Element, Shape, Tensor, scaled};
-use gradprobe::ops::activation::{self, ActivationOp};
-use gradprobe::ops::{
+use gradprobe_engine::num::{Element, Shape, Tensor, scaled};
+use gradprobe_engine::ops::activation::{self, ActivationOp};
+use gradprobe_engine::ops::{
     Attributes, Context, Mode, Op, OpElement, apply, apply_vjp, find_op, registry,
 };
 use serde_json::Value;
