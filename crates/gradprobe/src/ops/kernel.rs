@@ -1,11 +1,12 @@
 //! The contract between an op and the executor.
 
 use super::activation::ActivationElement;
+use super::facts::OpFacts;
 use super::recurrent::OverTime;
 use crate::num::linalg::SpectralElement;
 use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
-use crate::num::{Element, Shape, View, ViewMut, scaled};
+use crate::num::{Bounds, Element, Shape, View, ViewMut, scaled};
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -345,6 +346,11 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
         None
     }
 
+    /// What the op is, for those who judge networks.
+    fn facts(&self) -> OpFacts {
+        OpFacts::default()
+    }
+
     /// Does the pull-back read this input's value? An input it does not read may be freed.
     fn reads_input(&self, _input: usize) -> bool {
         true
@@ -358,6 +364,11 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
     /// The activation this node applies to input 0, where it is one: the taps then count
     /// saturation and dead units.
     fn activation(&self) -> Option<&dyn super::activation::Activation> {
+        None
+    }
+
+    /// Of an activation that settles at bounds: beyond which its outputs are saturated.
+    fn saturation_bounds(&self) -> Option<Bounds> {
         None
     }
 

@@ -2,7 +2,10 @@
 
 use super::attributes::AttributeReader;
 use super::shapes::{expect_inputs, expect_shape, misfit};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+    WeightLayout,
+};
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::sum::column_sums;
 use crate::num::threads::join;
@@ -168,6 +171,14 @@ impl Op for Linear {
     fn rows_per_call(&self, inputs: &[&Shape]) -> usize {
         let inner: usize = inputs[0].iter().skip(1).rev().skip(1).product();
         rows_for_weight(inputs[1].element_count()).div_ceil(inner.max(1))
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            weight: Some(WeightLayout::UnitsFirst),
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn bias_of_product(&self) -> Option<usize> {

@@ -71,12 +71,11 @@ pub(super) fn try_all(chain: &Chain, before: &Before) -> Vec<Remedy> {
     };
     for name in others {
         // The names are rows of the registry; a test holds them to it.
-        if *name != chain.activation().name()
-            && let Ok(activation) = parse(name)
+        if let Ok(activation) = parse(name)
+            && !activation.is_same_function(&**chain.activation())
         {
-            let label = activation.label();
             if attempt(
-                RemedyKind::Activation(label),
+                RemedyKind::Activation(activation.label()),
                 &chain.with_activation(activation),
             ) {
                 break;

@@ -7,7 +7,9 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_each_part, for_each_two_parts};
 use crate::ops::shapes::{expect_inputs, misfit};
 use crate::ops::softmax::{softmax_lane, softmax_pull};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y = softmax(s·q·kᵀ + mask)·v for every sample and head; inputs q, k and v, each
 /// \[batch, heads, time, dim\], or \[batch, time, heads · dim\] with `query_heads` and `key_heads`,
@@ -362,6 +364,13 @@ impl Op for Attention {
 
     fn role(&self) -> Role {
         Role::Other
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

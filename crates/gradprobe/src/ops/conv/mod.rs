@@ -12,7 +12,10 @@ use super::attributes::AttributeReader;
 use super::parallel::for_each_part;
 use super::shapes::{expect_inputs, expect_shape, misfit};
 use super::window::{Axis, Padding, Window, WindowAttributes, resolve};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+    WeightLayout,
+};
 use crate::num::sum::{column_sums_by, sum, sum_map};
 use crate::num::{Element, Shape, View, ViewMut};
 use columns::Columns;
@@ -371,6 +374,14 @@ impl Op for Conv {
 
     fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
         sampled[0] && !sampled[1..].contains(&true)
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            weight: Some(WeightLayout::Kernel),
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn bias_of_product(&self) -> Option<usize> {

@@ -6,7 +6,9 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, expect_len, expect_shape, in_memory, misfit};
 use crate::ops::window::{Axis, Padding};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y\[n, m, o·stride − begin + k·dilation\] += x\[n, c, o\] · W\[c, m, k\] for every input position
 /// o and tap k, the channels m of c's group; and b\[m\] everywhere.
@@ -204,6 +206,13 @@ impl Op for ConvTranspose {
 
     fn role(&self) -> Role {
         Role::Weight
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

@@ -9,7 +9,7 @@ use crate::num::{Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_pairs, for_rows};
 use crate::ops::shapes::{expect_inputs, expect_shape, misfit};
-use crate::ops::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, OpFacts, Role, Saved};
 
 /// y = scale · (x − mean)/√(variance + ε) + bias for every channel of x\[N, C, …\]; inputs x and,
 /// of shape \[C\], scale, bias, running mean and running variance.
@@ -186,6 +186,13 @@ impl Op for BatchNorm {
 
     fn role(&self) -> Role {
         Role::Normalisation
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            batch_statistics: true,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

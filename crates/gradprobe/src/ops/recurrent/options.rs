@@ -4,7 +4,7 @@ use super::{Cell, CellAttributes};
 use crate::num::Shape;
 use crate::ops::attributes::AttributeReader;
 use crate::ops::shapes::{expect_inputs, expect_shape, misfit};
-use crate::ops::{Attributes, Op, OpError, Role};
+use crate::ops::{Attributes, Autocast, Op, OpError, OpFacts, Role};
 
 /// The way a recurrent layer walks over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,6 +175,13 @@ impl<C: Cell> Op for Recurrent<C> {
 
     fn role(&self) -> Role {
         Role::Weight
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
