@@ -58,7 +58,7 @@ pub(super) fn of_layer<'g>(graph: &'g Graph, layer: &Layer) -> Option<LayerActiv
     let after = (last + 1..graph.nodes().len()).take(MOST_WRITTEN);
     let after = after.rev().map(|position| NodeId(position as u32));
     let is_own = |found: &LayerActivation<'_>| layer.nodes.contains(&owner(graph, found));
-    let computes = |id: &NodeId| !graph.node(*id).op.is_view(Mode::Eval);
+    let computes = |id: &NodeId| !graph.node(*id).op.facts().is_view.has(Mode::Eval);
     let own = layer.nodes.iter().rev().copied().filter(computes);
     let mut tried = 0..MOST_ENDS;
     let own = own.map(|id| {
@@ -211,7 +211,7 @@ fn written_out(graph: &Graph, end: NodeId) -> Option<LayerActivation<'_>> {
             return None;
         };
         let node = graph.node(id);
-        let is_random = node.op.is_random(Mode::Train);
+        let is_random = node.op.facts().is_random.has(Mode::Train);
         if graph.value(latest).shape != *shape || node.op.facts().weight.is_some() || is_random {
             return None;
         }
@@ -310,7 +310,7 @@ pub(super) fn is_linear(graph: &Graph, layer: &Layer) -> bool {
     layer.nodes.iter().all(|&id| {
         let node = graph.node(id);
         // Dropout is linear whatever it drops; in inference it is a view.
-        node.op.is_view(Mode::Eval) || is_linear_node(graph, node)
+        node.op.facts().is_view.has(Mode::Eval) || is_linear_node(graph, node)
     })
 }
 
@@ -320,7 +320,7 @@ fn is_linear_node(graph: &Graph, node: &Node) -> bool {
     }
     let is_signal = |&input: &usize| !is_parameter(graph, node.inputs[input]);
     let mut signals = (0..node.inputs.len()).filter(is_signal);
-    if node.op.facts().weight.is_some() || node.op.bias_of_product().is_some() {
+    if node.op.facts().weight.is_some() || node.op.facts().bias_of_product.is_some() {
         return signals.count() <= 1;
     }
     let hands_back_blindly =

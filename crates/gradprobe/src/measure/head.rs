@@ -92,7 +92,7 @@ fn activation_before(graph: &Graph, mode: Mode, mut value: ValueId) -> Option<&N
         if node.op.activation().is_some() || node.op.facts().is_probability {
             return Some(node);
         }
-        if !node.op.is_view(mode) {
+        if !node.op.facts().is_view.has(mode) {
             return None;
         }
         value = *node.inputs.first()?;

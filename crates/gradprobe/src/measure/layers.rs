@@ -162,7 +162,7 @@ fn layer_run(
         Function::WrittenOut(_) => None,
     });
     let bounded = of_node.and_then(|node| {
-        graph.nodes()[node].op.saturation_bounds()?;
+        graph.nodes()[node].op.facts().saturation?;
         Some(trace.nodes[node].forward?.saturated_fraction())
     });
     let dead = of_node

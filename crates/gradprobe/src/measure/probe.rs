@@ -108,7 +108,7 @@ impl<'g> Probe<'g> {
         let (graph, mode) = (self.graph, self.mode);
         for (index, layer) in graph.layers().iter().enumerate() {
             let nodes = || layer.nodes.iter().map(|&id| (id.index(), graph.node(id)));
-            let computed = nodes().rfind(|(_, node)| !node.op.is_view(mode));
+            let computed = nodes().rfind(|(_, node)| !node.op.facts().is_view.has(mode));
             self.last.extend(computed.map(|(node, _)| (node, index)));
             let activation = activation::of_layer(graph, layer);
             if let Some(found) = activation {
@@ -334,7 +334,7 @@ impl<'g> Probe<'g> {
             if let Some(activation) = node.op.activation() {
                 return Some(Activation::range(activation));
             }
-            if !node.op.is_view(self.mode) && !node.op.facts().selects {
+            if !node.op.facts().is_view.has(self.mode) && !node.op.facts().selects {
                 return None;
             }
             value = *node.inputs.first()?;
@@ -414,7 +414,7 @@ impl<'g> Probe<'g> {
                 .iter()
                 .filter(|node| node.inputs.contains(&value))
             {
-                if node.op.is_view(self.mode) {
+                if node.op.facts().is_view.has(self.mode) {
                     values.push(node.outputs[0]);
                 } else {
                     readers.push(node);

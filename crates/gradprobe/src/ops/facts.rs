@@ -1,5 +1,8 @@
-//! What an op is, for those who judge networks: they ask for facts, and not for names, so that a
-//! network is judged alike however it is spelled.
+//! What an op is, for those who plan runs and judge networks: they ask for facts, and not for names,
+//! so that a network is judged alike however it is spelled.
+
+use super::Mode;
+use crate::num::Bounds;
 
 /// How the weight of a linear map lies: its input 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,46 @@ pub enum Autocast {
     Promote,
 }
 
+/// The modes in which something holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// In training?
+    pub train: bool,
+    /// In inference?
+    pub eval: bool,
+}
+
+impl Modes {
+    /// In neither mode.
+    pub const NEVER: Self = Self {
+        train: false,
+        eval: false,
+    };
+    /// In both modes.
+    pub const ALWAYS: Self = Self {
+        train: true,
+        eval: true,
+    };
+
+    /// Those in which it holds.
+    pub fn of(holds: impl Fn(Mode) -> bool) -> Self {
+        Self {
+            train: holds(Mode::Train),
+            eval: holds(Mode::Eval),
+        }
+    }
+
+    /// Does it hold in this one?
+    pub fn has(self, mode: Mode) -> bool {
+        match mode {
+            Mode::Train => self.train,
+            Mode::Eval => self.eval,
+        }
+    }
+}
+
 /// What an op is. The default: nothing is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OpFacts {
     /// Of a linear map with a weight: how that lies.
     pub weight: Option<WeightLayout>,
@@ -56,6 +97,28 @@ pub struct OpFacts {
     pub batch_statistics: bool,
     /// What autocast does with it.
     pub autocast: Autocast,
+    /// Is output 0 input 0 element for element (a reshape, dropout in inference)? No copy is made.
+    pub is_view: Modes,
+    /// Does what becomes of a row depend on its number in the batch (a random mask)? A sample
+    /// repeated is then not the same sample.
+    pub is_random: Modes,
+    /// Do samples stay apart, though not by the rule of [`Op::per_sample`](super::Op::per_sample),
+    /// which knows no mode (a BatchNorm in inference)?
+    pub keeps_samples_apart: Modes,
+    /// The input that a cotangent is followed to where the chain through a network is told.
+    pub main_input: usize,
+    /// Where it is a product of its inputs 0 and 1, linear in each, plus a bias: the input that is
+    /// the bias, whether it is given or not.
+    pub bias_of_product: Option<usize>,
+    /// Do the gradients of all inputs come out of one walk that costs more than they do
+    /// (back-propagation through time)? Then they are asked for in one call, where the batch is not
+    /// split.
+    pub pulls_back_at_once: bool,
+    /// Is the formula of [`Kernel::framework_vjp`](super::Kernel::framework_vjp) another one, that
+    /// can round to 0 where the derivative is not?
+    pub framework_vjp_cancels: bool,
+    /// Of an activation that settles at bounds: beyond which its outputs are saturated.
+    pub saturation: Option<Bounds>,
 }
 
 impl OpFacts {
@@ -70,6 +133,14 @@ impl OpFacts {
         selects: false,
         batch_statistics: false,
         autocast: Autocast::Promote,
+        is_view: Modes::NEVER,
+        is_random: Modes::NEVER,
+        keeps_samples_apart: Modes::NEVER,
+        main_input: 0,
+        bias_of_product: None,
+        pulls_back_at_once: false,
+        framework_vjp_cancels: false,
+        saturation: None,
     };
 }
 
@@ -140,7 +211,9 @@ mod tests {
             // A slope that is not learned is that of a leaky ReLU, which is on no list.
             let is_learned = op.activation().is_none();
             let expected = match op.name() {
-                name if name == "PRelu" && !is_learned => Autocast::Promote,
+                "PRelu" if !is_learned => Autocast::Promote,
+                // The activation of the op `Exp`.
+                "exp" => Autocast::Single,
                 name if NARROW.contains(&name) => Autocast::Narrow,
                 name if SINGLE.contains(&name) => Autocast::Single,
                 _ => Autocast::Promote,

@@ -75,7 +75,7 @@ pub use dropout::Dropout;
 pub use einsum::Einsum;
 pub use expand::Expand;
 pub use extremum::{Max, Min};
-pub use facts::{Autocast, CrossEntropyKind, OpFacts, WeightLayout};
+pub use facts::{Autocast, CrossEntropyKind, Modes, OpFacts, WeightLayout};
 pub use fourier::Dft;
 pub use gather::Gather;
 pub use glu::Glu;

@@ -60,7 +60,7 @@ pub(super) fn run_stage<T: RunElement>(
     let mut written = 0;
     for position in nodes {
         let node = &graph.nodes()[position];
-        if node.op.is_view(options.mode) {
+        if node.op.facts().is_view.has(options.mode) {
             taps.push(ForwardTap::default());
             continue;
         }
@@ -119,7 +119,7 @@ fn activate<T: RunElement>(
     output: &mut ViewMut<'_, T>,
     with_input: bool,
 ) -> Result<ForwardTap, RunError> {
-    let bounds = node.op.saturation_bounds();
+    let bounds = node.op.facts().saturation;
     let mut total = Statistics::default();
     let mut of_input = with_input.then(Statistics::default);
     let pieces = input.data.chunks(PIECE);
@@ -161,7 +161,7 @@ fn tap<T: RunElement>(
     inputs: &[View<'_, T>],
     output: View<'_, T>,
 ) -> ForwardTap {
-    let bounds = node.op.saturation_bounds();
+    let bounds = node.op.facts().saturation;
     let alive = node
         .op
         .activation()

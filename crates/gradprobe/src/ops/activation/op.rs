@@ -2,7 +2,7 @@
 
 use super::{Activation, ActivationElement, Exponential, Softplus};
 use crate::num::simd::vectorised;
-use crate::num::{Bounds, Element, Shape, View, ViewMut};
+use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::parallel::{for_rows, largest_of_parts};
 use crate::ops::{Autocast, Context, Kernel, Op, OpError, OpFacts, Role, Saved};
 use pulp::{Simd, WithSimd};
@@ -13,7 +13,6 @@ use std::sync::Arc;
 pub struct ActivationOp {
     activation: Arc<dyn Activation>,
     facts: OpFacts,
-    saturation: Option<Bounds>,
 }
 
 impl ActivationOp {
@@ -29,9 +28,10 @@ impl ActivationOp {
                     true => Autocast::Single,
                     false => Autocast::Promote,
                 },
+                framework_vjp_cancels: activation.underflows(),
+                saturation: activation.saturation_bounds(),
                 ..OpFacts::NONE
             },
-            saturation: activation.saturation_bounds(),
             activation,
         }
     }
@@ -60,17 +60,11 @@ impl Op for ActivationOp {
     fn reads_outputs(&self) -> bool {
         false
     }
-    fn framework_vjp_cancels(&self) -> bool {
-        self.activation.underflows()
-    }
     fn activation(&self) -> Option<&dyn Activation> {
         Some(&*self.activation)
     }
     fn facts(&self) -> OpFacts {
         self.facts
-    }
-    fn saturation_bounds(&self) -> Option<Bounds> {
-        self.saturation
     }
     fn flops(&self, inputs: &[&Shape], _outputs: &[Shape]) -> u64 {
         // About what a polynomial and a division cost.

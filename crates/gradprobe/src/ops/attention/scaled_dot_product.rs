@@ -369,6 +369,8 @@ impl Op for Attention {
     fn facts(&self) -> OpFacts {
         OpFacts {
             autocast: Autocast::Narrow,
+            // The values: what reaches queries and keys has passed the softmax's small derivative.
+            main_input: 2,
             ..OpFacts::default()
         }
     }
@@ -410,11 +412,6 @@ impl Op for Attention {
         } else {
             mask.len() < 4 || mask[0] == 1
         }
-    }
-
-    fn main_input(&self) -> usize {
-        // The values: what reaches queries and keys has passed the softmax's small derivative.
-        2
     }
 
     fn reads_input(&self, input: usize) -> bool {

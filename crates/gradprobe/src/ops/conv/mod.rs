@@ -380,12 +380,9 @@ impl Op for Conv {
         OpFacts {
             weight: Some(WeightLayout::Kernel),
             autocast: Autocast::Narrow,
+            bias_of_product: Some(2),
             ..OpFacts::default()
         }
-    }
-
-    fn bias_of_product(&self) -> Option<usize> {
-        Some(2)
     }
 
     fn reads_input(&self, input: usize) -> bool {

@@ -211,6 +211,7 @@ impl Op for ConvTranspose {
     fn facts(&self) -> OpFacts {
         OpFacts {
             autocast: Autocast::Narrow,
+            bias_of_product: Some(2),
             ..OpFacts::default()
         }
     }
@@ -250,10 +251,6 @@ impl Op for ConvTranspose {
 
     fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
         sampled[0] && !sampled[1..].contains(&true)
-    }
-
-    fn bias_of_product(&self) -> Option<usize> {
-        Some(2)
     }
 
     fn reads_input(&self, input: usize) -> bool {

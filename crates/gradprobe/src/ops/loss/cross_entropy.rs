@@ -233,16 +233,13 @@ impl Op for CrossEntropy {
             cross_entropy: Some(CrossEntropyKind::Classes),
             sums_to_one_along: Some(1),
             autocast: Autocast::Single,
+            framework_vjp_cancels: true,
             ..OpFacts::default()
         }
     }
 
     fn differentiable(&self, input: usize) -> bool {
         input == 0
-    }
-
-    fn framework_vjp_cancels(&self) -> bool {
-        true
     }
 
     fn reads_outputs(&self) -> bool {

@@ -180,6 +180,7 @@ impl<C: Cell> Op for Recurrent<C> {
     fn facts(&self) -> OpFacts {
         OpFacts {
             autocast: Autocast::Narrow,
+            pulls_back_at_once: true,
             ..OpFacts::default()
         }
     }
@@ -281,10 +282,6 @@ impl<C: Cell> Op for Recurrent<C> {
     fn reads_input(&self, input: usize) -> bool {
         let positions = self.positions();
         input < 3 || [positions.peepholes, positions.lengths].contains(&Some(input))
-    }
-
-    fn pulls_back_at_once(&self) -> bool {
-        true
     }
 
     fn reads_outputs(&self) -> bool {
