@@ -73,13 +73,12 @@ pub(super) fn try_all(chain: &Chain, before: &Before) -> Vec<Remedy> {
         // The names are rows of the registry; a test holds them to it.
         if let Ok(activation) = parse(name)
             && !activation.is_same_function(&**chain.activation())
-        {
-            if attempt(
+            && attempt(
                 RemedyKind::Activation(activation.label()),
                 &chain.with_activation(activation),
-            ) {
-                break;
-            }
+            )
+        {
+            break;
         }
     }
     if let Some(current) = chain.weights().common()
