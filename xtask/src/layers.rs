@@ -76,7 +76,8 @@ fn check_crate(source: &Path, wrong: &mut Vec<String>) -> Result<usize, String> 
     Ok(files.len())
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
+/// Adds the Rust files of a folder and of those in it.
+pub fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for entry in entries {
         let path = entry

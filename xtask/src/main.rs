@@ -2,12 +2,13 @@
 //!
 //! `cargo xtask test` is the one command that runs everything CI runs; `cargo xtask peers` installs
 //! the frameworks that some tests compare with; `cargo xtask layers` holds the imports of the library
-//! against the order of its modules; `cargo xtask real-files` holds what real ONNX files give against
-//! `docs/REAL_FILES.md`; `cargo xtask instructions` holds the instruction counts of kernels against
-//! the recorded ones.
+//! against the order of its modules, and what judges networks against deciding by the names of ops;
+//! `cargo xtask real-files` holds what real ONNX files give against `docs/REAL_FILES.md`; `cargo xtask
+//! instructions` holds the instruction counts of kernels against the recorded ones.
 
 mod instructions;
 mod layers;
+mod names;
 mod real_files;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ fn root() -> PathBuf {
 
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
-        Some("layers") => layers::check(&root()),
+        Some("layers") => layers::check(&root()).and_then(|()| names::check(&root())),
         Some("instructions") => {
             let record = std::env::args().nth(2).as_deref() == Some("--record");
             instructions::check(&root(), record)
@@ -61,6 +62,7 @@ fn peers() -> Result<(), String> {
 fn test() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     layers::check(&root())?;
+    names::check(&root())?;
     cargo(&[
         "clippy",
         "--workspace",

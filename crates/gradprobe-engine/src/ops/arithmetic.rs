@@ -13,7 +13,7 @@
 use super::broadcast::{Walk, map, pull_back, sum_back};
 use super::parallel::for_rows;
 use super::shapes::{broadcast, broadcast_per_sample, expect_inputs};
-use super::{Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Element, Shape, View, ViewMut};
 
 /// An op of two operands, element by element after broadcasting.
@@ -77,6 +77,7 @@ macro_rules! binary {
         pull_a: $pull_a:expr,
         pull_b: $pull_b:expr,
         reads_inputs: $reads:expr
+        $(, autocast: $autocast:expr)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default)]
@@ -134,6 +135,13 @@ macro_rules! binary {
 
             fn role(&self) -> Role {
                 Role::Other
+            }
+
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    $(autocast: $autocast,)?
+                    ..OpFacts::default()
+                }
             }
 
             fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
@@ -220,7 +228,8 @@ binary!(
         let flat = a == T::zero() && b >= T::zero();
         g * T::select(flat, T::zero(), power(a, b) * a.ln())
     },
-    reads_inputs: true
+    reads_inputs: true,
+    autocast: Autocast::Single
 );
 
 /// C's `fmod`, which is exact: also where the quotient is larger than the type counts.

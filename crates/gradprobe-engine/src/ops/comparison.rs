@@ -3,7 +3,7 @@
 
 use super::broadcast::map;
 use super::shapes::{broadcast, broadcast_per_sample, expect_inputs};
-use super::{Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Element, Shape, View, ViewMut};
 
 macro_rules! comparison {
@@ -58,6 +58,13 @@ macro_rules! comparison {
 
             fn per_sample(&self, sampled: &[bool], inputs: &[&Shape]) -> bool {
                 broadcast_per_sample(sampled, inputs)
+            }
+
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    is_step: true,
+                    ..OpFacts::default()
+                }
             }
 
             fn differentiable(&self, _input: usize) -> bool {

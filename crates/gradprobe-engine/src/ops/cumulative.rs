@@ -2,7 +2,7 @@
 
 use super::attributes::AttributeReader;
 use super::shapes::{Around, expect_inputs, resolve_axis};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Element, Shape, View, ViewMut};
 
 /// yᵢ = Σ xⱼ over j ≤ i along `axis`. The pull-back is the running sum from the other end.
@@ -98,6 +98,13 @@ impl Op for CumSum {
 
     fn role(&self) -> Role {
         Role::Other
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Single,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

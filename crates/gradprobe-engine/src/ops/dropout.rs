@@ -3,7 +3,9 @@
 use super::attributes::AttributeReader;
 use super::parallel::for_rows;
 use super::shapes::{broadcast_per_sample, expect_inputs};
-use super::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
+use super::{
+    Attributes, Context, Kernel, Mode, Modes, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 use crate::num::{Element, Shape, View, ViewMut};
 
 /// In training x/(1 − p) or, with probability p, 0; in inference x.
@@ -145,6 +147,14 @@ impl Op for Dropout {
         Role::Other
     }
 
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            is_view: Modes::of(|mode| self.is_identity(mode) && !self.with_mask),
+            is_random: Modes::of(|mode| !self.is_identity(mode)),
+            ..OpFacts::default()
+        }
+    }
+
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         self.check()?;
         expect_inputs(inputs, 1..=1)?;
@@ -154,14 +164,6 @@ impl Op for Dropout {
 
     fn per_sample(&self, sampled: &[bool], inputs: &[&Shape]) -> bool {
         broadcast_per_sample(sampled, inputs)
-    }
-
-    fn is_view(&self, mode: Mode) -> bool {
-        self.is_identity(mode) && !self.with_mask
-    }
-
-    fn is_random(&self, mode: Mode) -> bool {
-        !self.is_identity(mode)
     }
 
     fn reads_input(&self, _input: usize) -> bool {

@@ -1,6 +1,7 @@
 //! The contract between an op and the executor.
 
 use super::activation::ActivationElement;
+use super::facts::OpFacts;
 use super::recurrent::OverTime;
 use crate::num::linalg::SpectralElement;
 use crate::num::packed::PackedElement;
@@ -298,51 +299,15 @@ pub trait Op: Kernel<f32> + Kernel<f64> {
         1
     }
 
-    /// Output 0 is input 0 element for element (a reshape, dropout in inference): no copy is made.
-    fn is_view(&self, _mode: Mode) -> bool {
-        false
-    }
-
-    /// The input that a cotangent is followed to where the chain through a network is told.
-    fn main_input(&self) -> usize {
-        0
-    }
-
-    /// Do samples stay apart in this mode, though not by the rule of
-    /// [`per_sample`](Self::per_sample), which knows no mode (a BatchNorm in inference)?
-    fn keeps_samples_apart(&self, _mode: Mode) -> bool {
-        false
-    }
-
-    /// Does what becomes of a row depend on its number in the batch (a random mask)? A sample
-    /// repeated is then not the same sample.
-    fn is_random(&self, _mode: Mode) -> bool {
-        false
-    }
-
-    /// Do the gradients of all inputs come out of one walk that costs more than they do
-    /// (back-propagation through time)? Then they are asked for in one call, where the batch is
-    /// not split.
-    fn pulls_back_at_once(&self) -> bool {
-        false
-    }
-
     /// Is a gradient defined with respect to this input? (Not for class indices or running
     /// statistics.)
     fn differentiable(&self, _input: usize) -> bool {
         true
     }
 
-    /// Is the formula of [`Kernel::framework_vjp`] another one, that can round to 0 where the
-    /// derivative is not?
-    fn framework_vjp_cancels(&self) -> bool {
-        false
-    }
-
-    /// Where an op is a product of its inputs 0 and 1, linear in each, plus a bias: the input that
-    /// is the bias, whether it is given or not.
-    fn bias_of_product(&self) -> Option<usize> {
-        None
+    /// What the op is, for those who plan runs and judge networks.
+    fn facts(&self) -> OpFacts {
+        OpFacts::default()
     }
 
     /// Does the pull-back read this input's value? An input it does not read may be freed.

@@ -2,7 +2,10 @@
 
 use super::attributes::AttributeReader;
 use super::shapes::{expect_inputs, expect_shape, misfit};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+    WeightLayout,
+};
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::sum::column_sums;
 use crate::num::threads::join;
@@ -170,8 +173,13 @@ impl Op for Linear {
         rows_for_weight(inputs[1].element_count()).div_ceil(inner.max(1))
     }
 
-    fn bias_of_product(&self) -> Option<usize> {
-        Some(2)
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            weight: Some(WeightLayout::UnitsFirst),
+            autocast: Autocast::Narrow,
+            bias_of_product: Some(2),
+            ..OpFacts::default()
+        }
     }
 
     fn reads_input(&self, input: usize) -> bool {

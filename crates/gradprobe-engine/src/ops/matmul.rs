@@ -4,7 +4,9 @@ use super::broadcast::Walk;
 use super::linear::rows_for_weight;
 use super::parallel::for_each_part;
 use super::shapes::{broadcast, broadcast_per_sample, expect_inputs, misfit};
-use super::{Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{
+    Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved, WeightLayout,
+};
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::{Shape, View, ViewMut};
 
@@ -242,6 +244,14 @@ impl Op for MatMul {
             .iter()
             .fold(1usize, |all, &extent| all.saturating_mul(extent));
         (PRODUCTS_PER_CALL / per_row.max(1)).max(1)
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            weight: Some(WeightLayout::UnitsLast),
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn reads_outputs(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::arithmetic::{Binary, forward_binary, vjp_binary};
 use super::shapes::{broadcast, broadcast_per_sample, expect_inputs, misfit};
-use super::{Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Element, Shape, View, ViewMut};
 
 /// x where x > 0, else slope · x; the slope is broadcast to x as NumPy does (a slope for every
@@ -61,6 +61,13 @@ impl Op for PRelu {
 
     fn role(&self) -> Role {
         Role::Activation
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

@@ -17,7 +17,7 @@ mod kernels;
 use super::attributes::AttributeReader;
 use super::broadcast::{map, sum_back};
 use super::shapes::{expect_inputs, misfit, resolve_axis};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Shape, View, ViewMut};
 use kernels::{combine, fold, log_sum_exp, norm, others_products, share_among_ties};
 
@@ -204,6 +204,22 @@ impl Op for Reduce {
 
     fn role(&self) -> Role {
         Role::Other
+    }
+
+    fn facts(&self) -> OpFacts {
+        let autocast = match self.kind {
+            ReduceKind::Sum
+            | ReduceKind::Prod
+            | ReduceKind::L1
+            | ReduceKind::L2
+            | ReduceKind::SumSquare
+            | ReduceKind::LogSumExp => Autocast::Single,
+            ReduceKind::Mean | ReduceKind::Max | ReduceKind::Min => Autocast::Promote,
+        };
+        OpFacts {
+            autocast,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

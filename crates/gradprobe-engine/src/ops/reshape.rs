@@ -2,7 +2,7 @@
 
 use super::attributes::AttributeReader;
 use super::shapes::{expect_inputs, misfit, resolve_axes};
-use super::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
+use super::{Attributes, Context, Kernel, Modes, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Shape, View, ViewMut};
 
 /// The elements in row-major order under another shape.
@@ -217,6 +217,13 @@ macro_rules! view_op {
                 Role::Other
             }
 
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    is_view: Modes::ALWAYS,
+                    ..OpFacts::default()
+                }
+            }
+
             fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
                 expect_inputs(inputs, 1..=1)?;
                 Ok(vec![Shape(self.target(inputs[0])?)])
@@ -227,10 +234,6 @@ macro_rules! view_op {
                 let rows = inputs[0].first();
                 let keeps = |target: Vec<usize>| rows.is_some() && target.first() == rows;
                 sampled[0] && self.target(inputs[0]).is_ok_and(keeps)
-            }
-
-            fn is_view(&self, _mode: Mode) -> bool {
-                true
             }
 
             fn reads_input(&self, _input: usize) -> bool {

@@ -7,7 +7,7 @@
 use super::attributes::AttributeReader;
 use super::parallel::for_rows;
 use super::shapes::{Around, expect_inputs, resolve_axis};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::simd::vectorised;
 use crate::num::sum::{sum, sum_map, sum_map2};
 use crate::num::{Element, Shape, View, ViewMut};
@@ -201,7 +201,7 @@ fn for_lanes<T: OpElement, const N: usize>(
 }
 
 macro_rules! softmax_op {
-    ($name:ident) => {
+    ($name:ident, is_probability: $is_probability:expr) => {
         impl $name {
             pub(super) fn from_attributes(attributes: &Attributes) -> Result<Box<dyn Op>, OpError> {
                 let mut reader = AttributeReader::new(attributes);
@@ -266,6 +266,15 @@ macro_rules! softmax_op {
                 sampled[0] && axis.is_ok_and(|axis| axis > 0)
             }
 
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    sums_to_one_along: Some(self.axis),
+                    is_probability: $is_probability,
+                    autocast: Autocast::Single,
+                    ..OpFacts::default()
+                }
+            }
+
             fn reads_input(&self, _input: usize) -> bool {
                 false
             }
@@ -273,8 +282,8 @@ macro_rules! softmax_op {
     };
 }
 
-softmax_op!(Softmax);
-softmax_op!(LogSoftmax);
+softmax_op!(Softmax, is_probability: true);
+softmax_op!(LogSoftmax, is_probability: false);
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@
 use super::attributes::AttributeReader;
 use super::parallel::for_rows;
 use super::shapes::expect_inputs;
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Element, Shape, View, ViewMut};
 
 /// Which of x and y a pull-back reads; what it does not read may have been freed.
@@ -31,6 +31,7 @@ enum Reads {
 
 trait Unary: Sync {
     const READS: Reads;
+    const FACTS: OpFacts = OpFacts::NONE;
 
     fn value<T: Element>(&self, x: T) -> T;
     /// The cotangent of x, from that of y and from x or y, as `READS` says.
@@ -97,6 +98,10 @@ macro_rules! unary_op {
                 sampled[0]
             }
 
+            fn facts(&self) -> $crate::ops::OpFacts {
+                Self::FACTS
+            }
+
             fn reads_input(&self, _input: usize) -> bool {
                 Self::READS == Reads::Input
             }
@@ -114,6 +119,7 @@ macro_rules! unary {
         value: $value:expr,
         reads: $reads:ident,
         pull: $pull:expr
+        $(, facts: $facts:expr)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default)]
@@ -121,6 +127,7 @@ macro_rules! unary {
 
         impl Unary for $name {
             const READS: Reads = Reads::$reads;
+            $(const FACTS: OpFacts = $facts;)?
 
             #[inline(always)]
             fn value<T: Element>(&self, x: T) -> T {
@@ -165,21 +172,24 @@ unary!(
     Exp,
     value: |x| x.exp(),
     reads: Output,
-    pull: |g, y| g * y
+    pull: |g, y| g * y,
+    facts: SINGLE
 );
 unary!(
     /// ln x: −∞ at 0, NaN below.
     Log,
     value: |x| x.ln(),
     reads: Input,
-    pull: |g, x| g / x
+    pull: |g, x| g / x,
+    facts: SINGLE
 );
 unary!(
     /// 1/x.
     Reciprocal,
     value: |x| T::one() / x,
     reads: Output,
-    pull: |g, y| -(g * y * y)
+    pull: |g, y| -(g * y * y),
+    facts: SINGLE
 );
 unary!(
     /// √x; NaN below 0.
@@ -194,21 +204,24 @@ unary!(
     Ceil,
     value: |x| T::from_f64(x.to_f64().ceil()),
     reads: Output,
-    pull: flat
+    pull: flat,
+    facts: STEP
 );
 unary!(
     /// The largest whole number that is not above x. Its derivative is 0, as in PyTorch.
     Floor,
     value: |x| T::from_f64(x.to_f64().floor()),
     reads: Output,
-    pull: flat
+    pull: flat,
+    facts: STEP
 );
 unary!(
     /// The nearest whole number, of two as near the even one. Its derivative is 0, as in PyTorch.
     Round,
     value: |x| T::from_f64(x.to_f64().round_ties_even()),
     reads: Output,
-    pull: flat
+    pull: flat,
+    facts: STEP
 );
 unary!(
     /// −1, 0 or 1; 0 for NaN, as in PyTorch. Its derivative is 0, likewise.
@@ -218,8 +231,18 @@ unary!(
         T::select(x == T::zero() || x.is_nan(), T::zero(), one)
     },
     reads: Output,
-    pull: flat
+    pull: flat,
+    facts: STEP
 );
+
+const SINGLE: OpFacts = OpFacts {
+    autocast: Autocast::Single,
+    ..OpFacts::NONE
+};
+const STEP: OpFacts = OpFacts {
+    is_step: true,
+    ..OpFacts::NONE
+};
 
 /// 0, whatever arrives.
 fn flat<T: Element>(_g: T, _y: T) -> T {

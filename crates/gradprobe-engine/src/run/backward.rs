@@ -141,7 +141,7 @@ fn pull_back<T: RunElement>(
     let first = nodes.start;
     for position in nodes.rev() {
         let node = &graph.nodes()[position];
-        if node.op.is_view(options.mode) {
+        if node.op.facts().is_view.has(options.mode) {
             continue;
         }
         let visible = &node.outputs[..node.outputs.len() - node.op.kept_outputs()];

@@ -4,13 +4,9 @@ use super::environment::{Environment, RunElement, RunError};
 use super::trace::{NodeTrace, UnitCounts, merge};
 use crate::graph::Node;
 use crate::num::statistics::PIECE;
-use crate::num::{Bounds, Statistics, View, ViewMut};
+use crate::num::{Statistics, View, ViewMut};
 use crate::ops::Context;
 use crate::ops::activation::Activation;
-
-/// Share of a bounded activation's range next to a bound that counts as saturated: 1.5 %, so that
-/// a tanh saturates at |t| > 0.97, as in Karpathy's makemore, part 3.
-const SATURATION_MARGIN: f64 = 0.015;
 
 /// What a chunk saw at a node: its statistics, and which units passed a gradient.
 #[derive(Default)]
@@ -64,7 +60,7 @@ pub(super) fn run_stage<T: RunElement>(
     let mut written = 0;
     for position in nodes {
         let node = &graph.nodes()[position];
-        if node.op.is_view(options.mode) {
+        if node.op.facts().is_view.has(options.mode) {
             taps.push(ForwardTap::default());
             continue;
         }
@@ -105,12 +101,7 @@ pub(super) fn run_stage<T: RunElement>(
             .forward(&context, &inputs, &mut outputs)
             .map_err(|source| RunError::node(node, source))?;
         taps.push(if options.statistics && !plan.leaves_statistics(node) {
-            tap(
-                &context,
-                node.op.activation(),
-                &inputs,
-                outputs[0].as_view(),
-            )
+            tap(&context, node, &inputs, outputs[0].as_view())
         } else {
             ForwardTap::default()
         });
@@ -128,7 +119,7 @@ fn activate<T: RunElement>(
     output: &mut ViewMut<'_, T>,
     with_input: bool,
 ) -> Result<ForwardTap, RunError> {
-    let bounds = saturation_bounds(activation);
+    let bounds = node.op.facts().saturation;
     let mut total = Statistics::default();
     let mut of_input = with_input.then(Statistics::default);
     let pieces = input.data.chunks(PIECE);
@@ -166,12 +157,15 @@ fn alive<T: RunElement>(activation: &dyn Activation, input: View<'_, T>) -> Opti
 
 fn tap<T: RunElement>(
     context: &Context,
-    activation: Option<&dyn Activation>,
+    node: &Node,
     inputs: &[View<'_, T>],
     output: View<'_, T>,
 ) -> ForwardTap {
-    let bounds = activation.and_then(saturation_bounds);
-    let alive = activation.and_then(|activation| alive(activation, inputs[0]));
+    let bounds = node.op.facts().saturation;
+    let alive = node
+        .op
+        .activation()
+        .and_then(|activation| alive(activation, inputs[0]));
     ForwardTap {
         statistics: Some(Statistics::of_shared(
             output.data,
@@ -182,18 +176,6 @@ fn tap<T: RunElement>(
         alive,
         of_input: None,
     }
-}
-
-/// The bounds beyond which a signal bounded on both sides is saturated.
-pub fn saturation_bounds(activation: &dyn Activation) -> Option<Bounds> {
-    let (low, high) = activation.range();
-    (low.is_finite() && high.is_finite()).then(|| {
-        let margin = SATURATION_MARGIN * (high - low);
-        Bounds {
-            low: low + margin,
-            high: high - margin,
-        }
-    })
 }
 
 /// Which units (features of a vector or a token, channels of an image) left the flat regions for

@@ -117,7 +117,7 @@ fn reads(graph: &Graph, plan: &Plan, mode: Mode) -> Vec<Option<Reads>> {
     let mut reads: Vec<Option<Reads>> = plan.sources.iter().map(writer).collect();
     for (number, stage) in plan.stages.iter().enumerate() {
         for node in &graph.nodes()[stage.nodes.clone()] {
-            if node.op.is_view(mode) {
+            if node.op.facts().is_view.has(mode) {
                 continue;
             }
             let pulled = node.inputs.iter().enumerate().any(|(input, value)| {

@@ -29,7 +29,6 @@ mod trace;
 
 pub use environment::{Options, RunElement, RunError};
 pub use executor::{Executor, Gradients, RunOutput};
-pub use forward::saturation_bounds;
 pub use lifetimes::Checkpoint;
 pub use linearisation::{Linearisation, Stretch};
 pub use observer::{Observer, ObserverPair, Signals};

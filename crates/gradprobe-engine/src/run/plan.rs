@@ -130,7 +130,7 @@ impl Plan {
                 let sampled = self.sampled[slot] && self.sampled[input.index()];
                 let whole = !self.stages[writer].chunked && output == 0 && sampled;
                 let only = self.readers[slot] == 1 && slot != objective && node.outputs.len() == 1;
-                if whole && only && !node.op.is_view(mode) {
+                if whole && only && !node.op.facts().is_view.has(mode) {
                     self.left_to[slot] = Some(position);
                 }
             }
@@ -156,7 +156,10 @@ impl Plan {
 
     fn cut_into_stages(&mut self, graph: &Graph, mode: Mode) {
         let size = |node: &Node| -> usize {
-            let outputs = node.outputs.iter().filter(|_| !node.op.is_view(mode));
+            let outputs = node
+                .outputs
+                .iter()
+                .filter(|_| !node.op.facts().is_view.has(mode));
             outputs
                 .map(|&value| graph.value(value).shape.element_count())
                 .sum()
@@ -191,7 +194,7 @@ impl Plan {
             let stage = &mut self.stages[number];
             stage.nodes.end = position + 1;
 
-            let is_view = node.op.is_view(mode);
+            let is_view = node.op.facts().is_view.has(mode);
             let mut read = Vec::with_capacity(node.inputs.len());
             for (input, value) in node.inputs.iter().enumerate() {
                 let slot = self.slots[value.index()];
@@ -307,5 +310,5 @@ pub(super) fn is_shared(plan: &Plan, stage: usize, value: usize) -> bool {
 
 /// Are the gradients of all of a node's inputs left to [`shared`](super::shared)?
 pub(super) fn is_at_once(plan: &Plan, stage: usize, node: &Node) -> bool {
-    node.op.pulls_back_at_once() && !plan.stages[stage].chunked
+    node.op.facts().pulls_back_at_once && !plan.stages[stage].chunked
 }

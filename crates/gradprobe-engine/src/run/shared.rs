@@ -171,7 +171,7 @@ impl Due<'_> {
             })
             .collect();
         let kernel = T::kernel(&*node.op);
-        let pulled_back = match options.statistics && node.op.pulls_back_at_once() {
+        let pulled_back = match options.statistics && node.op.facts().pulls_back_at_once {
             true => kernel.vjp_over_time(&context, saved, &cotangents, &mut targets),
             false => kernel
                 .vjp_apart(&context, saved, &cotangents, &mut targets)
@@ -332,7 +332,7 @@ pub(super) fn run_stage<T: RunElement>(
                     && (is_shared(plan, stage, value.index()) || is_at_once(plan, stage, node))
             })
             .collect();
-        if node.op.is_view(options.mode) || !wanted.contains(&true) {
+        if node.op.facts().is_view.has(options.mode) || !wanted.contains(&true) {
             continue;
         }
         let visible = &node.outputs[..node.outputs.len() - node.op.kept_outputs()];

@@ -101,7 +101,7 @@ fn causes(spine: &[&LayerRun]) -> Vec<Cause> {
 fn in_words(cause: &Cause, sign: f64) -> String {
     let what = match (cause.role, &cause.activation) {
         (Role::Activation, Some(name)) => format!("{name}'s slope"),
-        (Role::Activation, None) => "softmax and its kin".into(),
+        (Role::Activation, None) => "softmax, gates and their kin".into(),
         (Role::Weight, _) => "the weights".into(),
         (Role::Normalisation, _) => "normalisation".into(),
         (Role::Residual, _) => "skip connections".into(),

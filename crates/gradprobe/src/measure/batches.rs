@@ -1,9 +1,10 @@
 //! What several batches show of one set of weights: which units are dead on how many of them, and how
 //! far their gradients agree.
 
+use super::activation;
 use super::layers::parameters_by_layer;
 use super::units::{flat_in, is_flat, unit_count, units_where};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, ValueId};
 use crate::num::{Element, Scaled, scaled};
 use crate::run::{Gradients, Observer, RunElement, Signals};
 use serde::{Deserialize, Serialize};
@@ -57,11 +58,19 @@ impl Batches {
 pub struct BatchesProbe<'g> {
     graph: &'g Graph,
     count: usize,
-    /// By node: the layer that ends in this activation.
-    activations: HashMap<usize, usize>,
+    /// By node: the activation that a layer ends in with it.
+    activations: HashMap<usize, FlatActivation>,
     /// By layer: of each unit, on how many batches it was dead.
     dead: Vec<Vec<usize>>,
     agreement: Vec<Agreement>,
+}
+
+/// An activation with flat parts that a layer ends in.
+#[derive(Debug)]
+struct FlatActivation {
+    layer: usize,
+    input: ValueId,
+    flat: Vec<(f64, f64)>,
 }
 
 /// The gradients of a parameter so far.
@@ -77,21 +86,28 @@ struct Agreement {
 impl<'g> BatchesProbe<'g> {
     /// Of a graph.
     pub fn new(graph: &'g Graph) -> Self {
-        let has_flat_parts = |node: &Node| {
-            let activation = node.op.activation();
-            activation.is_some_and(|activation| !activation.flat_regions().is_empty())
-        };
         let mut activations = HashMap::new();
         let mut dead = vec![Vec::new(); graph.layers().len()];
         for (index, layer) in graph.layers().iter().enumerate() {
-            let mut nodes = layer.nodes.iter().rev();
-            let last = nodes.find(|&&node| graph.node(node).op.activation().is_some());
-            let Some(&node) = last.filter(|&&node| has_flat_parts(graph.node(node))) else {
+            let Some(found) = activation::of_layer(graph, layer) else {
                 continue;
             };
-            let shape = &graph.value(graph.node(node).inputs[0]).shape;
+            let flat = found.function.flat_regions();
+            if flat.is_empty() {
+                continue;
+            }
+            let shape = &graph.value(found.input).shape;
             dead[index] = vec![0; unit_count(shape).unwrap_or(0)];
-            activations.insert(node.index(), index);
+            let node = found.node.index();
+            let input = found.input;
+            activations.insert(
+                node,
+                FlatActivation {
+                    layer: index,
+                    input,
+                    flat,
+                },
+            );
         }
         Self {
             graph,
@@ -157,23 +173,17 @@ impl<'g> BatchesProbe<'g> {
 impl<T: RunElement> Observer<T> for BatchesProbe<'_> {
     fn forward(&mut self, signals: &Signals<'_, T>, nodes: Range<usize>) {
         for position in nodes {
-            let Some(&layer) = self.activations.get(&position) else {
+            let Some(FlatActivation { layer, input, flat }) = self.activations.get(&position)
+            else {
                 continue;
             };
-            let node = &self.graph.nodes()[position];
-            let Some(activation) = node.op.activation() else {
-                continue;
-            };
-            let flat = flat_in::<T>(&activation.flat_regions());
-            let (data, shape) = (
-                signals.value(node.inputs[0]),
-                &self.graph.value(node.inputs[0]).shape,
-            );
+            let flat = flat_in::<T>(flat);
+            let (data, shape) = (signals.value(*input), &self.graph.value(*input).shape);
             if data.is_empty() {
                 continue;
             }
             for unit in units_where(data, shape, |x| is_flat(&flat, x)) {
-                self.dead[layer][unit] += 1;
+                self.dead[*layer][unit] += 1;
             }
         }
     }

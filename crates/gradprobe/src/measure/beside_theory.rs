@@ -188,7 +188,7 @@ fn fit<'a>(
     let activation = node(activation).op.activation()?;
     let batch_norm = match between {
         [] => false,
-        [norm] if node(norm).op.name() == "BatchNormalization" && mode == Mode::Train => true,
+        [norm] if node(norm).op.facts().batch_statistics && mode == Mode::Train => true,
         _ => return None,
     };
     let shape = node(linear).inputs.iter().find_map(|&value| {
@@ -219,7 +219,7 @@ fn alike(begin: &Fit<'_>, next: &Fit<'_>) -> bool {
     let ratio = next.width as f64 / begin.width as f64;
     begin.width.min(next.width) >= NARROWEST
         && (1.0 / LIKE_WIDTH..=LIKE_WIDTH).contains(&ratio)
-        && begin.activation.label() == next.activation.label()
+        && begin.activation.is_same_function(next.activation)
         && begin.batch_norm == next.batch_norm
 }
 

@@ -3,7 +3,7 @@
 
 use crate::graph::{Graph, Node, Objective, ValueId, ValueKind};
 use crate::num::Tensor;
-use crate::ops::Mode;
+use crate::ops::{CrossEntropyKind, Mode};
 use crate::run::RunElement;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct HeadRun {
     /// Of a cross-entropy: the least value, in nats, that it can have for outputs within the
     /// activation's range; of a binary one that of the harder label.
     pub least_nats: Option<f64>,
+    /// Is it a probability, between 0 and 1?
+    #[serde(skip)]
+    pub is_probability: bool,
     /// Does the activation have parts on which its derivative is exactly 0?
     pub is_flat: bool,
     /// Of a regression: the share of this batch's targets that lie outside the activation's range.
@@ -40,7 +43,7 @@ pub(super) fn of<T: RunElement>(
     let loss = producer(graph, loss)?;
     let value = loss.inputs.first().copied()?;
     let node = activation_before(graph, mode, value)?;
-    let softmax = node.op.name() == "Softmax";
+    let softmax = node.op.facts().is_probability;
     let activation = node.op.activation();
     let (low, high) = match activation {
         Some(activation) => activation.range(),
@@ -49,13 +52,13 @@ pub(super) fn of<T: RunElement>(
     };
     let shape = &graph.value(value).shape;
     let softplus = |z: f64| z.max(0.0) + (-z.abs()).exp().ln_1p();
-    let least_nats = match loss.op.name() {
-        "SoftmaxCrossEntropyLoss" => {
+    let least_nats = match loss.op.facts().cross_entropy {
+        Some(CrossEntropyKind::Classes) => {
             let others = shape.get(1).copied().unwrap_or(1).saturating_sub(1);
             Some((others as f64 * (low - high).exp()).ln_1p())
         }
-        "BinaryCrossEntropyWithLogits" => Some(softplus(low).max(softplus(-high))),
-        _ => None,
+        Some(CrossEntropyKind::Binary) => Some(softplus(low).max(softplus(-high))),
+        None => None,
     };
     let targets = target_of(graph, loss, inputs).filter(|_| least_nats.is_none());
     let outside = |target: &&T| !(low..=high).contains(&target.to_f64());
@@ -64,6 +67,7 @@ pub(super) fn of<T: RunElement>(
         layer: node.layer.map(|layer| graph.layer(layer).name.clone()),
         activation: activation.map_or_else(|| "softmax".into(), |a| a.label()),
         least_nats,
+        is_probability: softmax || activation.is_some_and(|activation| activation.is_probability()),
         is_flat: activation.is_some_and(|activation| !activation.flat_regions().is_empty()),
         targets_out_of_range: targets.map(|targets| {
             let count = targets.iter().filter(outside).count();
@@ -85,10 +89,10 @@ fn producer(graph: &Graph, value: ValueId) -> Option<&Node> {
 fn activation_before(graph: &Graph, mode: Mode, mut value: ValueId) -> Option<&Node> {
     loop {
         let node = producer(graph, value)?;
-        if node.op.activation().is_some() || node.op.name() == "Softmax" {
+        if node.op.activation().is_some() || node.op.facts().is_probability {
             return Some(node);
         }
-        if !node.op.is_view(mode) {
+        if !node.op.facts().is_view.has(mode) {
             return None;
         }
         value = *node.inputs.first()?;

@@ -4,6 +4,7 @@
 use super::beside_theory::NARROWEST;
 use crate::graph::{Graph, Node, ParameterData, ParameterId, ValueKind};
 use crate::num::{Tensor, square_sum};
+use crate::ops::WeightLayout;
 use crate::ops::activation::{Activation, Identity};
 use crate::run::{Linearisation, RunElement, Stretch};
 use crate::theory::isometry::{JacobianLayer, JacobianSpectrum, WeightEnsemble};
@@ -69,10 +70,9 @@ pub(super) fn spectrum_theory<T: RunElement>(
     let mut moments: Vec<Moments<'_>> = Vec::new();
     let mut own: Vec<usize> = Vec::with_capacity(layers.len());
     for layer in &layers {
-        let label = layer.activation.label();
         let known = moments
             .iter()
-            .position(|own| own.activation().label() == label);
+            .position(|own| own.activation().is_same_function(layer.activation));
         own.push(known.unwrap_or(moments.len()));
         if known.is_none() {
             moments.push(Moments::of(layer.activation));
@@ -130,7 +130,7 @@ fn dense_layers<'g>(graph: &'g Graph, stretch: &Stretch) -> Result<Vec<Dense<'g>
     let mut used: HashSet<ParameterId> = HashSet::new();
     for &position in stretch.nodes() {
         let node = &graph.nodes()[position];
-        if node.op.name() == "Linear" {
+        if node.op.facts().weight == Some(WeightLayout::UnitsFirst) {
             let (layer, weight) = dense(graph, node)?;
             if !used.insert(weight) {
                 return Err(format!("the weights of `{}` are used twice", layer.name));

@@ -1,5 +1,6 @@
 //! From a trace to the measurement of each layer.
 
+use super::activation::{self, Function, LayerActivation};
 use super::schema::{Gains, LayerRun, Optimiser, ParameterRun, RunMeasurement, Signal};
 use super::spine::Chains;
 use super::{origins, over_time, paths};
@@ -28,8 +29,13 @@ pub fn measure(
     let weighted = WeightedNodes::new(graph);
     let linear_maps = paths::linear_maps(graph);
     let mut layers: Vec<LayerRun> = Vec::new();
+    let activations: Vec<Option<LayerActivation<'_>>> = graph
+        .layers()
+        .iter()
+        .map(|layer| activation::of_layer(graph, layer))
+        .collect();
     for (index, layer) in graph.layers().iter().enumerate() {
-        let Some(mut run) = layer_run(graph, trace, layer) else {
+        let Some(mut run) = layer_run(graph, trace, layer, activations[index].as_ref()) else {
             continue;
         };
         run.on_spine = layer.nodes.iter().any(|node| on_spine.contains(node));
@@ -39,7 +45,7 @@ pub fn measure(
             let own = node.index()..node.index() + 1;
             weighted.any_in(own) || of_branches.is_some_and(|nodes| weighted.any_in(nodes))
         });
-        run.gains = gains(graph, trace, index, &chains);
+        run.gains = gains(graph, trace, index, &chains, &activations);
         run.paths = paths::of_layer(graph, trace, layer, &chains);
         run.over_time = over_time::of_layer(graph, trace, layer);
         let own = parameters.get(&index).into_iter().flatten();
@@ -135,28 +141,32 @@ pub(super) fn parameters_by_layer(graph: &Graph) -> HashMap<usize, Vec<usize>> {
 }
 
 /// What the taps saw of a layer; `None` where it has none (a flatten).
-fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
+fn layer_run(
+    graph: &Graph,
+    trace: &Trace,
+    layer: &Layer,
+    activation: Option<&LayerActivation<'_>>,
+) -> Option<LayerRun> {
     let tapped = |node: &&NodeId| trace.nodes[node.index()].forward.is_some();
     let last = layer.nodes.iter().rev().find(tapped)?;
     let seen = &trace.nodes[last.index()];
-    let activation = layer
-        .nodes
-        .iter()
-        .rev()
-        .find(|node| graph.node(**node).op.activation().is_some());
-    let pre_activation = activation.and_then(|node| {
-        let ValueKind::Output(before, _) = graph.value(graph.node(*node).inputs[0]).kind else {
+    let pre_activation = activation.and_then(|found| {
+        let ValueKind::Output(before, _) = graph.value(found.input).kind else {
             return None;
         };
         trace.nodes[before.index()].forward.as_ref().map(signal)
     });
-    let bounded = activation.and_then(|node| {
-        let (low, high) = graph.node(*node).op.activation()?.range();
-        let forward = trace.nodes[node.index()].forward?;
-        (low.is_finite() && high.is_finite()).then(|| forward.saturated_fraction())
+    // Of one that is written out the probe counts them.
+    let of_node = activation.and_then(|found| match found.function {
+        Function::OfNode(_) => Some(found.node.index()),
+        Function::WrittenOut(_) => None,
     });
-    let dead = activation
-        .and_then(|node| trace.nodes[node.index()].units)
+    let bounded = of_node.and_then(|node| {
+        graph.nodes()[node].op.facts().saturation?;
+        Some(trace.nodes[node].forward?.saturated_fraction())
+    });
+    let dead = of_node
+        .and_then(|node| trace.nodes[node].units)
         .map(|units| {
             if units.units == 0 {
                 0.0
@@ -165,11 +175,15 @@ fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
             }
         });
     let normalises = |node: &NodeId| graph.node(*node).role == Role::Normalisation;
+    let over_the_batch = |node: &NodeId| graph.node(*node).op.facts().batch_statistics;
     Some(LayerRun {
         name: layer.name.clone(),
         kind: layer.kind.clone(),
-        activation: activation.and_then(|node| Some(graph.node(*node).op.activation()?.label())),
+        activation: activation.map(|found| found.function.label()),
+        is_linear: activation::is_linear(graph, layer),
+        is_rectified: activation.is_some_and(|found| found.function.is_rectifier()),
         normalised: layer.nodes.iter().any(normalises),
+        batch_normalised: layer.nodes.iter().any(over_the_batch),
         forward: seen.forward.as_ref().map(signal).unwrap_or_default(),
         backward: seen.backward.as_ref().map(signal).unwrap_or_default(),
         pre_activation,
@@ -183,8 +197,15 @@ fn layer_run(graph: &Graph, trace: &Trace, layer: &Layer) -> Option<LayerRun> {
 /// that they add up to what lies between the cotangents of both.
 ///
 /// Where the value that a step ends at has other readers, the node is given what it hands on
-/// itself, and the fork what the others add to that.
-fn gains(graph: &Graph, trace: &Trace, index: usize, chains: &Chains) -> Gains {
+/// itself, and the fork what the others add to that. The nodes of an activation that is written out
+/// are one, whose ways do not part.
+fn gains(
+    graph: &Graph,
+    trace: &Trace,
+    index: usize,
+    chains: &Chains,
+    activations: &[Option<LayerActivation<'_>>],
+) -> Gains {
     let mut gains = Gains::default();
     let layer = &graph.layers()[index];
     let tapped = |node: &&NodeId| trace.nodes[node.index()].forward.is_some();
@@ -206,12 +227,21 @@ fn gains(graph: &Graph, trace: &Trace, index: usize, chains: &Chains) -> Gains {
         let Some(whole) = left.and_then(above) else {
             continue;
         };
+        let mut written = activations.iter().flatten();
+        let of_written = written.find(|found| found.nodes.contains(&step.node));
+        if let Some(found) = of_written
+            && (found.takes_all || step.to != found.input)
+        {
+            gains.activation += whole;
+            continue;
+        }
         let by_itself = seen.handed_on.filter(|_| {
             let is_first = node.inputs.first() == Some(&step.to);
             is_first && !step.from_fork && node.role != Role::Residual
         });
         let own = by_itself.and_then(above).unwrap_or(whole);
-        *gains.of_mut(node.role) += own;
+        let role = of_written.map_or(node.role, |_| Role::Activation);
+        *gains.of_mut(role) += own;
         gains.residual += whole - own;
     }
     gains

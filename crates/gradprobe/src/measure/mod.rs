@@ -3,6 +3,7 @@
 //! A [`RunMeasurement`] is one run's; a [`Measurement`] is the median and range over several
 //! seeds, and the only thing that the diagnosis reads.
 
+mod activation;
 mod aggregate;
 mod batches;
 mod beside_theory;

@@ -33,20 +33,16 @@ fn described(graph: &Graph, trace: &Trace, blocking: NodeId) -> ZeroOrigin {
     let node = graph.node(blocking);
     let zeros = zero_weight(graph, trace, node);
     let for_one_step = zeros.is_some() && receives_gradient(graph, trace, node);
-    let reason = match (node.op.name(), zeros) {
-        ("SoftmaxCrossEntropyLoss" | "Softmax" | "LogSoftmax", _)
-            if classes(graph, node) == Some(1) =>
-        {
+    let reason = match zeros {
+        _ if classes(graph, node) == Some(1) => {
             "a softmax over one class is 1 whatever goes in".into()
         }
-        ("Sign" | "Round" | "Floor" | "Ceil", _) => {
-            "its derivative is zero wherever it has one".into()
-        }
-        (_, Some(zeros)) => format!("its weight `{zeros}` is all zeros"),
-        _ if node.op.activation().is_some() => {
+        _ if node.op.facts().is_step => "its derivative is zero wherever it has one".into(),
+        Some(zeros) => format!("its weight `{zeros}` is all zeros"),
+        None if node.op.activation().is_some() => {
             "every unit is on a flat part of the activation".into()
         }
-        _ => "what it hands back is zero".into(),
+        None => "what it hands back is zero".into(),
     };
     ZeroOrigin {
         node: node.name.clone(),
@@ -57,28 +53,15 @@ fn described(graph: &Graph, trace: &Trace, blocking: NodeId) -> ZeroOrigin {
     }
 }
 
-/// Is it a step, whose derivative is zero wherever it has one?
-fn is_step(node: &Node) -> bool {
-    matches!(
-        node.op.name(),
-        "Sign"
-            | "Round"
-            | "Floor"
-            | "Ceil"
-            | "Equal"
-            | "Greater"
-            | "GreaterOrEqual"
-            | "Less"
-            | "LessOrEqual"
-    )
-}
-
 /// Is a node a step, or arithmetic on one: x + (sign x − x)?
 fn follows_step(graph: &Graph, node: NodeId) -> bool {
     const FARTHEST: usize = 3;
     let mut nodes = vec![node];
     for _ in 0..FARTHEST {
-        if nodes.iter().any(|&node| is_step(graph.node(node))) {
+        if nodes
+            .iter()
+            .any(|&node| graph.node(node).op.facts().is_step)
+        {
             return true;
         }
         let makers = nodes.iter().flat_map(|&node| &graph.node(node).inputs);
@@ -96,9 +79,16 @@ fn follows_step(graph: &Graph, node: NodeId) -> bool {
     false
 }
 
+/// Classes that a softmax, also one inside a loss, is taken over.
 fn classes(graph: &Graph, node: &Node) -> Option<usize> {
+    let axis = node.op.facts().sums_to_one_along?;
     let shape = &graph.value(*node.inputs.first()?).shape;
-    shape.get(1).or(shape.last()).copied()
+    let from_the_end = usize::try_from(-axis).ok().filter(|_| axis < 0);
+    let axis = match from_the_end {
+        Some(back) => shape.len().checked_sub(back)?,
+        None => usize::try_from(axis).ok()?,
+    };
+    shape.get(axis).copied()
 }
 
 fn parameters<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = usize> + 'a {

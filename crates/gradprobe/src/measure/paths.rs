@@ -4,9 +4,9 @@
 use super::layers::{cotangent_at, finite_log10};
 use super::schema::PathShare;
 use super::spine::Chains;
-use crate::graph::{Graph, Layer, NodeId, ValueId, ValueKind};
+use crate::graph::{Graph, Layer, Node, NodeId, ValueId, ValueKind};
 use crate::num::Statistics;
-use crate::ops::Role;
+use crate::ops::{Role, WeightLayout};
 use crate::run::Trace;
 use std::collections::HashMap;
 
@@ -105,10 +105,10 @@ pub(super) fn linear_maps(graph: &Graph) -> HashMap<usize, LinearMap> {
             continue;
         };
         let shape = &graph.value(weight).shape;
-        let fan_in = match (node.op.name(), &shape[..]) {
-            ("Linear", &[_, fan_in]) => fan_in,
-            ("Conv", [_, rest @ ..]) => rest.iter().product(),
-            ("MatMul", &[.., fan_in, _]) => fan_in,
+        let fan_in = match (node.op.facts().weight, &shape[..]) {
+            (Some(WeightLayout::UnitsFirst), &[_, fan_in]) => fan_in,
+            (Some(WeightLayout::Kernel), [_, rest @ ..]) => rest.iter().product(),
+            (Some(WeightLayout::UnitsLast), &[.., fan_in, _]) => fan_in,
             _ => continue,
         };
         let normalised = normalised_next(graph, &readers, node.outputs[0]);
@@ -131,14 +131,24 @@ fn normalised_next(
         if node.role == Role::Normalisation {
             return true;
         }
-        let other_is_parameter = node
-            .inputs
-            .iter()
-            .filter(|&&input| input != value)
-            .all(|&input| matches!(graph.value(input).kind, ValueKind::Parameter(_)));
-        if !matches!(node.op.name(), "Add" | "Sum") || !other_is_parameter {
+        if !is_bias(graph, node, value) {
             return false;
         }
         value = node.outputs[0];
     }
+}
+
+/// Does a node add parameters to a value, and do nothing else? What it hands back is then what
+/// arrives, whatever the values are.
+pub(super) fn is_bias(graph: &Graph, node: &Node, value: ValueId) -> bool {
+    let is_parameter = |input: ValueId| matches!(graph.value(input).kind, ValueKind::Parameter(_));
+    let others = || node.inputs.iter().filter(|&&input| input != value);
+    let blind = (0..node.inputs.len()).all(|input| !node.op.reads_input(input));
+    let same_shape = graph.value(node.outputs[0]).shape == graph.value(value).shape;
+    others().count() == node.inputs.len() - 1
+        && others().count() > 0
+        && others().all(|&input| is_parameter(input))
+        && blind
+        && !node.op.reads_outputs()
+        && same_shape
 }

@@ -2,6 +2,7 @@
 //! weights beside each other. Read while a run has the signals, a bounded number of them
 //! a layer, so that it costs little beside the run.
 
+use super::activation::{self, Function, LayerActivation};
 use super::head;
 use super::samples::{evenly, spread};
 use super::schema::{InputRun, LayerRun, OutputRun, RunMeasurement};
@@ -9,9 +10,9 @@ use super::twins::{self, Numbers};
 use super::units::{flat_in, is_flat, unit_count, units_where};
 use crate::graph::{Graph, Layer, Node, ValueId, ValueKind};
 use crate::num::{Bounds, Magnitude, Statistics, Tensor, square_sum};
-use crate::ops::activation::Activation;
-use crate::ops::{Mode, Role};
-use crate::run::{Observer, RunElement, Signals, saturation_bounds};
+use crate::ops::activation::{Activation, Sigmoid, Tanh};
+use crate::ops::{CrossEntropyKind, Mode, Role, WeightLayout};
+use crate::run::{Observer, RunElement, Signals};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -19,8 +20,6 @@ use std::ops::Range;
 const MOST_ROWS: usize = 64;
 /// Elements of the inputs that are looked at, where a row has fewer.
 const MOST_ELEMENTS: usize = 1 << 17;
-/// The losses whose logits are looked at.
-const LOSSES: [&str; 2] = ["SoftmaxCrossEntropyLoss", "BinaryCrossEntropyWithLogits"];
 /// Fewer samples say nothing of the noise in a gradient.
 const FEWEST_SAMPLES: usize = 8;
 
@@ -33,6 +32,8 @@ pub struct Probe<'g> {
     last: HashMap<usize, usize>,
     /// By node: the layer whose activation, and whose linear map on vectors, it is.
     activations: HashMap<usize, usize>,
+    /// By layer: its activation.
+    functions: HashMap<usize, LayerActivation<'g>>,
     linear: HashMap<usize, usize>,
     /// Nodes whose units gave different numbers.
     distinct: HashSet<usize>,
@@ -44,20 +45,28 @@ pub struct Probe<'g> {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     distance: Option<f64>,
-    saturated_units: Option<f64>,
-    flat_units: Option<f64>,
-    lost_rows: Option<f64>,
+    activation: SeenActivation,
     /// Of a linear map on vectors: the squared norm of each row that goes in, the norm of each row
     /// of the cotangent at its output.
     input_squares: Vec<f64>,
     cotangents: Option<Vec<Magnitude>>,
 }
 
+/// What was seen of a layer's activation, in shares.
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenActivation {
+    saturated_units: Option<f64>,
+    flat_units: Option<f64>,
+    lost_rows: Option<f64>,
+    /// Of one that is written out: its saturated outputs and dead units.
+    saturated: Option<f64>,
+    dead: Option<f64>,
+}
+
 /// What was seen of a node that ran forward.
 #[derive(Debug, Default)]
 struct SeenForward {
-    /// Of an activation: the shares of saturated and of flat units, and of lost rows.
-    activation: Option<[Option<f64>; 3]>,
+    activation: Option<SeenActivation>,
     distance: Option<f64>,
     input_squares: Vec<f64>,
     distinct: bool,
@@ -72,6 +81,7 @@ impl<'g> Probe<'g> {
             mode,
             last: HashMap::new(),
             activations: HashMap::new(),
+            functions: HashMap::new(),
             linear: HashMap::new(),
             distinct: HashSet::new(),
             layers: vec![Seen::default(); graph.layers().len()],
@@ -81,10 +91,8 @@ impl<'g> Probe<'g> {
             let shape = &graph.value(input).shape;
             shape.first().copied()
         });
-        let mixes = graph
-            .nodes()
-            .iter()
-            .any(|node| mode == Mode::Train && node.op.name() == "BatchNormalization");
+        let mixes = |node: &Node| node.op.facts().batch_statistics && mode == Mode::Train;
+        let mixes = graph.nodes().iter().any(mixes);
         probe.place(rows, mixes);
         probe
     }
@@ -100,12 +108,14 @@ impl<'g> Probe<'g> {
         let (graph, mode) = (self.graph, self.mode);
         for (index, layer) in graph.layers().iter().enumerate() {
             let nodes = || layer.nodes.iter().map(|&id| (id.index(), graph.node(id)));
-            let computed = nodes().rfind(|(_, node)| !node.op.is_view(mode));
+            let computed = nodes().rfind(|(_, node)| !node.op.facts().is_view.has(mode));
             self.last.extend(computed.map(|(node, _)| (node, index)));
-            let activation = nodes().rfind(|(_, node)| node.op.activation().is_some());
-            self.activations
-                .extend(activation.map(|(node, _)| (node, index)));
-            let linear = nodes().find(|(_, node)| node.op.name() == "Linear");
+            let activation = activation::of_layer(graph, layer);
+            if let Some(found) = activation {
+                self.activations.insert(found.node.index(), index);
+                self.functions.insert(index, found);
+            }
+            let linear = nodes().find(|(_, node)| is_linear_on_vectors(node));
             let on_samples = linear.filter(|(_, node)| {
                 let shape = &graph.value(node.inputs[0]).shape;
                 let enough = rows >= Some(FEWEST_SAMPLES);
@@ -132,9 +142,12 @@ impl<'g> Probe<'g> {
             };
             let (of_graph, seen) = (&self.graph.layers()[index], &self.layers[index]);
             layer.sample_distance = seen.distance;
-            layer.saturated_units_fraction = seen.saturated_units;
-            layer.flat_units_fraction = seen.flat_units;
-            layer.lost_rows_fraction = seen.lost_rows;
+            let activation = seen.activation;
+            layer.saturated_units_fraction = activation.saturated_units;
+            layer.flat_units_fraction = activation.flat_units;
+            layer.lost_rows_fraction = activation.lost_rows;
+            layer.saturated_fraction = layer.saturated_fraction.or(activation.saturated);
+            layer.dead_fraction = layer.dead_fraction.or(activation.dead);
             let own = of_graph.nodes.iter().filter_map(|node| twins.get(node));
             layer.twin_units_fraction = own.copied().reduce(f64::max);
             layer.gradient_signal_to_noise = self.signal_to_noise(of_graph, layer, seen);
@@ -147,19 +160,9 @@ impl<'g> Probe<'g> {
     fn look<T: RunElement>(&self, signals: &Signals<'_, T>, position: usize) -> SeenForward {
         let node = &self.graph.nodes()[position];
         let mut seen = SeenForward::default();
-        if self.activations.contains_key(&position)
-            && let Some(activation) = node.op.activation()
-        {
-            let (before, after) = (node.inputs[0], node.outputs[0]);
-            let units = |value, bounds| self.saturated_units(signals, value, bounds);
-            let saturated = saturation_bounds(activation).and_then(|bounds| units(after, bounds));
-            let flat = debugger_bounds(activation).and_then(|bounds| units(before, bounds));
-            let regions = activation.flat_regions();
-            let lost = match regions.is_empty() {
-                true => None,
-                false => self.lost_rows(signals, before, &regions),
-            };
-            seen.activation = Some([saturated, flat, lost]);
+        let layer = self.activations.get(&position);
+        if let Some(found) = layer.and_then(|layer| self.functions.get(layer)) {
+            seen.activation = Some(self.look_at_activation(signals, found));
         }
         if self.last.contains_key(&position) {
             seen.distance = self.distance(signals, node.outputs[0]);
@@ -169,21 +172,56 @@ impl<'g> Probe<'g> {
             let rows = signals.value(node.inputs[0]).chunks_exact(features.max(1));
             seen.input_squares = rows.map(square_sum).collect();
         }
-        if matches!(node.op.name(), "Linear" | "Conv") {
+        if node.op.facts().weight.is_some() {
             let shape = &self.graph.value(node.outputs[0]).shape;
             let output = signals.value(node.outputs[0]);
             seen.distinct = !twins::may_be_twins(node, shape, output);
         }
-        if LOSSES.contains(&node.op.name()) {
-            seen.output = self.logits(node, signals);
+        if let Some(kind) = node.op.facts().cross_entropy {
+            seen.output = self.logits(kind, node, signals);
+        }
+        seen
+    }
+
+    fn look_at_activation<T: RunElement>(
+        &self,
+        signals: &Signals<'_, T>,
+        found: &LayerActivation<'_>,
+    ) -> SeenActivation {
+        let units = |value, bounds| self.units_beyond(signals, value, bounds);
+        let regions = found.function.flat_regions();
+        let saturation = found.function.saturation_bounds();
+        let mut seen = SeenActivation {
+            saturated_units: saturation.and_then(|bounds| units(found.output, bounds)),
+            flat_units: debugger_bounds(&*found.function)
+                .and_then(|bounds| units(found.input, bounds)),
+            ..SeenActivation::default()
+        };
+        if !regions.is_empty() {
+            seen.lost_rows = self.lost_rows(signals, found.input, &regions);
+        }
+        // Of a node the run itself counts them.
+        if let Function::WrittenOut(_) = found.function {
+            seen.saturated = saturation.map(|bounds| {
+                let output = signals.value(found.output);
+                Statistics::of(output, 0, Some(bounds)).saturated_fraction()
+            });
+            let shape = &self.graph.value(found.input).shape;
+            let input = signals.value(found.input);
+            let is_there = !regions.is_empty() && !input.is_empty();
+            let all = unit_count(shape).filter(|_| is_there);
+            seen.dead = all.map(|all| {
+                let flat = flat_in::<T>(&regions);
+                let dead = units_where(input, shape, |x| is_flat(&flat, x));
+                dead.len() as f64 / all.max(1) as f64
+            });
         }
         seen
     }
 
     fn remember(&mut self, position: usize, seen: SeenForward) {
         if let (Some(&layer), Some(shares)) = (self.activations.get(&position), seen.activation) {
-            let layer = &mut self.layers[layer];
-            [layer.saturated_units, layer.flat_units, layer.lost_rows] = shares;
+            self.layers[layer].activation = shares;
         }
         if let Some(&layer) = self.last.get(&position) {
             self.layers[layer].distance = seen.distance;
@@ -200,10 +238,8 @@ impl<'g> Probe<'g> {
     }
 
     fn dead_units_for_ever(&self, layer: &Layer) -> Option<f64> {
-        let activations = layer.nodes.iter().rev().map(|&node| self.graph.node(node));
-        let mut activations = activations.filter_map(|node| Some((node, node.op.activation()?)));
-        let (node, activation) = activations.next()?;
-        self.dead_for_ever(node.inputs[0], &activation.flat_regions())
+        let found = activation::of_layer(self.graph, layer)?;
+        self.dead_for_ever(found.input, &found.function.flat_regions())
     }
 
     /// How far samples differ; of a sequence, the tokens of its first sample.
@@ -219,14 +255,14 @@ impl<'g> Probe<'g> {
     }
 
     /// The share of units (features, channels) of a value that lie beyond the bounds in every row.
-    fn saturated_units<T: RunElement>(
+    fn units_beyond<T: RunElement>(
         &self,
         signals: &Signals<'_, T>,
         value: ValueId,
         bounds: Bounds,
     ) -> Option<f64> {
         let shape = &self.graph.value(value).shape;
-        let units = unit_count(shape)?;
+        let units = unit_count(shape).filter(|_| !signals.value(value).is_empty())?;
         let (low, high) = (T::from_f64(bounds.low), T::from_f64(bounds.high));
         let is_beyond = |x: &T| (*x < low) | (*x > high);
         let beyond = units_where(signals.value(value), shape, is_beyond);
@@ -260,7 +296,7 @@ impl<'g> Probe<'g> {
             return None;
         };
         let node = self.graph.node(node);
-        if node.op.name() != "Linear" {
+        if node.op.facts().weight != Some(WeightLayout::UnitsFirst) {
             return None;
         }
         let (low, high) = self.range_of(node.inputs[0])?;
@@ -298,7 +334,7 @@ impl<'g> Probe<'g> {
             if let Some(activation) = node.op.activation() {
                 return Some(Activation::range(activation));
             }
-            if !node.op.is_view(self.mode) && node.op.name() != "MaxPool" {
+            if !node.op.facts().is_view.has(self.mode) && !node.op.facts().selects {
                 return None;
             }
             value = *node.inputs.first()?;
@@ -311,7 +347,7 @@ impl<'g> Probe<'g> {
     fn signal_to_noise(&self, layer: &Layer, run: &LayerRun, seen: &Seen) -> Option<f64> {
         let cotangents = seen.cotangents.as_ref()?;
         let mut nodes = layer.nodes.iter().map(|&node| self.graph.node(node));
-        let node = nodes.find(|node| node.op.name() == "Linear")?;
+        let node = nodes.find(|node| is_linear_on_vectors(node))?;
         let ValueKind::Parameter(id) = self.graph.value(node.inputs[1]).kind else {
             return None;
         };
@@ -378,7 +414,7 @@ impl<'g> Probe<'g> {
                 .iter()
                 .filter(|node| node.inputs.contains(&value))
             {
-                if node.op.is_view(self.mode) {
+                if node.op.facts().is_view.has(self.mode) {
                     values.push(node.outputs[0]);
                 } else {
                     readers.push(node);
@@ -389,10 +425,15 @@ impl<'g> Probe<'g> {
     }
 
     /// What the logits that go into a loss are worth.
-    fn logits<T: RunElement>(&self, loss: &Node, signals: &Signals<'_, T>) -> Option<OutputRun> {
+    fn logits<T: RunElement>(
+        &self,
+        kind: CrossEntropyKind,
+        loss: &Node,
+        signals: &Signals<'_, T>,
+    ) -> Option<OutputRun> {
         let logits = *loss.inputs.first()?;
         let data = signals.value(logits);
-        if loss.op.name() != LOSSES[0] {
+        if kind == CrossEntropyKind::Binary {
             let sample = data.iter().take(MOST_ROWS * MOST_ROWS).map(|z| z.to_f64());
             let losses: Vec<f64> = sample.map(|z| softplus(z) - 0.5 * z).collect();
             return Some(OutputRun {
@@ -441,17 +482,18 @@ impl<T: RunElement> Observer<T> for Probe<'_> {
 
 /// The pre-activations beyond which SageMaker Debugger calls an activation saturated.
 fn debugger_bounds(activation: &dyn Activation) -> Option<Bounds> {
-    match activation.name() {
-        "tanh" => Some(Bounds {
-            low: -9.4999,
-            high: 9.4999,
-        }),
-        "sigmoid" => Some(Bounds {
-            low: -23.0,
-            high: 16.99999,
-        }),
-        _ => None,
+    let bounds = |low, high| Some(Bounds { low, high });
+    match () {
+        () if activation.is_same_function(&Tanh) => bounds(-9.4999, 9.4999),
+        () if activation.is_same_function(&Sigmoid) => bounds(-23.0, 16.99999),
+        () => None,
     }
+}
+
+/// A linear map whose weight is a matrix, applied to vectors.
+fn is_linear_on_vectors(node: &Node) -> bool {
+    let weight = node.op.facts().weight;
+    weight.is_some_and(|layout| layout != WeightLayout::Kernel)
 }
 
 fn softplus(z: f64) -> f64 {

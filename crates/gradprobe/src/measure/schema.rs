@@ -169,9 +169,18 @@ pub struct LayerRun {
     /// The activation it ends in, e.g. `leaky-relu=0.2`.
     #[serde(default)]
     pub activation: Option<String>,
+    /// Is it linear in what goes into it, up to a constant?
+    #[serde(default)]
+    pub is_linear: bool,
+    /// Does it end in a rectifier, 0 and flat for inputs below 0 and rising from there?
+    #[serde(default)]
+    pub is_rectified: bool,
     /// Does it normalise?
     #[serde(default)]
     pub normalised: bool,
+    /// Does it normalise by statistics of the batch, in training at least?
+    #[serde(default)]
+    pub batch_normalised: bool,
     /// The share of units whose outputs are all next to a bound, for every row of the batch;
     /// `None` without an activation that is bounded on both sides.
     #[serde(default)]

@@ -75,7 +75,7 @@ impl Chains {
         readers: &[Vec<usize>],
     ) -> Option<(ValueId, bool)> {
         let node = graph.node(id);
-        let main = node.inputs.get(node.op.main_input()).copied()?;
+        let main = node.inputs.get(node.op.facts().main_input).copied()?;
         let is_signal = |&(input, value): &(usize, &ValueId)| {
             let parameter = matches!(graph.value(*value).kind, ValueKind::Parameter(_));
             !parameter && node.op.differentiable(input)
@@ -88,7 +88,7 @@ impl Chains {
         let mut signals = signals.peekable();
         let several = signals.peek().is_some();
         // The condition of a Where is no way back.
-        let position = node.op.main_input();
+        let position = node.op.facts().main_input;
         let main = if is_signal(&(position, &main)) {
             main
         } else {

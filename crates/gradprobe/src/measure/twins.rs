@@ -4,9 +4,10 @@
 //! weights they also receive the same cotangent. Then their gradients are equal, and so are their
 //! weights after every step.
 
+use super::paths::is_bias;
 use crate::graph::{Graph, Node, NodeId, ParameterData, ValueId, ValueKind};
 use crate::num::Element;
-use crate::ops::Role;
+use crate::ops::{Role, WeightLayout};
 use std::collections::{HashMap, HashSet};
 
 /// The share of each node's output units that have a twin, for linear maps that go into another
@@ -14,9 +15,10 @@ use std::collections::{HashMap, HashSet};
 pub(super) fn fractions(graph: &Graph, distinct: &HashSet<usize>) -> HashMap<NodeId, f64> {
     let mut fractions = HashMap::new();
     for (position, node) in graph.nodes().iter().enumerate() {
-        let Some(first) = Weight::of(graph, node) else {
+        let Some(mut first) = Weight::of(graph, node) else {
             continue;
         };
+        first.bias = first.bias.or_else(|| added_bias(graph, node, first.units));
         let groups = match distinct.contains(&position) {
             true => Vec::new(),
             false => groups(&first),
@@ -41,6 +43,7 @@ struct Weight<'a> {
     units: usize,
     inputs: usize,
     kernel: usize,
+    layout: WeightLayout,
 }
 
 /// A parameter's numbers.
@@ -71,20 +74,24 @@ impl<'a> Numbers<'a> {
 
 impl<'a> Weight<'a> {
     fn of(graph: &'a Graph, node: &'a Node) -> Option<Self> {
-        if !matches!(node.op.name(), "Linear" | "Conv") {
-            return None;
-        }
+        let layout = node.op.facts().weight?;
         let &weight = node.inputs.get(1)?;
-        let [units, inputs, kernel @ ..] = &graph.value(weight).shape[..] else {
-            return None;
+        let shape = &graph.value(weight).shape[..];
+        let (units, inputs, kernel) = match (layout, shape) {
+            (WeightLayout::UnitsLast, &[inputs, units]) => (units, inputs, 1),
+            (WeightLayout::UnitsFirst | WeightLayout::Kernel, [units, inputs, kernel @ ..]) => {
+                (*units, *inputs, kernel.iter().product())
+            }
+            _ => return None,
         };
         let bias = node.inputs.get(2).copied();
         Some(Self {
             data: Numbers::of(graph, weight)?,
             bias: bias.and_then(|bias| Numbers::of(graph, bias)),
-            units: *units,
-            inputs: *inputs,
-            kernel: kernel.iter().product(),
+            units,
+            inputs,
+            kernel,
+            layout,
         })
     }
 
@@ -92,19 +99,28 @@ impl<'a> Weight<'a> {
         self.inputs * self.kernel
     }
 
+    /// The weight of an input, at a place of the kernel, for a unit.
+    fn at(&self, unit: usize, input: usize, place: usize) -> f64 {
+        self.data.at(match self.layout {
+            WeightLayout::UnitsLast => input * self.units + unit,
+            WeightLayout::UnitsFirst | WeightLayout::Kernel => {
+                (unit * self.inputs + input) * self.kernel + place
+            }
+        })
+    }
+
     fn same_unit(&self, one: usize, other: usize) -> bool {
-        let row = self.row();
         let bias = |unit| self.bias.map(|bias| bias.at(unit));
+        let same =
+            |input: usize, place: usize| self.at(one, input, place) == self.at(other, input, place);
         bias(one) == bias(other)
-            && (0..row).all(|at| self.data.at(one * row + at) == self.data.at(other * row + at))
+            && (0..self.inputs).all(|input| (0..self.kernel).all(|place| same(input, place)))
     }
 
     /// Do all units weigh these two inputs alike?
     fn same_input(&self, one: usize, other: usize) -> bool {
         (0..self.units).all(|unit| {
-            let at = |input| (unit * self.inputs + input) * self.kernel;
-            let (one, other) = (at(one), at(other));
-            (0..self.kernel).all(|k| self.data.at(one + k) == self.data.at(other + k))
+            (0..self.kernel).all(|place| self.at(unit, one, place) == self.at(unit, other, place))
         })
     }
 }
@@ -113,9 +129,9 @@ impl<'a> Weight<'a> {
 /// for one vector (one place of an image) it is seen in a few numbers that lie together. `output`
 /// is the node's.
 pub(super) fn may_be_twins<T: Element>(node: &Node, shape: &[usize], output: &[T]) -> bool {
-    let (units, stride) = match (node.op.name(), shape) {
-        ("Linear", [.., units]) => (*units, 1),
-        ("Conv", [_, units, places @ ..]) => (*units, places.iter().product()),
+    let (units, stride) = match (node.op.facts().weight, shape) {
+        (Some(WeightLayout::Kernel), [_, units, places @ ..]) => (*units, places.iter().product()),
+        (Some(_), [.., units]) => (*units, 1),
         _ => return true,
     };
     let numbers = output.iter().step_by(stride.max(1)).take(units);
@@ -142,7 +158,7 @@ fn groups(weight: &Weight<'_>) -> Vec<Vec<usize>> {
     if weight.row() == 0 {
         return Vec::new();
     }
-    let first = |unit| weight.data.at(unit * weight.row()).to_bits();
+    let first = |unit| weight.at(unit, 0, 0).to_bits();
     let mut by_first: Vec<(u64, usize)> =
         (0..weight.units).map(|unit| (first(unit), unit)).collect();
     by_first.sort_unstable();
@@ -180,6 +196,21 @@ fn twins_in(group: &[usize], next: &Weight<'_>) -> usize {
     twins.map(Vec::len).sum()
 }
 
+/// The bias of a linear map that is a node of its own.
+fn added_bias<'a>(graph: &'a Graph, node: &Node, units: usize) -> Option<Numbers<'a>> {
+    let value = *node.outputs.first()?;
+    let reads = |reader: &&Node| reader.inputs.contains(&value);
+    let mut readers = graph.nodes().iter().filter(reads);
+    let reader = readers
+        .next()
+        .filter(|reader| is_bias(graph, reader, value))?;
+    let mut added = reader.inputs.iter().filter(|&&input| input != value);
+    let bias = *added.next()?;
+    let is_of_units = graph.value(bias).shape.element_count() == units;
+    Numbers::of(graph, bias)
+        .filter(|_| is_of_units && added.next().is_none() && readers.next().is_none())
+}
+
 /// The weight of the one linear map that reads a node's units, each through the same elementwise
 /// functions.
 fn next<'a>(graph: &'a Graph, node: &Node, units: usize) -> Option<Weight<'a>> {
@@ -190,14 +221,21 @@ fn next<'a>(graph: &'a Graph, node: &Node, units: usize) -> Option<Weight<'a>> {
             .iter()
             .filter(|node| node.inputs.contains(&value));
         let reader = readers.next()?;
-        if readers.next().is_some() || reader.inputs.first() != Some(&value) {
+        if readers.next().is_some() {
+            return None;
+        }
+        if is_bias(graph, reader, value) {
+            value = *reader.outputs.first()?;
+            continue;
+        }
+        if reader.inputs.first() != Some(&value) {
             return None;
         }
         if let Some(weight) = Weight::of(graph, reader) {
             return (weight.inputs == units).then_some(weight);
         }
         let elementwise = reader.inputs.len() == 1 && reader.role == Role::Activation;
-        let pooling = reader.op.name().ends_with("Pool");
+        let pooling = reader.op.facts().pools;
         if !(elementwise && reader.op.activation().is_some() || pooling) {
             return None;
         }

@@ -14,6 +14,7 @@ mod non_finite;
 mod operators;
 mod reach;
 mod recurrent_steps;
+mod spelling;
 mod weights;
 
 use std::path::PathBuf;

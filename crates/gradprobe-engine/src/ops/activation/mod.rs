@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `formula.rs` | what an activation is made of: [`Formula`], [`About`] |
 //! | `erased.rs` | the same behind a pointer: [`Activation`], and its slice kernels: [`ActivationKernel`] |
+//! | `facts.rs` | what rules ask of one: where it saturates, is it linear, a rectifier, the same as another |
 //! | `registry.rs` | one row an activation; [`parse`] |
 //! | `expression/` | activations that a user writes: [`Expression`] |
 //! | `op.rs` | the engine's elementwise op: [`ActivationOp`] |
@@ -15,6 +16,7 @@
 mod erased;
 mod exponential;
 mod expression;
+mod facts;
 mod formula;
 mod gated;
 mod op;
@@ -33,6 +35,7 @@ pub use erased::{
 };
 pub use exponential::Exponential;
 pub use expression::{Expression, ExpressionError};
+pub use facts::recognised;
 pub use formula::{About, Formula, Parameter};
 pub use gated::{Gelu, GeluTanh, Mish, Silu};
 pub use op::ActivationOp;

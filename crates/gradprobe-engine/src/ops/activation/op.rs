@@ -1,10 +1,10 @@
 //! The engine's elementwise op.
 
-use super::{Activation, ActivationElement};
+use super::{Activation, ActivationElement, Exponential, Softplus};
 use crate::num::simd::vectorised;
 use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::parallel::{for_rows, largest_of_parts};
-use crate::ops::{Context, Kernel, Op, OpError, Role, Saved};
+use crate::ops::{Autocast, Context, Kernel, Op, OpError, OpFacts, Role, Saved};
 use pulp::{Simd, WithSimd};
 use std::sync::Arc;
 
@@ -12,12 +12,28 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct ActivationOp {
     activation: Arc<dyn Activation>,
+    facts: OpFacts,
 }
 
 impl ActivationOp {
     /// The op of an activation.
     pub fn new(activation: Arc<dyn Activation>) -> Self {
-        Self { activation }
+        // These are of the functions that frameworks have by name; others are made of such.
+        let functions: [&dyn Activation; 2] = [&Exponential, &Softplus];
+        let is_single = functions.map(|single| activation.is_same_function(single));
+        Self {
+            facts: OpFacts {
+                is_step: activation.is_step(),
+                autocast: match is_single.contains(&true) {
+                    true => Autocast::Single,
+                    false => Autocast::Promote,
+                },
+                framework_vjp_cancels: activation.underflows(),
+                saturation: activation.saturation_bounds(),
+                ..OpFacts::NONE
+            },
+            activation,
+        }
     }
 }
 
@@ -44,11 +60,11 @@ impl Op for ActivationOp {
     fn reads_outputs(&self) -> bool {
         false
     }
-    fn framework_vjp_cancels(&self) -> bool {
-        self.activation.underflows()
-    }
     fn activation(&self) -> Option<&dyn Activation> {
         Some(&*self.activation)
+    }
+    fn facts(&self) -> OpFacts {
+        self.facts
     }
     fn flops(&self, inputs: &[&Shape], _outputs: &[Shape]) -> u64 {
         // About what a polynomial and a division cost.

@@ -7,7 +7,9 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_each_part, for_each_two_parts};
 use crate::ops::shapes::{expect_inputs, misfit};
 use crate::ops::softmax::{softmax_lane, softmax_pull};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y = softmax(s·q·kᵀ + mask)·v for every sample and head; inputs q, k and v, each
 /// \[batch, heads, time, dim\], or \[batch, time, heads · dim\] with `query_heads` and `key_heads`,
@@ -364,6 +366,15 @@ impl Op for Attention {
         Role::Other
     }
 
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            // The values: what reaches queries and keys has passed the softmax's small derivative.
+            main_input: 2,
+            ..OpFacts::default()
+        }
+    }
+
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         let count = 3 + usize::from(self.mask);
         expect_inputs(inputs, count..=count)?;
@@ -401,11 +412,6 @@ impl Op for Attention {
         } else {
             mask.len() < 4 || mask[0] == 1
         }
-    }
-
-    fn main_input(&self) -> usize {
-        // The values: what reaches queries and keys has passed the softmax's small derivative.
-        2
     }
 
     fn reads_input(&self, input: usize) -> bool {

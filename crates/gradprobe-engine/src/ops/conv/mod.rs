@@ -12,7 +12,10 @@ use super::attributes::AttributeReader;
 use super::parallel::for_each_part;
 use super::shapes::{expect_inputs, expect_shape, misfit};
 use super::window::{Axis, Padding, Window, WindowAttributes, resolve};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+    WeightLayout,
+};
 use crate::num::sum::{column_sums_by, sum, sum_map};
 use crate::num::{Element, Shape, View, ViewMut};
 use columns::Columns;
@@ -373,8 +376,13 @@ impl Op for Conv {
         sampled[0] && !sampled[1..].contains(&true)
     }
 
-    fn bias_of_product(&self) -> Option<usize> {
-        Some(2)
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            weight: Some(WeightLayout::Kernel),
+            autocast: Autocast::Narrow,
+            bias_of_product: Some(2),
+            ..OpFacts::default()
+        }
     }
 
     fn reads_input(&self, input: usize) -> bool {

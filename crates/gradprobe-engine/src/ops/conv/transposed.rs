@@ -6,7 +6,9 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, expect_len, expect_shape, in_memory, misfit};
 use crate::ops::window::{Axis, Padding};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y\[n, m, o·stride − begin + k·dilation\] += x\[n, c, o\] · W\[c, m, k\] for every input position
 /// o and tap k, the channels m of c's group; and b\[m\] everywhere.
@@ -206,6 +208,14 @@ impl Op for ConvTranspose {
         Role::Weight
     }
 
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            bias_of_product: Some(2),
+            ..OpFacts::default()
+        }
+    }
+
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         expect_inputs(inputs, 2..=3)?;
         let (x, w) = (inputs[0], inputs[1]);
@@ -241,10 +251,6 @@ impl Op for ConvTranspose {
 
     fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {
         sampled[0] && !sampled[1..].contains(&true)
-    }
-
-    fn bias_of_product(&self) -> Option<usize> {
-        Some(2)
     }
 
     fn reads_input(&self, input: usize) -> bool {

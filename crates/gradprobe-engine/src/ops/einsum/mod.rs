@@ -5,7 +5,7 @@ mod equation;
 
 use super::attributes::AttributeReader;
 use super::shapes::{in_memory, misfit};
-use super::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use super::{Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use crate::num::{Element, Shape, View, ViewMut};
 use contract::{Axis, Extents, Factor, contract, for_elements, gather};
 use equation::{Equation, Label};
@@ -172,6 +172,13 @@ impl Op for Einsum {
 
     fn role(&self) -> Role {
         Role::Weight
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

@@ -7,7 +7,10 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{Around, expect_inputs, expect_shape, misfit};
 use crate::ops::softmax::{exponentials, peak};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, CrossEntropyKind, Kernel, Op, OpElement, OpError, OpFacts, Role,
+    Saved,
+};
 
 /// The mean (or sum) over rows of −ln softmax(x)_t: logits x\[N, C, …\], class indices t\[N, …\]
 /// (whole numbers from 0 to C − 1).
@@ -225,12 +228,18 @@ impl Op for CrossEntropy {
         Ok(vec![Shape::default()])
     }
 
-    fn differentiable(&self, input: usize) -> bool {
-        input == 0
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            cross_entropy: Some(CrossEntropyKind::Classes),
+            sums_to_one_along: Some(1),
+            autocast: Autocast::Single,
+            framework_vjp_cancels: true,
+            ..OpFacts::default()
+        }
     }
 
-    fn framework_vjp_cancels(&self) -> bool {
-        true
+    fn differentiable(&self, input: usize) -> bool {
+        input == 0
     }
 
     fn reads_outputs(&self) -> bool {

@@ -16,7 +16,10 @@ use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, expect_shape, misfit};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, CrossEntropyKind, Kernel, Op, OpElement, OpError, OpFacts, Role,
+    Saved,
+};
 
 /// The mean (or sum) of (x − t)².
 #[derive(Clone, Copy, Debug, Default)]
@@ -181,7 +184,7 @@ fn infer(inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
 }
 
 macro_rules! pointwise_loss {
-    ($name:ident, $($field:ident: $default:expr),*) => {
+    ($name:ident, $cross_entropy:expr, $($field:ident: $default:expr),*) => {
         impl $name {
             pub(in crate::ops) fn from_attributes(
                 attributes: &Attributes,
@@ -241,6 +244,14 @@ macro_rules! pointwise_loss {
                 infer(inputs)
             }
 
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    cross_entropy: $cross_entropy,
+                    autocast: Autocast::Single,
+                    ..OpFacts::default()
+                }
+            }
+
             fn reads_outputs(&self) -> bool {
                 false
             }
@@ -248,10 +259,10 @@ macro_rules! pointwise_loss {
     };
 }
 
-pointwise_loss!(MeanSquaredError,);
-pointwise_loss!(MeanAbsoluteError,);
-pointwise_loss!(Huber, delta: 1.0);
-pointwise_loss!(BinaryCrossEntropyWithLogits,);
+pointwise_loss!(MeanSquaredError, None,);
+pointwise_loss!(MeanAbsoluteError, None,);
+pointwise_loss!(Huber, None, delta: 1.0);
+pointwise_loss!(BinaryCrossEntropyWithLogits, Some(CrossEntropyKind::Binary),);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,9 @@ use crate::num::{Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_pairs, for_rows};
 use crate::ops::shapes::{expect_inputs, expect_shape, misfit};
-use crate::ops::{Attributes, Context, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Context, Kernel, Mode, Modes, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y = scale · (x − mean)/√(variance + ε) + bias for every channel of x\[N, C, …\]; inputs x and,
 /// of shape \[C\], scale, bias, running mean and running variance.
@@ -188,6 +190,19 @@ impl Op for BatchNorm {
         Role::Normalisation
     }
 
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            batch_statistics: true,
+            keeps_samples_apart: Modes {
+                train: false,
+                eval: true,
+            },
+            // All gradients are made of the same two sums over the batch.
+            pulls_back_at_once: true,
+            ..OpFacts::default()
+        }
+    }
+
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         check_epsilon(self.epsilon)?;
         expect_inputs(inputs, 5..=5)?;
@@ -213,15 +228,6 @@ impl Op for BatchNorm {
 
     fn kept_outputs(&self) -> usize {
         2
-    }
-
-    fn keeps_samples_apart(&self, mode: Mode) -> bool {
-        mode == Mode::Eval
-    }
-
-    fn pulls_back_at_once(&self) -> bool {
-        // All gradients are made of the same two sums over the batch.
-        true
     }
 
     fn differentiable(&self, input: usize) -> bool {

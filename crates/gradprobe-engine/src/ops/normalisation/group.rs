@@ -8,7 +8,9 @@ use crate::num::{Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_pairs, for_rows};
 use crate::ops::shapes::{expect_inputs, expect_shape, misfit};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y = scale · (x − mean)/√(variance + ε) + bias, with the mean and the biased variance of each of
 /// `groups` groups of channels of each sample; inputs x\[N, C, …\], scale\[C\] and bias\[C\].
@@ -197,7 +199,7 @@ fn vjp<T: OpElement>(
 }
 
 macro_rules! group_norm {
-    ($type:ident, $name:literal) => {
+    ($type:ident, $name:literal, $autocast:expr) => {
         impl<T: OpElement> Kernel<T> for $type {
             fn forward(
                 &self,
@@ -260,6 +262,13 @@ macro_rules! group_norm {
                 Ok(vec![x.clone(), kept.clone(), kept])
             }
 
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    autocast: $autocast,
+                    ..OpFacts::default()
+                }
+            }
+
             fn kept_outputs(&self) -> usize {
                 2
             }
@@ -279,5 +288,5 @@ macro_rules! group_norm {
     };
 }
 
-group_norm!(GroupNorm, "GroupNormalization");
-group_norm!(InstanceNorm, "InstanceNormalization");
+group_norm!(GroupNorm, "GroupNormalization", Autocast::Single);
+group_norm!(InstanceNorm, "InstanceNormalization", Autocast::Promote);

@@ -6,7 +6,9 @@ use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::{for_rows, for_rows_with_pairs};
 use crate::ops::shapes::{expect_inputs, expect_shape, resolve_axis};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y = scale · (x − mean)/√(variance + ε) + bias, over the axes from `axis` on, with the biased
 /// variance; inputs x, scale and (if given) bias of the shape of those axes.
@@ -140,6 +142,13 @@ impl Op for LayerNorm {
 
     fn role(&self) -> Role {
         Role::Normalisation
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Single,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

@@ -5,7 +5,9 @@ use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 use std::ops::Range;
 
 /// y\[n, c, p\] = x\[n, c, p\]/s^β with s = k + α/size · Σ x² over the channels from
@@ -168,6 +170,13 @@ impl Op for LocalResponseNorm {
 
     fn role(&self) -> Role {
         Role::Normalisation
+    }
+
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Single,
+            ..OpFacts::default()
+        }
     }
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {

@@ -5,7 +5,7 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::resample::{Taps, resample, resample_back};
 use crate::ops::shapes::{expect_inputs, in_memory, misfit};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use std::ops::Range;
 
 /// The mean of every window of every channel of x\[N, C, …\], the windows as in PyTorch: output o
@@ -216,6 +216,15 @@ macro_rules! adaptive_pool {
             fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
                 expect_inputs(inputs, 1..=1)?;
                 Ok(vec![target(inputs[0], &self.output_size)?])
+            }
+
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    pools: true,
+                    // A pool that reads what it pools chooses an element of it.
+                    selects: $reads_input,
+                    ..OpFacts::default()
+                }
             }
 
             fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {

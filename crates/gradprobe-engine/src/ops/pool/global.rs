@@ -5,7 +5,7 @@ use crate::num::{Element, Shape, View, ViewMut};
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
 use crate::ops::softmax::peak;
-use crate::ops::{Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 
 /// The mean of every channel: x\[N, C, …\] → y\[N, C, 1, …\].
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,6 +111,13 @@ macro_rules! global_pool {
                 let mut out = vec![1; x.len()];
                 out[..2].copy_from_slice(&x[..2]);
                 Ok(vec![Shape(out)])
+            }
+
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    pools: true,
+                    ..OpFacts::default()
+                }
             }
 
             fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {

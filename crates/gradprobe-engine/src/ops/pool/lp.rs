@@ -7,7 +7,9 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
 use crate::ops::window::{Axis, Window};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{
+    Attributes, Autocast, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved,
+};
 
 /// y = (Σ |x|^p)^(1/p) over every window of every channel of x\[N, C, …\], without overflow on the
 /// way. Pull-back: ∂x = g·sign(x)·(|x|/y)^(p − 1), 0 where y = 0.
@@ -227,6 +229,14 @@ macro_rules! lp_pool {
                     });
                 }
                 Ok(vec![pool_shape(inputs[0], &self.axes(inputs[0])?)])
+            }
+
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    pools: true,
+                    autocast: Autocast::Single,
+                    ..OpFacts::default()
+                }
             }
 
             fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {

@@ -7,7 +7,7 @@ use crate::ops::attributes::AttributeReader;
 use crate::ops::parallel::for_rows;
 use crate::ops::shapes::{expect_inputs, misfit};
 use crate::ops::window::{Axis, Window, copy_steps};
-use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, Role, Saved};
+use crate::ops::{Attributes, Context, Kernel, Op, OpElement, OpError, OpFacts, Role, Saved};
 use pulp::{Simd, WithSimd};
 
 /// The largest element of every window of every channel of x\[N, C, …\]; padding never wins, NaN
@@ -386,6 +386,15 @@ macro_rules! sliding_pool {
                 let y = pool_shape(inputs[0], &self.window.axes(inputs[0])?);
                 let outputs: fn(&Self, &Shape, Shape) -> Result<Vec<Shape>, OpError> = $infer;
                 outputs(self, inputs[0], y)
+            }
+
+            fn facts(&self) -> OpFacts {
+                OpFacts {
+                    pools: true,
+                    // A pool that reads what it pools chooses an element of it.
+                    selects: $reads_input,
+                    ..OpFacts::default()
+                }
             }
 
             fn per_sample(&self, sampled: &[bool], _inputs: &[&Shape]) -> bool {

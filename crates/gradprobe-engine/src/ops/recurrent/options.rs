@@ -4,7 +4,7 @@ use super::{Cell, CellAttributes};
 use crate::num::Shape;
 use crate::ops::attributes::AttributeReader;
 use crate::ops::shapes::{expect_inputs, expect_shape, misfit};
-use crate::ops::{Attributes, Op, OpError, Role};
+use crate::ops::{Attributes, Autocast, Op, OpError, OpFacts, Role};
 
 /// The way a recurrent layer walks over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,6 +177,14 @@ impl<C: Cell> Op for Recurrent<C> {
         Role::Weight
     }
 
+    fn facts(&self) -> OpFacts {
+        OpFacts {
+            autocast: Autocast::Narrow,
+            pulls_back_at_once: true,
+            ..OpFacts::default()
+        }
+    }
+
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, OpError> {
         let positions = self.positions();
         let optional = [
@@ -274,10 +282,6 @@ impl<C: Cell> Op for Recurrent<C> {
     fn reads_input(&self, input: usize) -> bool {
         let positions = self.positions();
         input < 3 || [positions.peepholes, positions.lengths].contains(&Some(input))
-    }
-
-    fn pulls_back_at_once(&self) -> bool {
-        true
     }
 
     fn reads_outputs(&self) -> bool {

@@ -133,7 +133,7 @@ impl<T: Held> Emulator<'_, T> {
         }
         let framework = self.options.derivatives == Derivatives::Framework;
         // Where the formula can cancel, the stable one is asked about the zeros it gives.
-        let mut stable = if framework && node.op.framework_vjp_cancels() {
+        let mut stable = if framework && node.op.facts().framework_vjp_cancels {
             let len = graph.value(node.inputs[0]).shape.element_count();
             Some(self.take(len))
         } else {

@@ -3,70 +3,7 @@
 use super::precision::Precision;
 use crate::graph::{Graph, Node, ValueKind};
 use crate::num::Dtype;
-use crate::ops::Role;
-
-/// What autocast does with an op.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cast {
-    /// Casts its inputs to the narrow type.
-    Narrow,
-    /// Casts its inputs to f32.
-    Single,
-    /// Leaves them; the result has the widest of their types.
-    Promote,
-}
-
-/// PyTorch's lists of ops that autocast, under the names of this engine's ops ("Autocast Op
-/// Reference" of the `torch.amp` documentation, CUDA). What is on no list promotes.
-const NARROW: &[&str] = &[
-    "Attention",
-    "Conv",
-    "ConvTranspose",
-    "Einsum",
-    "GRU",
-    "LSTM",
-    "Linear",
-    "MatMul",
-    "PRelu",
-    "RNN",
-];
-const SINGLE: &[&str] = &[
-    "BinaryCrossEntropyWithLogits",
-    "CumSum",
-    "Exp",
-    "GlobalLpPool",
-    "GroupNormalization",
-    "Huber",
-    "LRN",
-    "LayerNormalization",
-    "Log",
-    "LogSoftmax",
-    "LpPool",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "Pow",
-    "Reciprocal",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSumExp",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-    "Softmax",
-    "SoftmaxCrossEntropyLoss",
-    "Softplus",
-];
-
-fn cast(node: &Node) -> Cast {
-    let name = node.op.name();
-    if NARROW.binary_search(&name).is_ok() {
-        Cast::Narrow
-    } else if SINGLE.binary_search(&name).is_ok() {
-        Cast::Single
-    } else {
-        Cast::Promote
-    }
-}
+use crate::ops::{Autocast, Role};
 
 /// The types of a graph's values in a setting.
 #[derive(Debug)]
@@ -100,10 +37,10 @@ impl Formats {
         for node in graph.nodes() {
             let (cast, output) = match precision {
                 Precision::Uniform(dtype) => (None, Some(dtype)),
-                Precision::Autocast(narrow) => match cast(node) {
-                    Cast::Narrow => (Some(narrow), Some(narrow)),
-                    Cast::Single => (Some(Dtype::F32), Some(Dtype::F32)),
-                    Cast::Promote => (None, promoted(node, &values)),
+                Precision::Autocast(narrow) => match node.op.facts().autocast {
+                    Autocast::Narrow => (Some(narrow), Some(narrow)),
+                    Autocast::Single => (Some(Dtype::F32), Some(Dtype::F32)),
+                    Autocast::Promote => (None, promoted(node, &values)),
                 },
             };
             casts.push(cast);
@@ -157,24 +94,4 @@ fn signals(graph: &Graph) -> Vec<bool> {
         }
     }
     signals
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::registry;
-
-    #[test]
-    fn the_lists_are_sorted_and_name_ops_that_there_are() {
-        for list in [NARROW, SINGLE] {
-            assert!(list.is_sorted());
-            for name in list {
-                let is_op = registry().iter().any(|entry| entry.name == *name);
-                let is_activation = crate::ops::activation::registry()
-                    .iter()
-                    .any(|entry| entry.about.onnx == Some(name));
-                assert!(is_op || is_activation, "{name}");
-            }
-        }
-    }
 }

@@ -184,7 +184,7 @@ impl<'a, T: RunElement> Lane<'a, T> {
             [None, Some(_), rest @ ..] if rest.iter().all(Option::is_none) => 1,
             _ => return Ok(None),
         };
-        let Some(bias) = node.op.bias_of_product() else {
+        let Some(bias) = node.op.facts().bias_of_product else {
             return Ok(None);
         };
         let inputs = self.saved(&node.inputs, |input| input != factor && input != bias);

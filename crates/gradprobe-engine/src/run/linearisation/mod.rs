@@ -116,9 +116,9 @@ impl<'a, T: RunElement> Linearisation<'a, T> {
         let mode = self.environment.options.mode;
         let by_itself = |&position: &usize| {
             let op = &graph.nodes()[position].op;
-            let apart =
-                plan.stages[plan.stage_of(position)].chunked || op.keeps_samples_apart(mode);
-            apart && !op.is_random(mode)
+            let apart = plan.stages[plan.stage_of(position)].chunked
+                || op.facts().keeps_samples_apart.has(mode);
+            apart && !op.facts().is_random.has(mode)
         };
         let by_sample =
             plan.sampled[start.index()] && plan.sampled[end.index()] && nodes.iter().all(by_itself);
@@ -243,7 +243,7 @@ impl<'a, T: RunElement> Linearisation<'a, T> {
     }
 
     fn is_view(&self, node: &Node) -> bool {
-        node.op.is_view(self.environment.options.mode)
+        node.op.facts().is_view.has(self.environment.options.mode)
     }
 }
 

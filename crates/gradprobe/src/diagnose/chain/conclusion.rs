@@ -249,7 +249,7 @@ fn dominant(chain: &Chain, exact: &ExactChain, split: Split) -> Dominant {
 
 fn saturation(chain: &Chain, exact: &ExactChain) -> Saturation {
     let steepest = chain.activation().steepest();
-    if chain.activation().name() == "identity" || !steepest.is_finite() {
+    if chain.activation().is_linear() || !steepest.is_finite() {
         return Saturation::default();
     }
     let threshold = Extended::from_f64(SATURATED * steepest);

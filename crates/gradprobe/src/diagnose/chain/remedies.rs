@@ -71,16 +71,14 @@ pub(super) fn try_all(chain: &Chain, before: &Before) -> Vec<Remedy> {
     };
     for name in others {
         // The names are rows of the registry; a test holds them to it.
-        if *name != chain.activation().name()
-            && let Ok(activation) = parse(name)
-        {
-            let label = activation.label();
-            if attempt(
-                RemedyKind::Activation(label),
+        if let Ok(activation) = parse(name)
+            && !activation.is_same_function(&**chain.activation())
+            && attempt(
+                RemedyKind::Activation(activation.label()),
                 &chain.with_activation(activation),
-            ) {
-                break;
-            }
+            )
+        {
+            break;
         }
     }
     if let Some(current) = chain.weights().common()

@@ -71,17 +71,12 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-fn is_batch_normalised(layer: &LayerRun) -> bool {
-    let kind = layer.kind.to_lowercase().replace(['-', '_', ' '], "");
-    layer.normalised && kind.contains("batchnorm")
-}
-
 fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let measurement = examined.measurement;
     let judged = judged_layers(measurement);
     let layers: Vec<_> = judged
         .into_iter()
-        .filter(|l| is_batch_normalised(&l.median))
+        .filter(|layer| layer.median.batch_normalised)
         .collect();
     let skips = measurement
         .layers

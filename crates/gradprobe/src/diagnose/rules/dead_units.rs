@@ -206,12 +206,12 @@ fn by_chance(examined: &Examination<'_>) -> Option<Finding> {
         return None;
     }
     let width = |layer: &LayerRun| {
-        let is_relu = matches!(layer.activation.as_deref(), Some("relu" | "relu6"));
         let weight = layer
             .parameters
             .iter()
             .find(|parameter| parameter.fan_in.is_some())?;
-        (is_relu && weight.shape.len() == 2).then(|| weight.shape[0])
+        let units = weight.shape.iter().product::<usize>() / weight.fan_in?.max(1);
+        (layer.is_rectified && weight.shape.len() == 2).then_some(units)
     };
     let widths: Vec<usize> = layers
         .iter()

@@ -61,45 +61,30 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
     found.into_iter().collect()
 }
 
-/// Kinds of layers that are linear in their input, as far as the first word says it.
-const LINEAR: [&str; 6] = [
-    "linear",
-    "conv",
-    "flatten",
-    "reshape",
-    "dropout",
-    "average-pool",
-];
-
 fn is_linear(measurement: &Measurement) -> bool {
     measurement.layers.iter().all(|layer| {
         let layer = &layer.median;
-        let kinds = layer.kind.split(" + ");
-        has_no_activation(layer)
-            && !layer.normalised
-            && layer.paths.is_empty()
-            && layer.on_spine
-            && kinds
-                .into_iter()
-                .all(|kind| LINEAR.contains(&kind) || kind == "identity")
+        layer.is_linear && layer.paths.is_empty() && layer.on_spine
     })
-}
-
-fn has_no_activation(layer: &LayerRun) -> bool {
-    matches!(layer.activation.as_deref(), None | Some("identity"))
 }
 
 /// Are two neighbours linear layers on vectors, the first without an activation and with no fewer
 /// units than go in or out?
 fn is_one(before: &LayerRun, layer: &LayerRun) -> bool {
     let linear = |layer: &LayerRun| {
-        let mut weights = layer.parameters.iter();
-        let weight = weights.find(|parameter| parameter.fan_in.is_some())?;
-        let plain = layer.on_spine && layer.paths.is_empty() && layer.kind.starts_with("linear");
-        (plain && weight.shape.len() == 2).then(|| (weight.shape[0], weight.shape[1]))
+        let weights = layer.parameters.iter();
+        let mut maps = weights.filter(|parameter| parameter.fan_in.is_some());
+        // Where there are several (queries, keys and values) it is more than a linear map.
+        let (weight, None) = (maps.next()?, maps.next()) else {
+            return None;
+        };
+        let inputs = weight.fan_in?;
+        let units = weight.shape.iter().product::<usize>() / inputs.max(1);
+        let plain = layer.on_spine && layer.paths.is_empty();
+        (plain && weight.shape.len() == 2).then_some((units, inputs))
     };
     let (Some((units, inputs)), Some((outputs, _))) = (linear(before), linear(layer)) else {
         return false;
     };
-    before.kind == "linear" && units >= inputs.min(outputs)
+    before.is_linear && units >= inputs.min(outputs)
 }

@@ -114,8 +114,7 @@ fn by_targets(examined: &Examination<'_>, head: &HeadRun) -> Option<Finding> {
         let finding = examined.finding_by(&SHARE, Severity::Warning, outside(head), message);
         return Some(finding.seen_by(seeds));
     }
-    let probability = matches!(head.activation.as_str(), "sigmoid" | "softmax");
-    (probability && head.binary_targets).then(|| {
+    (head.is_probability && head.binary_targets).then(|| {
         let message = format!(
             "{} against targets of 0 and 1 by {}: the gradient is smallest where the output is certain and \
              wrong",

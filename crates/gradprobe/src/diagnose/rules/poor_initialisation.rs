@@ -178,8 +178,10 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
 /// weights are tiny, whatever the depth.
 fn unbounded_slope(examined: &Examination<'_>, judged: &[&LayerMeasurement]) -> Option<Finding> {
     let unbounded = |layer: &&&LayerMeasurement| {
-        let name = layer.median.activation.as_deref();
-        let activation = name.and_then(|name| parse(name).ok());
+        let activation = match &layer.median.activation {
+            Some(label) => parse(label).ok(),
+            None => None,
+        };
         !layer.median.normalised && activation.is_some_and(|a| a.steepest().is_infinite())
     };
     let layer = judged.iter().find(unbounded)?;

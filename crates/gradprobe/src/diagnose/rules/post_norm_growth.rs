@@ -62,8 +62,7 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         .map(|layer| &layer.median)
         .filter(|layer| layer.on_spine)
         .collect();
-    let by_layer =
-        |layer: &LayerRun| layer.normalised && !layer.kind.to_lowercase().contains("batch");
+    let by_layer = |layer: &LayerRun| layer.normalised && !layer.batch_normalised;
     let normalised = layers.iter().enumerate().filter(|(index, layer)| {
         // A normalisation stands beside the sum, or is the next layer by itself.
         let next = layers.get(index + 1);

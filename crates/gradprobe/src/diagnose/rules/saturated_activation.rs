@@ -30,9 +30,6 @@ pub const UNITS: Setting = Setting {
     source: "none in networks that train well here; makemore part 3 calls such a unit dead",
 };
 
-/// Activations whose bound is no saturation: ReLU6's zero is its off side, a sine turns back.
-const NOT_SATURATING: [&str; 2] = ["relu6", "sin"];
-
 /// The rule.
 pub static RULE: Rule = Rule {
     code: "GP007",
@@ -51,7 +48,7 @@ pub static RULE: Rule = Rule {
                    backward signal that its activation loses; how many layers are concerned. It fires \
                    while the slope is still a number: at |t| > 0.97 and not where 1 − t² is zero.",
         look_alikes: "A tanh of 1 has the output 0.76: that is not saturated. ReLU6 at 0 is its off \
-                      side. Of given weights it is a note unless whole units are saturated: gates of trained \
+                      side, and a sine turns back at its bounds. Of given weights it is a note unless whole units are saturated: gates of trained \
                       networks and the last layer's probabilities are \
                       meant to be near 0 and 1. An unscaled input saturates the first layer only: see \
                       `unscaled-input` beside this one.",
@@ -64,11 +61,6 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-fn counts(layer: &LayerRun) -> bool {
-    let activation = layer.activation.as_deref();
-    activation.is_some_and(|name| !NOT_SATURATING.contains(&name))
-}
-
 fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let (share, units) = (examined.setting(&SHARE), examined.setting(&UNITS));
     let measurement = examined.measurement;
@@ -76,11 +68,10 @@ fn check(examined: &Examination<'_>) -> Vec<Finding> {
         .last()
         .map(|layer| layer.median.name.clone());
     let is_saturated = |layer: &LayerRun| {
-        counts(layer)
-            && (layer.saturated_fraction.is_some_and(|found| found >= share)
-                || layer
-                    .saturated_units_fraction
-                    .is_some_and(|found| found >= units))
+        layer.saturated_fraction.is_some_and(|found| found >= share)
+            || layer
+                .saturated_units_fraction
+                .is_some_and(|found| found >= units)
     };
     let concerned: Vec<&LayerRun> = measurement
         .layers

@@ -124,7 +124,7 @@ impl Course {
             if self.computed.contains_key(&node.outputs[0]) {
                 continue;
             }
-            if node.op.is_random(mode) {
+            if node.op.facts().is_random.has(mode) {
                 return Err(format!(
                     "{what} depends on the random numbers that {} draws; it has to be constant",
                     quoted(&node.name)

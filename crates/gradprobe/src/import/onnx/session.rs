@@ -416,7 +416,7 @@ impl<'m> Session<'m> {
         let (values, nodes, _) = self.builder.parts();
         while let ValueKind::Output(id, _) = values[value.index()].kind {
             let node = &nodes[id.index()];
-            let moves = node.op.is_view(self.mode)
+            let moves = node.op.facts().is_view.has(self.mode)
                 || matches!(
                     node.op.name(),
                     "Slice" | "Split" | "Transpose" | "Expand" | "Gather"

@@ -401,7 +401,7 @@ impl<'a> Planner<'a> {
         })?;
         // What is kept for the pull-back takes memory, but nothing reads it.
         let mut slots = Vec::with_capacity(outputs.len());
-        let is_view = op.is_view(crate::ops::Mode::Train);
+        let is_view = op.facts().is_view.has(crate::ops::Mode::Train);
         for shape in outputs {
             let before = self.bytes;
             slots.push(self.add_slot(shape, origin)?);

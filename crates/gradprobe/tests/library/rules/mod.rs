@@ -8,6 +8,7 @@ mod over_time;
 mod published;
 mod sagemaker;
 mod scale;
+mod spelling;
 mod structure;
 
 use gradprobe::check::{Check, check};

@@ -37,7 +37,7 @@ pub static RULE: Rule = Rule {
 
 fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let threshold = examined.setting(&LAYER);
-    let is_relu = |layer: &&LayerRun| matches!(layer.activation.as_deref(), Some("relu" | "relu6"));
+    let is_relu = |layer: &&LayerRun| layer.is_rectified;
     let found = layers(examined).filter(is_relu).filter_map(|layer| {
         let percent = 100.0 * layer.dead_fraction?;
         let message = format!("{percent:.0} % of the units of `{}` are dead", layer.name);

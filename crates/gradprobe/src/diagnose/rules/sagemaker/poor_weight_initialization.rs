@@ -52,7 +52,8 @@ const PERCENTILES: f64 = 3.289_707_253_902_945;
 fn check(examined: &Examination<'_>) -> Vec<Finding> {
     let (threshold, range) = (examined.setting(&THRESHOLD), examined.setting(&RANGE));
     let variance = |layer: &'_ LayerRun| Some(layer.pre_activation?.std.powi(2));
-    let relu = |layer: &&LayerRun| layer.activation.as_deref() == Some("relu");
+    // Not those with an upper bound.
+    let relu = |layer: &&LayerRun| layer.is_rectified && layer.saturated_fraction.is_none();
     let mut sizes: Vec<(&LayerRun, f64)> = layers(examined)
         .filter(relu)
         .filter_map(|layer| Some((layer, variance(layer)?)))
