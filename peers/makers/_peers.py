@@ -6,6 +6,7 @@ A maker runs as `python makers/NAME.py FOLDER`, adds cases, and closes the folde
 
 import contextlib
 import copy
+import functools
 import io
 import json
 import logging
@@ -153,6 +154,17 @@ def save_external(model, path):
     )
 
 
+@functools.cache
+def keep_registries():
+    """PyTorch's newer exporter parses the source of all its operators at every call, which takes
+    longer than the export of a small network: what it finds is kept here, by opset."""
+    from torch.onnx._internal.exporter import _registration
+
+    operators, registry = _registration.onnxscript_apis, _registration.ONNXRegistry
+    operators.get_torchlib_ops = functools.cache(operators.get_torchlib_ops)
+    registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
+
+
 def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSETS, script=SCRIPT_OPSETS, optimize=True):
     """Exports by both of PyTorch's exporters at each opset, with the weights in the file and in one
     beside it. Says which files there are, by form; of an exporter that refuses the module altogether
@@ -170,6 +182,7 @@ def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSE
         models.append((form, f"{name}/{file}"))
 
     if dynamo:
+        keep_registries()
         with quiet():
             exported = torch.export.export(module, arguments)
     for opset in dynamo:

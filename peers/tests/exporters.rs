@@ -16,6 +16,16 @@ fn are_right(maker: &str) {
 }
 
 #[test]
+fn images_and_vectors() {
+    are_right("exporters_vision");
+}
+
+#[test]
+fn sequences() {
+    are_right("exporters_sequence");
+}
+
+#[test]
 fn weights_in_a_file_beside_the_model() {
     are_right("external_data");
 }

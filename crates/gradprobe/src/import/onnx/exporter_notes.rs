@@ -2,6 +2,7 @@
 //! and from which others a tensor was computed.
 
 use super::messages::{Entry, Graph, Node as Message};
+use super::weights::{is_buffer, is_made_up, is_parameter_word};
 use std::collections::{HashMap, HashSet};
 
 /// Lists every parameter and buffer of the exported program, a line each.
@@ -23,11 +24,15 @@ pub(super) struct Notes {
     placeholders: HashMap<String, String>,
     /// By tensor: what it was computed from.
     folded: HashMap<String, Vec<String>>,
+    /// Is the file of PyTorch's newer exporter, but without what it notes of parameters? So it is
+    /// where ONNX's own converter took it to an older opset.
+    are_lost: bool,
 }
 
 impl Notes {
-    /// Reads the notes of a file; empty for files of other exporters.
-    pub fn of(graph: &Graph) -> Self {
+    /// Reads the notes of a file; empty for files of other exporters. `from_newer_exporter`: is it of
+    /// the exporter of PyTorch that writes notes?
+    pub fn of(graph: &Graph, from_newer_exporter: bool) -> Self {
         let mut notes = Self::default();
         let whole = graph.metadata_props.iter();
         for entry in whole.filter(|entry| entry.key == SIGNATURE) {
@@ -46,7 +51,13 @@ impl Notes {
                 }
             }
         }
+        notes.are_lost = from_newer_exporter && notes.kinds.is_empty();
         notes
+    }
+
+    /// Were the notes lost?
+    pub fn are_lost(&self) -> bool {
+        self.are_lost
     }
 
     /// Lines such as `p_fc_weight: PARAMETER target='fc.weight'`.
@@ -67,9 +78,14 @@ impl Notes {
         }
     }
 
-    /// Does the file say from what its tensors were computed?
+    /// Does the file say of every tensor whether it is a parameter or computed from one?
     pub fn says_what_is_folded(&self) -> bool {
-        !self.folded.is_empty()
+        !self.folded.is_empty() && !self.are_lost
+    }
+
+    /// Is the tensor computed? Its name is then that of an operation.
+    pub fn is_computed(&self, tensor: &str) -> bool {
+        self.folded.contains_key(tensor)
     }
 
     /// Does every parameter of the exported program stand among these tensors? Then no other
@@ -96,11 +112,11 @@ impl Notes {
     /// The parameters that a tensor was computed from; `None` where it was not computed.
     pub fn folded_from(&self, tensor: &str) -> Option<Vec<&str>> {
         let sources = self.folded.get(tensor)?.iter().map(String::as_str);
-        Some(
-            sources
-                .filter(|&source| self.is_parameter(source) == Some(true))
-                .collect(),
-        )
+        let is_parameter = |name: &str| match self.are_lost {
+            true => is_named_as_parameter(name),
+            false => self.is_parameter(name) == Some(true),
+        };
+        Some(sources.filter(|&source| is_parameter(source)).collect())
     }
 
     /// Takes over what is noted of a tensor for one that stands for it under a new name.
@@ -136,6 +152,14 @@ impl Notes {
     }
 }
 
+/// Where nothing says which tensors are parameters, those are that are called by a path, or as
+/// parameters of the whole are: the exporter calls all else by its operation, `expand_1`.
+fn is_named_as_parameter(name: &str) -> bool {
+    let is_operation = name.starts_with("embedding");
+    let is_word = is_parameter_word(name) && !is_operation;
+    (name.contains('.') || is_word) && !is_made_up(name) && !is_buffer(name)
+}
+
 /// The texts of a list as Python writes it: `['', 'encoder', 'linear']`.
 pub(super) fn python_list(text: &str) -> Vec<String> {
     let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
@@ -161,14 +185,15 @@ mod tests {
     fn notes() -> Notes {
         let signature = "\n# inputs\np_a_weight: PARAMETER target='a.weight'\n\
                          b_pe: BUFFER target='pe' persistent=True\nx: USER_INPUT\n";
-        Notes::of(&Graph {
+        let graph = Graph {
             value_info: vec![Noted {
                 name: "val_0".into(),
                 metadata_props: vec![entry(super::FOLDED_FROM, "['a.weight', 'val_3']")],
             }],
             metadata_props: vec![entry(super::SIGNATURE, signature)],
             ..Graph::default()
-        })
+        };
+        Notes::of(&graph, true)
     }
 
     #[test]
@@ -179,6 +204,26 @@ mod tests {
         assert_eq!(notes.is_parameter("x"), None);
         assert_eq!(notes.folded_from("val_0"), Some(vec!["a.weight"]));
         assert_eq!(notes.folded_from("val_1"), None);
+        assert!(!notes.are_lost());
+    }
+
+    #[test]
+    fn of_lost_notes_the_paths_say_what_was_computed_from_parameters() {
+        let folded = "['a.weight', 'b.position_ids', 'cls_token', 'embedding_1', 'val_3', 'zeros']";
+        let graph = Graph {
+            value_info: vec![Noted {
+                name: "val_0".into(),
+                metadata_props: vec![entry(super::FOLDED_FROM, folded)],
+            }],
+            ..Graph::default()
+        };
+        let notes = Notes::of(&graph, true);
+        assert!(notes.are_lost() && !notes.says_what_is_folded());
+        assert_eq!(
+            notes.folded_from("val_0"),
+            Some(vec!["a.weight", "cls_token"])
+        );
+        assert!(!Notes::of(&graph, false).are_lost());
     }
 
     #[test]

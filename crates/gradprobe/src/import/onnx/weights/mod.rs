@@ -13,7 +13,7 @@ mod names;
 mod roles;
 mod said;
 
-pub(super) use names::{is_buffer, is_made_up};
+pub(super) use names::{is_buffer, is_made_up, is_parameter_word};
 pub use said::{FileNumbers, TensorStatus, TensorVerdict};
 
 use super::error::{OnnxError, quoted};
@@ -38,8 +38,14 @@ pub(super) fn repair(model: &mut Flat, folder: &Path) {
         }
     };
     remark(
-        split,
+        split.made,
         "merged by the exporter with others of the same numbers; each has its own gradient here",
+    );
+    remark(
+        split.unclear,
+        "read in several places, and what would say whether it is one parameter or several with \
+         equal numbers was lost when the file was taken to an older opset; it is taken as one: \
+         export with opset_version=18 or newer",
     );
     remark(left_out, "zeros that the exporter left out, put back");
     remark(
@@ -90,7 +96,9 @@ impl Weights {
         let extents: HashMap<&str, &[i64]> = extents
             .map(|constant| (constant.name, constant.dims))
             .collect();
-        let roles = Roles::of(model, live, made_by, &extents);
+        let whole = constants.iter().filter(|constant| constant.is_whole());
+        let whole = whole.map(|constant| constant.name).collect();
+        let roles = Roles::of(model, live, made_by, &extents, whole);
         let from_pytorch = model.producer.to_lowercase().contains("pytorch");
         let mut initialisers = model.graph.initializer.iter();
         let evidence = Evidence {
@@ -184,6 +192,12 @@ impl Constant<'_> {
     fn is_one_number(&self) -> bool {
         self.dims.iter().all(|&extent| extent == 1)
     }
+
+    /// Several whole numbers?
+    fn is_whole(&self) -> bool {
+        let kind = self.tensor.map(|it| tensors::stored_kind(it.data_type));
+        !self.is_one_number() && matches!(kind, Some(Ok(tensors::Kind::Int)))
+    }
 }
 
 fn constants(model: &Flat) -> impl Iterator<Item = Constant<'_>> {
@@ -265,7 +279,7 @@ impl Evidence<'_> {
             // Of a file that names its parameters, what it writes into the graph is none.
             return (Frozen, Reason::Number);
         }
-        let made_up = is_made_up(name);
+        let made_up = is_made_up(name) || self.notes.is_computed(name);
         let of_path = self.from_pytorch && !made_up && !constant.is_node;
         if !made_up
             && (of_path
@@ -293,7 +307,9 @@ impl Evidence<'_> {
             Some(false) => return Some((Frozen, Reason::NotedBuffer)),
             None => {}
         }
-        if let Some(sources) = notes.folded_from(constant.name) {
+        let sources = notes.folded_from(constant.name);
+        // Without the notes of which tensors are parameters, a name may be missed here.
+        if let Some(sources) = sources.filter(|it| !(it.is_empty() && notes.are_lost())) {
             return Some(if sources.is_empty() {
                 (Frozen, Reason::Number)
             } else {
