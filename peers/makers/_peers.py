@@ -40,13 +40,14 @@ class Folder:
         self.path = pathlib.Path(path or sys.argv[1])
         self.cases = []
 
-    def add(self, name, models, loss, data=None, truth=None, value=None, inference=False, figures=None, aliases=None):
+    def add(self, name, models, loss, data=None, truth=None, value=None, inference=False, figures=None, aliases=None, has_names=True):
         """A case. `models`: form and file by turns; `data`: inputs by name, and `target`; `truth`:
         arrays by `gradient.PARAMETER`, `output.LAYER`, `cotangent.LAYER`; `aliases`: of a parameter
-        that has several names, by the others, the one that `truth` has."""
+        that has several names, by the others, the one that `truth` has; `has_names`: are the
+        parameters called in the files as in `truth`?"""
         (self.path / name).mkdir(exist_ok=True)
         case = {"name": name, "models": [{"form": form, "file": file} for form, file in models]}
-        case |= {"loss": loss, "inference": inference, "value": value, "figures": figures or {}, "aliases": aliases or {}}
+        case |= {"loss": loss, "inference": inference, "has_names": has_names, "value": value, "figures": figures or {}, "aliases": aliases or {}}
         for key, arrays in (("data", data), ("truth", truth)):
             case[key] = None
             if arrays is not None:

@@ -39,3 +39,23 @@ fn graphs_of_other_exporters() {
 fn networks_of_public_bug_reports() {
     are_right("public_reports");
 }
+
+#[test]
+fn keras_on_pytorch() {
+    are_right("keras_torch");
+}
+
+#[test]
+fn keras_on_tensorflow() {
+    are_right("keras_tensorflow");
+}
+
+#[test]
+fn flax() {
+    are_right("jax_flax");
+}
+
+#[test]
+fn scikit_learn() {
+    are_right("scikit_learn");
+}

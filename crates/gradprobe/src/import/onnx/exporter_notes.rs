@@ -18,14 +18,15 @@ const OPERATION: &str = "pkg.torch.onnx.fx_node";
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// By the name that the framework has for it: is it a parameter? Else it is a buffer or a
-    /// constant.
-    kinds: HashMap<String, bool>,
+    /// constant. `None` where the note does not say: a program without a parameter of its own, as
+    /// Keras makes them on PyTorch, has them as constants.
+    kinds: HashMap<String, Option<bool>>,
     /// What a parameter or buffer is called within operations, and its name in the framework.
     placeholders: HashMap<String, String>,
     /// By tensor: what it was computed from.
     folded: HashMap<String, Vec<String>>,
     /// Is the file of PyTorch's newer exporter, but without what it notes of parameters? So it is
-    /// where ONNX's own converter took it to an older opset.
+    /// where ONNX's own converter took it to an older opset, and where the program had none.
     are_lost: bool,
 }
 
@@ -42,7 +43,7 @@ impl Notes {
             for Entry { key, value: text } in &value.metadata_props {
                 match &key[..] {
                     KIND => {
-                        notes.kinds.insert(value.name.clone(), text == "PARAMETER");
+                        notes.kinds.insert(value.name.clone(), Self::kind(text));
                     }
                     FOLDED_FROM => {
                         notes.folded.insert(value.name.clone(), python_list(text));
@@ -51,8 +52,20 @@ impl Notes {
                 }
             }
         }
-        notes.are_lost = from_newer_exporter && notes.kinds.is_empty();
+        let has_parameters = notes.kinds.values().any(|kind| *kind == Some(true));
+        if has_parameters {
+            let kinds = notes.kinds.values_mut();
+            kinds.for_each(|kind| *kind = kind.or(Some(false)));
+        }
+        notes.are_lost = from_newer_exporter && !has_parameters;
         notes
+    }
+
+    fn kind(noted: &str) -> Option<bool> {
+        match noted {
+            "CONSTANT_TENSOR" => None,
+            noted => Some(noted == "PARAMETER"),
+        }
     }
 
     /// Were the notes lost?
@@ -71,7 +84,7 @@ impl Notes {
             let target = words.find_map(|word| word.strip_prefix("target="));
             if let (Some(kind), Some(target)) = (kind, target) {
                 let target = target.trim_matches(['\'', '"']).to_owned();
-                self.kinds.insert(target.clone(), kind == "PARAMETER");
+                self.kinds.insert(target.clone(), Self::kind(kind));
                 self.placeholders
                     .insert(placeholder.trim().to_owned(), target);
             }
@@ -101,11 +114,16 @@ impl Notes {
 
     /// Is the tensor a parameter? `None` where nothing is noted of it.
     pub fn is_parameter(&self, name: &str) -> Option<bool> {
-        self.kinds.get(name).copied()
+        self.kinds.get(name).copied().flatten()
+    }
+
+    /// Is it a tensor of the exported program?
+    pub fn knows(&self, name: &str) -> bool {
+        self.kinds.contains_key(name)
     }
 
     /// Notes of a tensor that was put in whether it is a parameter.
-    pub fn add(&mut self, name: &str, is_parameter: bool) {
+    pub fn add(&mut self, name: &str, is_parameter: Option<bool>) {
         self.kinds.insert(name.to_owned(), is_parameter);
     }
 
@@ -113,7 +131,7 @@ impl Notes {
     pub fn folded_from(&self, tensor: &str) -> Option<Vec<&str>> {
         let sources = self.folded.get(tensor)?.iter().map(String::as_str);
         let is_parameter = |name: &str| match self.are_lost {
-            true => is_named_as_parameter(name),
+            true => is_named_as_parameter(name) || self.kinds.get(name) == Some(&None),
             false => self.is_parameter(name) == Some(true),
         };
         Some(sources.filter(|&source| is_parameter(source)).collect())

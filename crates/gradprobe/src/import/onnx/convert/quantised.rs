@@ -107,7 +107,9 @@ impl Places {
             inner,
             block,
         };
-        (scales[..] == expected[..]).then_some(blocks).ok_or_else(misfits)
+        (scales[..] == expected[..])
+            .then_some(blocks)
+            .ok_or_else(misfits)
     }
 
     /// The place among the scales of that of an element.

@@ -51,7 +51,7 @@ pub(in crate::import::onnx) fn restore_left_out(model: &mut Flat) -> Vec<String>
             message.input.truncate(2);
             message.input.push(bias.name.clone());
         }
-        model.notes.add(&bias.name, true);
+        model.notes.add(&bias.name, Some(true));
         model.graph.initializer.push(bias.zeros);
     }
     names

@@ -61,7 +61,7 @@ pub(in crate::import::onnx) fn split_merged(model: &mut Flat, folder: &Path) -> 
             numbers.insert(name.clone(), model.graph.initializer.len());
             model.graph.initializer.push(copy);
             model.notes.add(&name, is_parameter);
-            if is_parameter {
+            if is_parameter != Some(false) {
                 made.push(name.clone());
             }
         }
@@ -74,7 +74,8 @@ pub(in crate::import::onnx) fn split_merged(model: &mut Flat, folder: &Path) -> 
 #[derive(Clone, Debug)]
 struct New {
     name: String,
-    is_parameter: bool,
+    /// `None` where nothing says it.
+    is_parameter: Option<bool>,
 }
 
 /// Where operations read a parameter other than the one that they say.
@@ -117,7 +118,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
         for place in foreign {
             let name = name_at(place);
             if let Some(given) = names.get(name) {
-                let is_parameter = notes.is_parameter(given) == Some(true);
+                let is_parameter = notes.is_parameter(given);
                 found.insert(
                     place,
                     New {
@@ -139,7 +140,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
             let new = match target {
                 Some(target) => New {
                     name: target.to_owned(),
-                    is_parameter: notes.is_parameter(target) == Some(true),
+                    is_parameter: notes.is_parameter(target),
                 },
                 // The operation reads no further parameter: the numbers are a constant of its own.
                 None => New {
@@ -147,7 +148,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
                         "{name} (a constant of {})",
                         last_part(&module(model, place))
                     ),
-                    is_parameter: false,
+                    is_parameter: Some(false),
                 },
             };
             names.insert(name, new.name.clone());
@@ -161,7 +162,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
 fn names_of<'a>(notes: &'a Notes, name: &'a str) -> Vec<&'a str> {
     match notes.folded_from(name) {
         Some(sources) => sources,
-        None if notes.is_parameter(name).is_some() => vec![name],
+        None if notes.knows(name) => vec![name],
         None => Vec::new(),
     }
 }
@@ -199,24 +200,23 @@ fn by_modules(model: &Flat, folder: &Path) -> (Vec<(Place, New)>, Vec<String>) {
     let own: HashSet<&str> = floats.difference(&merged).copied().collect();
     for (name, places) in places {
         let is_one_number = tensors[name].dims.iter().all(|&extent| extent == 1);
-        if is_one_number {
-            if model.notes.are_lost() && name.contains('.') {
-                unclear.push(name.to_owned());
-            }
-            continue;
-        }
         let mut layers: Vec<Layer> = Vec::new();
         for place in places {
             // An Identity carries the parameter's own name.
-            if let Some(name) = renamed_by(&model.nodes[place.node].message) {
+            if let Some(name) = renamed_by(&model.nodes[place.node].message, from_pytorch) {
                 let name = name.to_owned();
+                // Without a name of the framework's it may be a constant too: the role says it.
+                let parameter = (!is_made_up(&name)).then_some(true);
                 found.push((
                     place,
                     New {
                         name,
-                        is_parameter: true,
+                        is_parameter: parameter,
                     },
                 ));
+                continue;
+            }
+            if is_one_number {
                 continue;
             }
             // What PyTorch's older exporter shares without one is one module, called twice.
@@ -231,13 +231,17 @@ fn by_modules(model: &Flat, folder: &Path) -> (Vec<(Place, New)>, Vec<String>) {
             let is_another = layers.first().is_some_and(|first| first.does_as(&layer));
             let new = is_another.then(|| New {
                 name: layer.own_name(name, model, &floats),
-                is_parameter: true,
+                is_parameter: Some(true),
             });
             found.extend(new.clone().map(|new| (place, new)));
             layers.push(Layer { name: new, ..layer });
         }
         let is_told = |layer: &Layer| !layer.partners.is_empty() || !layer.module.is_empty();
-        if model.notes.are_lost() && !layers.iter().all(is_told) {
+        let is_unclear = match is_one_number {
+            true => name.contains('.'),
+            false => !layers.iter().all(is_told),
+        };
+        if model.notes.are_lost() && is_unclear {
             unclear.push(name.to_owned());
         }
     }
@@ -350,11 +354,13 @@ impl Layer {
 const NEAR: usize = 16;
 
 /// The parameter's name that an Identity gives to an initialiser: PyTorch's older exporter merges
-/// equal initialisers so.
-fn renamed_by(message: &Message) -> Option<&str> {
+/// equal initialisers so. What it computed of a parameter has no name of the framework's: such a node
+/// is known by its own, which is that of no module.
+fn renamed_by(message: &Message, from_pytorch: bool) -> Option<&str> {
     let output = message.output.first()?;
     let is_path = output.contains('.') && !is_made_up(output);
-    (message.op_type == "Identity" && is_path).then_some(&output[..])
+    let is_of_exporter = from_pytorch && message.name.starts_with("Identity_");
+    (message.op_type == "Identity" && (is_path || is_of_exporter)).then_some(&output[..])
 }
 
 fn float_initialisers(model: &Flat) -> HashSet<&str> {

@@ -43,9 +43,8 @@ pub(super) fn repair(model: &mut Flat, folder: &Path) {
     );
     remark(
         split.unclear,
-        "read in several places, and what would say whether it is one parameter or several with \
-         equal numbers was lost when the file was taken to an older opset; it is taken as one: \
-         export with opset_version=18 or newer",
+        "read in several places, and nothing says whether it is one parameter or several with equal \
+         numbers: it is taken as one (of a module of PyTorch, opset_version=18 or newer says it)",
     );
     remark(left_out, "zeros that the exporter left out, put back");
     remark(
@@ -107,6 +106,7 @@ impl Weights {
                 || model
                     .notes
                     .all_parameters_are_in(&extents.keys().copied().collect()),
+            extents: &extents,
             roles: &roles,
             folder,
             said,
@@ -241,6 +241,8 @@ struct Evidence<'a> {
     /// Is a tensor of which nothing is noted no parameter? A file that says from what its tensors
     /// were computed says it of all.
     notes_are_complete: bool,
+    /// Of the file's tensors.
+    extents: &'a HashMap<&'a str, &'a [i64]>,
     roles: &'a Roles,
     folder: &'a Path,
     said: Said<'a>,
@@ -310,8 +312,11 @@ impl Evidence<'_> {
         let sources = notes.folded_from(constant.name);
         // Without the notes of which tensors are parameters, a name may be missed here.
         if let Some(sources) = sources.filter(|it| !(it.is_empty() && notes.are_lost())) {
+            let dims_of = |name: &str| self.extents.get(name);
             return Some(if sources.is_empty() {
                 (Frozen, Reason::Number)
+            } else if folded::is_penalty(constant.dims, &sources, dims_of) {
+                (Frozen, Reason::Penalty)
             } else {
                 let sources = sources.into_iter().map(str::to_owned).collect();
                 (Trained, Reason::FoldedFrom(sources))

@@ -174,6 +174,7 @@ impl Roles {
         let weighted = weighted(nodes(), &constant);
         let units = products_of_one(nodes(), extents);
         let quantised = quantised(nodes(), &constant, whole);
+        let reduced = reduced(nodes(), &constant);
         let mut softmaxed: HashSet<&str> = HashSet::new();
         let mut wanted: HashMap<&str, Role> = HashMap::new();
         let nodes: Vec<&Node> = nodes().collect();
@@ -206,6 +207,14 @@ impl Roles {
                 }
                 let dims = extents.get(&name[..]).copied();
                 let role = by_operator(op, input).or_else(|| {
+                    let is_one_number = dims.is_some_and(|dims| !has_several(dims));
+                    if op == "Mul" && is_constant && is_one_number {
+                        // The strength of a penalty.
+                        let mut others = message.input.iter().filter(|other| *other != name);
+                        if others.any(|other| reduced.contains(&other[..])) {
+                            return Some(Role::Setting);
+                        }
+                    }
                     if is_constant && scales(op) && !quantised.contains(&name[..]) {
                         let mut others = message.input.iter().filter(|other| *other != name);
                         let own = extents_of(name, extents, model, made_by);
@@ -254,6 +263,26 @@ impl Roles {
     pub fn role(&self, name: &str) -> Option<Role> {
         self.by_name.get(name).copied()
     }
+}
+
+/// Sums over parameters, and sums and powers of them: penalties.
+fn reduced<'m>(
+    nodes: impl Iterator<Item = &'m Node>,
+    constant: &HashSet<&'m str>,
+) -> HashSet<&'m str> {
+    let mut reduced: HashSet<&str> = HashSet::new();
+    for node in nodes {
+        let message = &node.message;
+        let op = &message.op_type[..];
+        let mut inputs = message.input.iter();
+        let is_sum = op.starts_with("Reduce")
+            || (matches!(op, "Add" | "Sum" | "Pow" | "Sqrt" | "Mul")
+                && message.input.iter().any(|name| reduced.contains(&name[..])));
+        if is_sum && inputs.all(|name| name.is_empty() || constant.contains(&name[..])) {
+            reduced.extend(message.output.iter().map(String::as_str));
+        }
+    }
+    reduced
 }
 
 /// Operators that whole numbers and their scales and zero points are joined by.
