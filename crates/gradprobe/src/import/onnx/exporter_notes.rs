@@ -18,7 +18,7 @@ const OPERATION: &str = "pkg.torch.onnx.fx_node";
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// By the name that the framework has for it: is it a parameter? Else it is a buffer or a
-    /// constant. `None` where the note does not say: a program without a parameter of its own, as
+    /// constant. `None` where the note does not say: a program that reads no parameter of its own, as
     /// Keras makes them on PyTorch, has them as constants.
     kinds: HashMap<String, Option<bool>>,
     /// What a parameter or buffer is called within operations, and its name in the framework.
@@ -26,7 +26,7 @@ pub(super) struct Notes {
     /// By tensor: what it was computed from.
     folded: HashMap<String, Vec<String>>,
     /// Is the file of PyTorch's newer exporter, but without what it notes of parameters? So it is
-    /// where ONNX's own converter took it to an older opset, and where the program had none.
+    /// where ONNX's own converter took it to an older opset, and where the program reads none.
     are_lost: bool,
 }
 
@@ -52,7 +52,11 @@ impl Notes {
                 }
             }
         }
-        let has_parameters = notes.kinds.values().any(|kind| *kind == Some(true));
+        let tensors = graph.initializer.iter().map(|tensor| &tensor.name);
+        let present: HashSet<&String> = tensors.chain(notes.folded.values().flatten()).collect();
+        let mut kinds = notes.kinds.iter();
+        let has_parameters =
+            kinds.any(|(name, kind)| *kind == Some(true) && present.contains(name));
         if has_parameters {
             let kinds = notes.kinds.values_mut();
             kinds.for_each(|kind| *kind = kind.or(Some(false)));
@@ -104,12 +108,9 @@ impl Notes {
     /// Does every parameter of the exported program stand among these tensors? Then no other
     /// tensor is one.
     pub fn all_parameters_are_in(&self, tensors: &HashSet<&str>) -> bool {
-        let mut listed = self.placeholders.values().peekable();
         let is_parameter = |name: &&String| self.is_parameter(name) == Some(true);
-        listed.peek().is_some()
-            && listed
-                .filter(is_parameter)
-                .all(|name| tensors.contains(&name[..]))
+        let mut listed = self.placeholders.values().filter(is_parameter).peekable();
+        listed.peek().is_some() && listed.all(|name| tensors.contains(&name[..]))
     }
 
     /// Is the tensor a parameter? `None` where nothing is noted of it.
@@ -223,6 +224,19 @@ mod tests {
         assert_eq!(notes.folded_from("val_0"), Some(vec!["a.weight"]));
         assert_eq!(notes.folded_from("val_1"), None);
         assert!(!notes.are_lost());
+    }
+
+    #[test]
+    fn a_program_that_reads_no_parameters_says_nothing_of_its_constants() {
+        let signature = "p_fc_bias: PARAMETER target='fc.bias'\nc_lifted_tensor_0: CONSTANT_TENSOR target='lifted_tensor_0'\n";
+        let graph = Graph {
+            metadata_props: vec![entry(super::SIGNATURE, signature)],
+            ..Graph::default()
+        };
+        let notes = Notes::of(&graph, true);
+        assert_eq!(notes.is_parameter("lifted_tensor_0"), None);
+        assert!(notes.knows("lifted_tensor_0"));
+        assert!(!notes.all_parameters_are_in(&["lifted_tensor_0"].into()));
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn by_modules(model: &Flat, folder: &Path) -> (Vec<(Place, New)>, Vec<String>) {
     let mut places: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
     for (node, entry) in model.nodes.iter().enumerate() {
         for (input, name) in entry.message.input.iter().enumerate() {
-            if floats.contains(&name[..]) && model.notes.operation(&entry.message).is_none() {
+            if floats.contains(&name[..]) && is_untold(model, &entry.message) {
                 places.entry(name).or_default().push(Place { node, input });
             }
         }
@@ -246,6 +246,12 @@ fn by_modules(model: &Flat, folder: &Path) -> (Vec<(Place, New)>, Vec<String>) {
         }
     }
     (found, unclear)
+}
+
+/// Is nothing noted of the parameters that a node reads?
+fn is_untold(model: &Flat, message: &Message) -> bool {
+    let operation = model.notes.operation(message);
+    operation.is_none_or(|(_, reads)| model.notes.are_lost() && reads.is_empty())
 }
 
 /// A layer that reads an initialiser.
