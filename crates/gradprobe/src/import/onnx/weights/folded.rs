@@ -13,9 +13,17 @@ const OPSET: i64 = 13;
 /// A parameter's name is made of so many others at most.
 const MOST_NAMES: usize = 4;
 
-/// Names the tensors that were computed from parameters after them. Returns what is to be said of
-/// those that are more than rearranged: their names.
-pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -> Vec<String> {
+/// What is to be said of tensors that were computed from parameters: their names.
+#[derive(Debug, Default)]
+pub(in crate::import::onnx) struct Folded {
+    /// Those that are more than rearranged.
+    pub computed: Vec<String>,
+    /// Penalties, which have no gradient any more.
+    pub penalties: Vec<String>,
+}
+
+/// Names the tensors that were computed from parameters after them.
+pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -> Folded {
     let mut taken: HashSet<String> = model
         .nodes
         .iter()
@@ -35,6 +43,7 @@ pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -
         .collect();
     let mut renamed: HashMap<String, String> = HashMap::new();
     let mut computed = Vec::new();
+    let mut penalties = Vec::new();
     let mut repeated = Vec::new();
     for index in 0..model.graph.initializer.len() {
         let old = model.graph.initializer[index].name.clone();
@@ -45,6 +54,7 @@ pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -
         if is_penalty(&model.graph.initializer[index].dims, &sources, |name| {
             dims_of.get(name)
         }) {
+            penalties.push(old);
             continue;
         }
         let names = sources.iter().take(MOST_NAMES).copied();
@@ -77,7 +87,10 @@ pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -
         let result = format!("{}/repeated", model.graph.initializer[index].name);
         repeat_in_graph(model, index, &result, folder);
     }
-    computed
+    Folded {
+        computed,
+        penalties,
+    }
 }
 
 /// Is a tensor with these extents a penalty on the parameters that it was computed from: one number

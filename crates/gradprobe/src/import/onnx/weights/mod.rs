@@ -31,7 +31,7 @@ use std::path::Path;
 pub(super) fn repair(model: &mut Flat, folder: &Path) {
     let split = merged::split_merged(model, folder);
     let left_out = left_out::restore_left_out(model);
-    let computed = folded::restore_folded(model, folder);
+    let folded = folded::restore_folded(model, folder);
     let mut remark = |names: Vec<String>, what: &str| {
         if !names.is_empty() {
             model.remarks.push(format!("{}: {what}", listed(&names)));
@@ -48,8 +48,12 @@ pub(super) fn repair(model: &mut Flat, folder: &Path) {
     );
     remark(left_out, "zeros that the exporter left out, put back");
     remark(
-        computed,
+        folded.computed,
         "computed by the exporter from parameters; the gradient is that of the result",
+    );
+    remark(
+        folded.penalties,
+        "a penalty on parameters, computed by the exporter in advance: no gradient has its part",
     );
 }
 
