@@ -6,6 +6,7 @@ A maker runs as `python makers/NAME.py FOLDER`, adds cases, and closes the folde
 
 import contextlib
 import copy
+import functools
 import io
 import json
 import logging
@@ -39,13 +40,14 @@ class Folder:
         self.path = pathlib.Path(path or sys.argv[1])
         self.cases = []
 
-    def add(self, name, models, loss, data=None, truth=None, value=None, inference=False, figures=None, aliases=None):
+    def add(self, name, models, loss, data=None, truth=None, value=None, inference=False, figures=None, aliases=None, has_names=True):
         """A case. `models`: form and file by turns; `data`: inputs by name, and `target`; `truth`:
         arrays by `gradient.PARAMETER`, `output.LAYER`, `cotangent.LAYER`; `aliases`: of a parameter
-        that has several names, by the others, the one that `truth` has."""
+        that has several names, by the others, the one that `truth` has; `has_names`: are the
+        parameters called in the files as in `truth`?"""
         (self.path / name).mkdir(exist_ok=True)
         case = {"name": name, "models": [{"form": form, "file": file} for form, file in models]}
-        case |= {"loss": loss, "inference": inference, "value": value, "figures": figures or {}, "aliases": aliases or {}}
+        case |= {"loss": loss, "inference": inference, "has_names": has_names, "value": value, "figures": figures or {}, "aliases": aliases or {}}
         for key, arrays in (("data", data), ("truth", truth)):
             case[key] = None
             if arrays is not None:
@@ -153,6 +155,17 @@ def save_external(model, path):
     )
 
 
+@functools.cache
+def keep_registries():
+    """PyTorch's newer exporter parses the source of all its operators at every call, which takes
+    longer than the export of a small network: what it finds is kept here, by opset."""
+    from torch.onnx._internal.exporter import _registration
+
+    operators, registry = _registration.onnxscript_apis, _registration.ONNXRegistry
+    operators.get_torchlib_ops = functools.cache(operators.get_torchlib_ops)
+    registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
+
+
 def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSETS, script=SCRIPT_OPSETS, optimize=True):
     """Exports by both of PyTorch's exporters at each opset, with the weights in the file and in one
     beside it. Says which files there are, by form; of an exporter that refuses the module altogether
@@ -170,6 +183,7 @@ def export_torch(folder, name, module, inputs, training=True, dynamo=DYNAMO_OPSE
         models.append((form, f"{name}/{file}"))
 
     if dynamo:
+        keep_registries()
         with quiet():
             exported = torch.export.export(module, arguments)
     for opset in dynamo:

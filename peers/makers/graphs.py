@@ -1,6 +1,7 @@
 """Graphs that no exporter of PyTorch writes, built by hand in the names and forms of others, with
 their gradients by PyTorch."""
 
+import ml_dtypes
 import numpy as np
 import onnx
 import torch
@@ -92,6 +93,24 @@ def alone(name, nodes, parameters, constants, shape, function, **options):
     nodes += [last, node("Add", ["z", "x"], "y")]
     add(folder, name, nodes, parameters, constants, row, shape, lambda p, i: function(p) + i["x"], **options)
 
+
+for name, element, low, high in (("int4", ml_dtypes.int4, -8, 8), ("uint4", ml_dtypes.uint4, 0, 16), ("int8", np.int8, -128, 128)):
+    # The last block along the axis has one row less.
+    whole, zeros = draw.integers(low, high, (5, 3)), draw.integers(max(low, -8), min(high, 8), (3, 3))
+    scales = draw.uniform(0.01, 0.1, (3, 3)).astype(np.float32)
+    rows = np.arange(5) // 2
+    dequantised = torch.from_numpy((whole - zeros[rows]) * scales[rows].astype(np.float64))
+    constants = {"q": whole.astype(element), "s": scales, "z": zeros.astype(element)}
+    nodes = [
+        node("MatMul", ["x", "w"], "h"),
+        node("DequantizeLinear", ["q", "s", "z"], "d", axis=0, block_size=2),
+        node("MatMul", ["h", "d"], "y"),
+    ]
+    rows = {"x": draw.standard_normal((8, 4)).astype(np.float32)}
+    add(
+        folder, f"quantised_{name}", nodes, {"w": weights(4, 5)}, constants, rows, [8, 3],
+        lambda p, i, d=dequantised: i["x"] @ p["w"] @ d, opset=21,
+    )
 
 g = np.ones(4, np.float32)
 alone(

@@ -32,11 +32,18 @@ pub struct Case {
     /// Of a parameter that has several names: by the others, the one that the truth has.
     #[serde(default)]
     pub(crate) aliases: BTreeMap<String, String>,
+    /// Are the parameters called in the files as in the truth? Not by exporters that lose the names.
+    #[serde(default = "yes")]
+    pub(crate) has_names: bool,
     /// Figures of the maker's own.
     #[serde(default)]
     pub figures: BTreeMap<String, serde_json::Value>,
     #[serde(skip)]
     pub(crate) folder: PathBuf,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// An exported file.

@@ -16,6 +16,16 @@ fn are_right(maker: &str) {
 }
 
 #[test]
+fn images_and_vectors() {
+    are_right("exporters_vision");
+}
+
+#[test]
+fn sequences() {
+    are_right("exporters_sequence");
+}
+
+#[test]
 fn weights_in_a_file_beside_the_model() {
     are_right("external_data");
 }
@@ -28,4 +38,24 @@ fn graphs_of_other_exporters() {
 #[test]
 fn networks_of_public_bug_reports() {
     are_right("public_reports");
+}
+
+#[test]
+fn keras_on_pytorch() {
+    are_right("keras_torch");
+}
+
+#[test]
+fn keras_on_tensorflow() {
+    are_right("keras_tensorflow");
+}
+
+#[test]
+fn flax() {
+    are_right("jax_flax");
+}
+
+#[test]
+fn scikit_learn() {
+    are_right("scikit_learn");
 }

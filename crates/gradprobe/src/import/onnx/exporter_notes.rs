@@ -2,6 +2,7 @@
 //! and from which others a tensor was computed.
 
 use super::messages::{Entry, Graph, Node as Message};
+use super::weights::{is_buffer, is_made_up, is_parameter_word};
 use std::collections::{HashMap, HashSet};
 
 /// Lists every parameter and buffer of the exported program, a line each.
@@ -17,17 +18,22 @@ const OPERATION: &str = "pkg.torch.onnx.fx_node";
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// By the name that the framework has for it: is it a parameter? Else it is a buffer or a
-    /// constant.
-    kinds: HashMap<String, bool>,
+    /// constant. `None` where the note does not say: a program that reads no parameter of its own, as
+    /// Keras makes them on PyTorch, has them as constants.
+    kinds: HashMap<String, Option<bool>>,
     /// What a parameter or buffer is called within operations, and its name in the framework.
     placeholders: HashMap<String, String>,
     /// By tensor: what it was computed from.
     folded: HashMap<String, Vec<String>>,
+    /// Is the file of PyTorch's newer exporter, but without what it notes of parameters? So it is
+    /// where ONNX's own converter took it to an older opset, and where the program reads none.
+    are_lost: bool,
 }
 
 impl Notes {
-    /// Reads the notes of a file; empty for files of other exporters.
-    pub fn of(graph: &Graph) -> Self {
+    /// Reads the notes of a file; empty for files of other exporters. `from_newer_exporter`: is it of
+    /// the exporter of PyTorch that writes notes?
+    pub fn of(graph: &Graph, from_newer_exporter: bool) -> Self {
         let mut notes = Self::default();
         let whole = graph.metadata_props.iter();
         for entry in whole.filter(|entry| entry.key == SIGNATURE) {
@@ -37,7 +43,7 @@ impl Notes {
             for Entry { key, value: text } in &value.metadata_props {
                 match &key[..] {
                     KIND => {
-                        notes.kinds.insert(value.name.clone(), text == "PARAMETER");
+                        notes.kinds.insert(value.name.clone(), Self::kind(text));
                     }
                     FOLDED_FROM => {
                         notes.folded.insert(value.name.clone(), python_list(text));
@@ -46,7 +52,29 @@ impl Notes {
                 }
             }
         }
+        let tensors = graph.initializer.iter().map(|tensor| &tensor.name);
+        let present: HashSet<&String> = tensors.chain(notes.folded.values().flatten()).collect();
+        let mut kinds = notes.kinds.iter();
+        let has_parameters =
+            kinds.any(|(name, kind)| *kind == Some(true) && present.contains(name));
+        if has_parameters {
+            let kinds = notes.kinds.values_mut();
+            kinds.for_each(|kind| *kind = kind.or(Some(false)));
+        }
+        notes.are_lost = from_newer_exporter && !has_parameters;
         notes
+    }
+
+    fn kind(noted: &str) -> Option<bool> {
+        match noted {
+            "CONSTANT_TENSOR" => None,
+            noted => Some(noted == "PARAMETER"),
+        }
+    }
+
+    /// Were the notes lost?
+    pub fn are_lost(&self) -> bool {
+        self.are_lost
     }
 
     /// Lines such as `p_fc_weight: PARAMETER target='fc.weight'`.
@@ -60,54 +88,54 @@ impl Notes {
             let target = words.find_map(|word| word.strip_prefix("target="));
             if let (Some(kind), Some(target)) = (kind, target) {
                 let target = target.trim_matches(['\'', '"']).to_owned();
-                self.kinds.insert(target.clone(), kind == "PARAMETER");
+                self.kinds.insert(target.clone(), Self::kind(kind));
                 self.placeholders
                     .insert(placeholder.trim().to_owned(), target);
             }
         }
     }
 
-    /// Does the file say from what its tensors were computed?
+    /// Does the file say of every tensor whether it is a parameter or computed from one?
     pub fn says_what_is_folded(&self) -> bool {
-        !self.folded.is_empty()
+        !self.folded.is_empty() && !self.are_lost
+    }
+
+    /// Is the tensor computed? Its name is then that of an operation.
+    pub fn is_computed(&self, tensor: &str) -> bool {
+        self.folded.contains_key(tensor)
     }
 
     /// Does every parameter of the exported program stand among these tensors? Then no other
     /// tensor is one.
     pub fn all_parameters_are_in(&self, tensors: &HashSet<&str>) -> bool {
-        let mut listed = self.placeholders.values().peekable();
         let is_parameter = |name: &&String| self.is_parameter(name) == Some(true);
-        listed.peek().is_some()
-            && listed
-                .filter(is_parameter)
-                .all(|name| tensors.contains(&name[..]))
+        let mut listed = self.placeholders.values().filter(is_parameter).peekable();
+        listed.peek().is_some() && listed.all(|name| tensors.contains(&name[..]))
     }
 
     /// Is the tensor a parameter? `None` where nothing is noted of it.
     pub fn is_parameter(&self, name: &str) -> Option<bool> {
-        self.kinds.get(name).copied()
+        self.kinds.get(name).copied().flatten()
+    }
+
+    /// Is it a tensor of the exported program?
+    pub fn knows(&self, name: &str) -> bool {
+        self.kinds.contains_key(name)
     }
 
     /// Notes of a tensor that was put in whether it is a parameter.
-    pub fn add(&mut self, name: &str, is_parameter: bool) {
+    pub fn add(&mut self, name: &str, is_parameter: Option<bool>) {
         self.kinds.insert(name.to_owned(), is_parameter);
     }
 
-    /// Does the file say of its named tensors whether they are parameters? What saves a file again
-    /// may keep only what is noted of values.
-    pub fn says_what_is_a_parameter(&self) -> bool {
-        !self.kinds.is_empty()
-    }
-
-    /// The parameters that a tensor was computed from; `None` where it was not computed. Where the
-    /// file does not say what is a parameter, those with the path of a module.
+    /// The parameters that a tensor was computed from; `None` where it was not computed.
     pub fn folded_from(&self, tensor: &str) -> Option<Vec<&str>> {
         let sources = self.folded.get(tensor)?.iter().map(String::as_str);
-        let is_parameter = |source: &str| match self.says_what_is_a_parameter() {
-            true => self.is_parameter(source) == Some(true),
-            false => source.contains('.'),
+        let is_parameter = |name: &str| match self.are_lost {
+            true => is_named_as_parameter(name) || self.kinds.get(name) == Some(&None),
+            false => self.is_parameter(name) == Some(true),
         };
-        Some(sources.filter(|source| is_parameter(source)).collect())
+        Some(sources.filter(|&source| is_parameter(source)).collect())
     }
 
     /// Takes over what is noted of a tensor for one that stands for it under a new name.
@@ -143,6 +171,14 @@ impl Notes {
     }
 }
 
+/// Where nothing says which tensors are parameters, those are that are called by a path, or as
+/// parameters of the whole are: the exporter calls all else by its operation, `expand_1`.
+fn is_named_as_parameter(name: &str) -> bool {
+    let is_operation = name.starts_with("embedding");
+    let is_word = is_parameter_word(name) && !is_operation;
+    (name.contains('.') || is_word) && !is_made_up(name) && !is_buffer(name)
+}
+
 /// The texts of a list as Python writes it: `['', 'encoder', 'linear']`.
 pub(super) fn python_list(text: &str) -> Vec<String> {
     let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
@@ -168,14 +204,15 @@ mod tests {
     fn notes() -> Notes {
         let signature = "\n# inputs\np_a_weight: PARAMETER target='a.weight'\n\
                          b_pe: BUFFER target='pe' persistent=True\nx: USER_INPUT\n";
-        Notes::of(&Graph {
+        let graph = Graph {
             value_info: vec![Noted {
                 name: "val_0".into(),
                 metadata_props: vec![entry(super::FOLDED_FROM, "['a.weight', 'val_3']")],
             }],
             metadata_props: vec![entry(super::SIGNATURE, signature)],
             ..Graph::default()
-        })
+        };
+        Notes::of(&graph, true)
     }
 
     #[test]
@@ -186,19 +223,39 @@ mod tests {
         assert_eq!(notes.is_parameter("x"), None);
         assert_eq!(notes.folded_from("val_0"), Some(vec!["a.weight"]));
         assert_eq!(notes.folded_from("val_1"), None);
+        assert!(!notes.are_lost());
     }
 
     #[test]
-    fn what_is_computed_is_known_without_the_signature() {
-        let stripped = Notes::of(&Graph {
+    fn a_program_that_reads_no_parameters_says_nothing_of_its_constants() {
+        let signature = "p_fc_bias: PARAMETER target='fc.bias'\nc_lifted_tensor_0: CONSTANT_TENSOR target='lifted_tensor_0'\n";
+        let graph = Graph {
+            metadata_props: vec![entry(super::SIGNATURE, signature)],
+            ..Graph::default()
+        };
+        let notes = Notes::of(&graph, true);
+        assert_eq!(notes.is_parameter("lifted_tensor_0"), None);
+        assert!(notes.knows("lifted_tensor_0"));
+        assert!(!notes.all_parameters_are_in(&["lifted_tensor_0"].into()));
+    }
+
+    #[test]
+    fn of_lost_notes_the_paths_say_what_was_computed_from_parameters() {
+        let folded = "['a.weight', 'b.position_ids', 'cls_token', 'embedding_1', 'val_3', 'zeros']";
+        let graph = Graph {
             value_info: vec![Noted {
                 name: "val_0".into(),
-                metadata_props: vec![entry(super::FOLDED_FROM, "['a.weight', 'val_3']")],
+                metadata_props: vec![entry(super::FOLDED_FROM, folded)],
             }],
             ..Graph::default()
-        });
-        assert!(!stripped.says_what_is_a_parameter());
-        assert_eq!(stripped.folded_from("val_0"), Some(vec!["a.weight"]));
+        };
+        let notes = Notes::of(&graph, true);
+        assert!(notes.are_lost() && !notes.says_what_is_folded());
+        assert_eq!(
+            notes.folded_from("val_0"),
+            Some(vec!["a.weight", "cls_token"])
+        );
+        assert!(!Notes::of(&graph, false).are_lost());
     }
 
     #[test]

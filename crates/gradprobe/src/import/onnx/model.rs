@@ -134,10 +134,14 @@ pub(super) fn flatten(model: Model) -> Result<Flat, OnnxError> {
         inliner.add(node, &versions, position, 0)?;
     }
     let nodes = inliner.out;
+    let from_pytorch = model.producer_name.to_lowercase().contains("pytorch");
+    // The older exporter calls its nodes by their modules: `/fc/Gemm`.
+    let is_newer = |node: &Node| node.message.name.starts_with("node_");
+    let from_newer_exporter = from_pytorch && nodes.iter().any(is_newer);
     let opset = versions.get("").copied();
     let mut flat = Flat {
         opset,
-        notes: Notes::of(&graph),
+        notes: Notes::of(&graph, from_newer_exporter),
         nodes,
         graph,
         producer: model.producer_name,

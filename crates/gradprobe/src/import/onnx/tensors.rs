@@ -47,13 +47,63 @@ pub(super) fn element_type(number: i32) -> Result<ElementType, OnnxError> {
                 8 => "strings",
                 14 | 15 => "complex numbers",
                 17..=20 | 24 => "8-bit floats",
-                21..=23 => "4-bit numbers",
+                21 | 22 | 25 | 26 => "whole numbers of less than a byte",
+                23 => "4-bit floats",
                 _ => "an element type that is not known",
             };
             let error = OnnxError::new(format!("has {name} (type {other})"));
             return Err(error.help("export the network in float32"));
         }
     })
+}
+
+/// Whole numbers of which a byte holds several, the first in its lowest bits.
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    bits: usize,
+    is_signed: bool,
+}
+
+impl Packed {
+    /// By ONNX's number.
+    fn of(number: i32) -> Option<Self> {
+        let (bits, is_signed) = match number {
+            21 => (4, false),
+            22 => (4, true),
+            25 => (2, false),
+            26 => (2, true),
+            _ => return None,
+        };
+        Some(Self { bits, is_signed })
+    }
+
+    /// How many bytes hold so many numbers.
+    fn size(self, count: usize) -> usize {
+        count.div_ceil(8 / self.bits)
+    }
+
+    /// The first `count` numbers.
+    fn unpack(self, bytes: impl Iterator<Item = u8>, count: usize) -> Vec<f64> {
+        let values = 1i16 << self.bits;
+        let number = |bits: i16| match self.is_signed && bits >= values / 2 {
+            true => f64::from(bits - values),
+            false => f64::from(bits),
+        };
+        let of_byte = |byte: u8| {
+            let places = (0..8).step_by(self.bits);
+            places.map(move |place| number(i16::from(byte) >> place & (values - 1)))
+        };
+        bytes.flat_map(of_byte).take(count).collect()
+    }
+}
+
+/// What the elements of a tensor mean, by ONNX's number of their type: of tensors that are read,
+/// which may be of more types than a value of the network.
+pub(super) fn stored_kind(number: i32) -> Result<Kind, OnnxError> {
+    match Packed::of(number) {
+        Some(_) => Ok(Kind::Int),
+        None => element_type(number).map(kind),
+    }
 }
 
 /// What the elements of a type mean.
@@ -123,7 +173,35 @@ pub(super) fn read(tensor: &Message, folder: &Path) -> Result<Stored, OnnxError>
     })
 }
 
+/// Numbers of less than a byte each.
+fn packed(tensor: &Message, packed: Packed, folder: &Path) -> Result<Stored, OnnxError> {
+    let shape = shape(&tensor.dims)?;
+    let count = shape.element_count();
+    let bytes = bytes(tensor, folder)?;
+    let held = match bytes.is_empty() {
+        true => tensor.int32_data.len(),
+        false => bytes.len(),
+    };
+    if held != packed.size(count) {
+        return Err(OnnxError::new(format!(
+            "has shape {shape}, that is {} bytes, but holds {held}",
+            packed.size(count)
+        )));
+    }
+    let data = match bytes.is_empty() {
+        true => packed.unpack(tensor.int32_data.iter().map(|&byte| byte as u8), count),
+        false => packed.unpack(bytes.iter().copied(), count),
+    };
+    Ok(Stored {
+        kind: Kind::Int,
+        data: ParameterData::F64(Arc::new(Tensor::new(shape, data))),
+    })
+}
+
 fn numbers(tensor: &Message, folder: &Path) -> Result<Stored, OnnxError> {
+    if let Some(of_bits) = Packed::of(tensor.data_type) {
+        return packed(tensor, of_bits, folder);
+    }
     let element = element_type(tensor.data_type)?;
     let shape = shape(&tensor.dims)?;
     let count = shape.element_count();
@@ -193,9 +271,12 @@ pub(super) fn bytes(tensor: &Message, folder: &Path) -> Result<Bytes, OnnxError>
     if tensor.data_location != EXTERNAL {
         return Ok(tensor.raw_data.clone());
     }
-    let size = element_type(tensor.data_type)?.size();
     let count = shape(&tensor.dims)?.element_count();
-    external(tensor, folder, count.saturating_mul(size))
+    let size = match Packed::of(tensor.data_type) {
+        Some(packed) => packed.size(count),
+        None => count.saturating_mul(element_type(tensor.data_type)?.size()),
+    };
+    external(tensor, folder, size)
 }
 
 /// Where the elements of a tensor lie, by ONNX's number: in another file.

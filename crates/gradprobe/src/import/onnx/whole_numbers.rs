@@ -3,7 +3,7 @@
 
 use super::messages::{Node as Message, ValueInfo};
 use super::model::{Flat, Node};
-use super::tensors::{Kind, element_type, kind};
+use super::tensors::{Kind, element_type, kind, stored_kind};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// What the values of a model mean, as far as the file tells.
@@ -78,8 +78,8 @@ impl<'m> Kinds<'m> {
         declared.extend(infos.filter_map(|info| Some((info.name.as_str(), declared_kind(info)?))));
         let tensors = graph.initializer.iter();
         declared.extend(tensors.filter_map(|tensor| {
-            let element = element_type(tensor.data_type).ok()?;
-            Some((tensor.name.as_str(), kind(element)))
+            let kind = stored_kind(tensor.data_type).ok()?;
+            Some((tensor.name.as_str(), kind))
         }));
         Self {
             model,

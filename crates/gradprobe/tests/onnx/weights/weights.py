@@ -217,6 +217,53 @@ for name, second, trained in (("merged", "m/d1/kernel", 16 + 16 + 4 + 12), ("tie
     save(f"bias_{name}", nodes + last4, tensors, trained)
     expected[f"bias_{name}"]["trainable"] = trained + (4 if name == "merged" else 0)
 
+# Numbers of 4 and of 2 bits, with a scale for every block of them; and whole numbers that a Cast and a
+# Mul make weights of.
+for name, element, low, bits in (("int4", T.INT4, -8, 4), ("uint4", T.UINT4, 0, 4), ("int2", T.INT2, -2, 2)):
+    whole = rng.integers(low, low + 2 ** bits, (4, 8))
+    packed = whole.reshape(-1, 8 // bits) % 2 ** bits
+    raw = (packed << np.arange(0, 8, bits)).sum(1).astype(np.uint8).tobytes()
+    nodes = [h.make_node("DequantizeLinear", ["wq", "wq_scale"], ["w"], axis=0, block_size=2),
+             h.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+             h.make_node("Add", ["a", "fc.bias"], ["q"])] + last
+    tensors = {"wq_scale": np.full((2, 8), 0.01, np.float32), "fc.bias": np.zeros(8, np.float32), **last_tensors}
+    save(f"quantised_{name}", nodes, tensors, 8 + 24, frozen=16, opset=25)
+    path = os.path.join(HERE, f"quantised_{name}.onnx")
+    model = onnx.load(path)
+    model.ir_version = 13
+    model.graph.initializer.append(h.make_tensor("wq", element, [4, 8], raw, raw=True))
+    onnx.save(model, path)
+save("quantised_by_cast", [
+    h.make_node("Cast", ["wq"], ["f"], to=T.FLOAT),
+    h.make_node("Sub", ["f", "wq_zeros"], ["c"]),
+    h.make_node("Mul", ["c", "wq_scales"], ["w"]),
+    h.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+    h.make_node("Add", ["a", "fc.bias"], ["q"])] + last,
+    {"wq": rng.integers(-127, 127, (4, 8)).astype(np.int8), "wq_scales": np.full((1, 8), 0.01, np.float32),
+     "wq_zeros": np.zeros((1, 8), np.float32), "fc.bias": np.zeros(8, np.float32), **last_tensors},
+    8 + 24, frozen=16)
+# Weight decay in the graph: its strength is a setting. Computed in advance by PyTorch's exporter it is
+# one number, and no parameter.
+decayed = [h.make_node("MatMul", ["x", "fc.weight"], ["q"])] + last[:-1] + [
+    h.make_node(last[-1].op_type, list(last[-1].input), ["u"])]
+decay = [h.make_node("Mul", ["fc.weight", "fc.weight"], ["s"]),
+         h.make_node("ReduceSum", ["s"], ["r"], keepdims=0),
+         h.make_node("Mul", ["r", "decay"], ["p"]),
+         h.make_node("Add", ["u", "p"], ["y"])]
+tensors = {"fc.weight": drawn(4, 8), **last_tensors}
+save("weight_decay", decayed + decay, {**tensors, "decay": np.array(1e-3, np.float32)}, 32 + 24, frozen=1,
+     producer="pytorch")
+save("weight_decay_folded", decayed + [h.make_node("Add", ["u", "mul"], ["y"])],
+     {**tensors, "mul": np.array(1e-3, np.float32)}, 32 + 24, frozen=1, producer="pytorch")
+path = os.path.join(HERE, "weight_decay_folded.onnx")
+model = onnx.load(path)
+notes = [(name, "pkg.torch.export.graph_signature.InputSpec.kind", "PARAMETER") for name in tensors]
+notes.append(("mul", "pkg.onnxscript.optimizer.folded_from", "['fc.weight', 'val_1']"))
+for name, key, value in notes:
+    info = model.graph.value_info.add(name=name)
+    info.metadata_props.add(key=key, value=value)
+onnx.save(model, path)
+
 with open(os.path.join(HERE, "expected.json"), "w") as out:
     json.dump(expected, out, indent=1, sort_keys=True)
     out.write("\n")

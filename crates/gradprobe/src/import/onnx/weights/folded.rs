@@ -13,9 +13,17 @@ const OPSET: i64 = 13;
 /// A parameter's name is made of so many others at most.
 const MOST_NAMES: usize = 4;
 
-/// Names the tensors that were computed from parameters after them. Returns what is to be said of
-/// those that are more than rearranged: their names.
-pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -> Vec<String> {
+/// What is to be said of tensors that were computed from parameters: their names.
+#[derive(Debug, Default)]
+pub(in crate::import::onnx) struct Folded {
+    /// Those that are more than rearranged.
+    pub computed: Vec<String>,
+    /// Penalties, which have no gradient any more.
+    pub penalties: Vec<String>,
+}
+
+/// Names the tensors that were computed from parameters after them.
+pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -> Folded {
     let mut taken: HashSet<String> = model
         .nodes
         .iter()
@@ -29,13 +37,24 @@ pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -
             .map(|tensor| tensor.name.clone()),
     );
     taken.extend(model.graph.input.iter().map(|input| input.name.clone()));
+    let initialisers = model.graph.initializer.iter();
+    let dims_of: HashMap<String, Vec<i64>> = initialisers
+        .map(|tensor| (tensor.name.clone(), tensor.dims.clone()))
+        .collect();
     let mut renamed: HashMap<String, String> = HashMap::new();
     let mut computed = Vec::new();
+    let mut penalties = Vec::new();
     let mut repeated = Vec::new();
     for index in 0..model.graph.initializer.len() {
         let old = model.graph.initializer[index].name.clone();
         let sources = model.notes.folded_from(&old).unwrap_or_default();
         if sources.is_empty() || !tensors::is_float(&model.graph.initializer[index]) {
+            continue;
+        }
+        if is_penalty(&model.graph.initializer[index].dims, &sources, |name| {
+            dims_of.get(name)
+        }) {
+            penalties.push(old);
             continue;
         }
         let names = sources.iter().take(MOST_NAMES).copied();
@@ -68,7 +87,23 @@ pub(in crate::import::onnx) fn restore_folded(model: &mut Flat, folder: &Path) -
         let result = format!("{}/repeated", model.graph.initializer[index].name);
         repeat_in_graph(model, index, &result, folder);
     }
-    computed
+    Folded {
+        computed,
+        penalties,
+    }
+}
+
+/// Is a tensor with these extents a penalty on the parameters that it was computed from: one number
+/// of several, which are still in the file?
+pub(super) fn is_penalty<D: AsRef<[i64]>>(
+    dims: &[i64],
+    sources: &[&str],
+    dims_of: impl Fn(&str) -> Option<D>,
+) -> bool {
+    let is_one = |dims: &[i64]| dims.iter().all(|&extent| extent == 1);
+    let sources: Option<Vec<D>> = sources.iter().map(|&name| dims_of(name)).collect();
+    let of_several = |sources: Vec<D>| sources.iter().any(|dims| !is_one(dims.as_ref()));
+    is_one(dims) && sources.is_some_and(of_several)
 }
 
 /// Tensors without a name of the framework's that are joined to the signal, along another axis than

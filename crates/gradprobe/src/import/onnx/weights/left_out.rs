@@ -1,7 +1,9 @@
 //! Biases that an exporter left out because they are zeros: the parameter is there in training, and
-//! has a gradient. PyTorch notes at the node that its operation reads one.
+//! has a gradient. PyTorch notes at the node that its operation reads one; where that note is lost,
+//! its optimiser still notes at the node that it removed a bias of zeros.
 
 use super::merged::last_part;
+use super::names::is_made_up;
 use crate::import::onnx::messages::{Node as Message, Tensor};
 use crate::import::onnx::model::{Flat, Node};
 use crate::import::onnx::tensors;
@@ -49,7 +51,7 @@ pub(in crate::import::onnx) fn restore_left_out(model: &mut Flat) -> Vec<String>
             message.input.truncate(2);
             message.input.push(bias.name.clone());
         }
-        model.notes.add(&bias.name, true);
+        model.notes.add(&bias.name, Some(true));
         model.graph.initializer.push(bias.zeros);
     }
     names
@@ -67,7 +69,18 @@ fn find(model: &Flat) -> Vec<Missing> {
         let message = &entry.message;
         let has_bias = message.input.get(2).is_some_and(|name| !name.is_empty());
         let takes_bias = matches!(&message.op_type[..], "Gemm" | "Conv" | "MatMul");
-        let Some((_, reads)) = notes.operation(message).filter(|_| takes_bias && !has_bias) else {
+        if !takes_bias || has_bias {
+            continue;
+        }
+        let Some((_, reads)) = notes.operation(message) else {
+            let name = of_removed(message).filter(|name| {
+                !present.contains(&name[..]) && found.iter().all(|other| other.name != *name)
+            });
+            if let Some(name) = name
+                && let Some(zeros) = zeros(model, entry, &name)
+            {
+                found.push(Missing { node, name, zeros });
+            }
             continue;
         };
         let is_missing = |target: &&&str| {
@@ -88,6 +101,18 @@ fn find(model: &Flat) -> Vec<Missing> {
         }
     }
     found
+}
+
+/// What the bias is called that PyTorch's optimiser notes to have removed: it stands beside the
+/// weight.
+fn of_removed(message: &Message) -> Option<String> {
+    const RULE: &str = "pkg.onnxscript.rewriter.rule_name";
+    let mut notes = message.metadata_props.iter();
+    let rule = &notes.find(|entry| entry.key == RULE)?.value;
+    let weight = message.input.get(1)?;
+    let (module, _) = weight.rsplit_once('.').filter(|_| !is_made_up(weight))?;
+    rule.starts_with("RemoveOptionalBias")
+        .then(|| format!("{module}.bias"))
 }
 
 /// Zeros for the units of the weight that a node reads.

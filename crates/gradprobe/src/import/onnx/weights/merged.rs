@@ -5,9 +5,11 @@
 //! PyTorch notes at every node which parameters its operation reads: where that is not the
 //! initialiser that the node reads, it is another one with equal numbers. Where nothing is noted,
 //! only initialisers whose numbers are all the same are taken apart, and only between modules in
-//! which they do the same: two layers that share a matrix share it on purpose.
+//! which they do the same: two layers that share a matrix share it on purpose. Where the notes were
+//! lost and the modules with them, what stays together is said.
 
 use super::names::is_made_up;
+use super::roles::{Role, by_operator, moves};
 use crate::import::onnx::exporter_notes::Notes;
 use crate::import::onnx::messages::{Node as Message, Tensor};
 use crate::import::onnx::model::Flat;
@@ -22,11 +24,21 @@ struct Place {
     input: usize,
 }
 
-/// Gives every parameter its own initialiser. Returns the names of those that were put in.
-pub(in crate::import::onnx) fn split_merged(model: &mut Flat, folder: &Path) -> Vec<String> {
+/// What was found of merged parameters.
+#[derive(Debug, Default)]
+pub(in crate::import::onnx) struct Split {
+    /// The names of those that were put in.
+    pub made: Vec<String>,
+    /// Of a file whose notes were lost: what may be several parameters with equal numbers.
+    pub unclear: Vec<String>,
+}
+
+/// Gives every parameter its own initialiser.
+pub(in crate::import::onnx) fn split_merged(model: &mut Flat, folder: &Path) -> Split {
     let mut new_names = by_notes(model);
     let noted: HashSet<Place> = new_names.keys().copied().collect();
-    for (place, name) in by_modules(model, folder) {
+    let (by_modules, unclear) = by_modules(model, folder);
+    for (place, name) in by_modules {
         if !noted.contains(&place) {
             new_names.insert(place, name);
         }
@@ -49,20 +61,21 @@ pub(in crate::import::onnx) fn split_merged(model: &mut Flat, folder: &Path) -> 
             numbers.insert(name.clone(), model.graph.initializer.len());
             model.graph.initializer.push(copy);
             model.notes.add(&name, is_parameter);
-            if is_parameter {
+            if is_parameter != Some(false) {
                 made.push(name.clone());
             }
         }
         model.nodes[place.node].message.input[place.input] = name;
     }
-    made
+    Split { made, unclear }
 }
 
 /// The tensor that a place reads in truth.
 #[derive(Clone, Debug)]
 struct New {
     name: String,
-    is_parameter: bool,
+    /// `None` where nothing says it.
+    is_parameter: Option<bool>,
 }
 
 /// Where operations read a parameter other than the one that they say.
@@ -105,7 +118,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
         for place in foreign {
             let name = name_at(place);
             if let Some(given) = names.get(name) {
-                let is_parameter = notes.is_parameter(given) == Some(true);
+                let is_parameter = notes.is_parameter(given);
                 found.insert(
                     place,
                     New {
@@ -127,7 +140,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
             let new = match target {
                 Some(target) => New {
                     name: target.to_owned(),
-                    is_parameter: notes.is_parameter(target) == Some(true),
+                    is_parameter: notes.is_parameter(target),
                 },
                 // The operation reads no further parameter: the numbers are a constant of its own.
                 None => New {
@@ -135,7 +148,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
                         "{name} (a constant of {})",
                         last_part(&module(model, place))
                     ),
-                    is_parameter: false,
+                    is_parameter: Some(false),
                 },
             };
             names.insert(name, new.name.clone());
@@ -149,7 +162,7 @@ fn by_notes(model: &Flat) -> BTreeMap<Place, New> {
 fn names_of<'a>(notes: &'a Notes, name: &'a str) -> Vec<&'a str> {
     match notes.folded_from(name) {
         Some(sources) => sources,
-        None if notes.is_parameter(name).is_some() => vec![name],
+        None if notes.knows(name) => vec![name],
         None => Vec::new(),
     }
 }
@@ -161,14 +174,15 @@ fn is_read_as(notes: &Notes, name: &str, reads: &[&str]) -> bool {
     names.is_empty() || names.iter().any(|own| reads.contains(own))
 }
 
-/// Where different modules read one initialiser whose numbers are all the same, in the same role.
-fn by_modules(model: &Flat, folder: &Path) -> Vec<(Place, New)> {
+/// Where different modules read one initialiser whose numbers are all the same, in the same role;
+/// and of lost notes the initialisers of which nothing says it.
+fn by_modules(model: &Flat, folder: &Path) -> (Vec<(Place, New)>, Vec<String>) {
     let from_pytorch = model.producer.to_lowercase().contains("pytorch");
     let floats = float_initialisers(model);
     let mut places: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
     for (node, entry) in model.nodes.iter().enumerate() {
         for (input, name) in entry.message.input.iter().enumerate() {
-            if floats.contains(&name[..]) && model.notes.operation(&entry.message).is_none() {
+            if floats.contains(&name[..]) && is_untold(model, &entry.message) {
                 places.entry(name).or_default().push(Place { node, input });
             }
         }
@@ -176,46 +190,68 @@ fn by_modules(model: &Flat, folder: &Path) -> Vec<(Place, New)> {
     let tensors = model.graph.initializer.iter();
     let tensors: HashMap<&str, &Tensor> = tensors.map(|it| (it.name.as_str(), it)).collect();
     let mut found = Vec::new();
-    for (name, places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
-        if !tensors
-            .get(name)
-            .is_some_and(|tensor| is_uniform(tensor, folder))
-        {
-            continue;
-        }
+    let mut unclear = Vec::new();
+    places.retain(|name, places| {
+        let tensor = tensors.get(name);
+        places.len() > 1 && tensor.is_some_and(|tensor| is_uniform(tensor, folder))
+    });
+    // What is merged itself tells no layers apart.
+    let merged: HashSet<&str> = places.keys().copied().collect();
+    let own: HashSet<&str> = floats.difference(&merged).copied().collect();
+    for (name, places) in places {
+        let is_one_number = tensors[name].dims.iter().all(|&extent| extent == 1);
         let mut layers: Vec<Layer> = Vec::new();
         for place in places {
             // An Identity carries the parameter's own name.
-            if let Some(name) = renamed_by(&model.nodes[place.node].message) {
+            if let Some(name) = renamed_by(&model.nodes[place.node].message, from_pytorch) {
                 let name = name.to_owned();
+                // Without a name of the framework's it may be a constant too: the role says it.
+                let parameter = (!is_made_up(&name)).then_some(true);
                 found.push((
                     place,
                     New {
                         name,
-                        is_parameter: true,
+                        is_parameter: parameter,
                     },
                 ));
                 continue;
             }
-            // What PyTorch's older exporter shares without one is one module, called twice.
-            if from_pytorch {
+            if is_one_number {
                 continue;
             }
-            let layer = Layer::at(model, place, name, &floats);
+            // What PyTorch's older exporter shares without one is one module, called twice.
+            if from_pytorch && !model.notes.are_lost() {
+                continue;
+            }
+            let layer = Layer::at(model, place, &own);
             if let Some(known) = layers.iter().find(|known| known.is(&layer)) {
                 found.extend(known.name.clone().map(|new| (place, new)));
                 continue;
             }
             let is_another = layers.first().is_some_and(|first| first.does_as(&layer));
             let new = is_another.then(|| New {
-                name: layer.own_name(name),
-                is_parameter: true,
+                name: layer.own_name(name, model, &floats),
+                is_parameter: Some(true),
             });
             found.extend(new.clone().map(|new| (place, new)));
             layers.push(Layer { name: new, ..layer });
         }
+        let is_told = |layer: &Layer| !layer.partners.is_empty() || !layer.module.is_empty();
+        let is_unclear = match is_one_number {
+            true => name.contains('.'),
+            false => !layers.iter().all(is_told),
+        };
+        if model.notes.are_lost() && is_unclear {
+            unclear.push(name.to_owned());
+        }
     }
-    found
+    (found, unclear)
+}
+
+/// Is nothing noted of the parameters that a node reads?
+fn is_untold(model: &Flat, message: &Message) -> bool {
+    let operation = model.notes.operation(message);
+    operation.is_none_or(|(_, reads)| model.notes.are_lost() && reads.is_empty())
 }
 
 /// A layer that reads an initialiser.
@@ -223,31 +259,49 @@ struct Layer {
     operator: String,
     input: usize,
     module: String,
-    /// The other tensors that it reads, where it reads the initialiser and just before.
+    /// The tensors of its own that it reads, where it reads the initialiser and just before.
     partners: HashSet<String>,
     /// The tensor of its own that it gets.
     name: Option<New>,
 }
 
 impl Layer {
-    fn at(model: &Flat, place: Place, tensor: &str, floats: &HashSet<&str>) -> Self {
+    /// `own`: the initialisers that may tell layers apart.
+    fn at(model: &Flat, place: Place, own: &HashSet<&str>) -> Self {
         let message = &model.nodes[place.node].message;
         let before = &model.nodes[..place.node];
-        let maker = |name: &String| {
-            let makers = before.iter().rev().map(|node| &node.message);
-            makers.take(NEAR).find(|node| node.output.contains(name))
+        // A move in between does not change where a value is from.
+        let origin = |name: &String| -> (String, Option<&Message>) {
+            let mut name = name.clone();
+            let mut before = before;
+            loop {
+                let mut makers = before.iter().enumerate().rev().take(NEAR);
+                let maker = makers.find(|(_, node)| node.message.output.contains(&name));
+                match maker {
+                    Some((at, node)) if moves(&node.message.op_type) => {
+                        let Some(moved) = node.message.input.first() else {
+                            return (name, None);
+                        };
+                        name.clone_from(moved);
+                        before = &before[..at];
+                    }
+                    maker => return (name, maker.map(|(_, node)| &node.message)),
+                }
+            }
         };
-        let made = message.input.iter().filter_map(maker);
-        let read = message
-            .input
-            .iter()
-            .chain(made.flat_map(|node| &node.input));
-        let partners = read.filter(|name| name.as_str() != tensor && floats.contains(&name[..]));
+        let mut partners = HashSet::new();
+        for input in &message.input {
+            let (name, maker) = origin(input);
+            partners.insert(name);
+            let of_maker = maker.into_iter().flat_map(|maker| &maker.input);
+            partners.extend(of_maker.map(|name| origin(name).0));
+        }
+        partners.retain(|name| own.contains(&name[..]));
         Self {
             operator: message.op_type.clone(),
             input: place.input,
             module: module(model, place),
-            partners: partners.cloned().collect(),
+            partners,
             name: None,
         }
     }
@@ -264,34 +318,55 @@ impl Layer {
         !self.partners.is_disjoint(&other.partners)
     }
 
-    /// Does the initialiser do the same in both?
+    /// Is the initialiser a parameter in both, where it is one in either?
     fn does_as(&self, other: &Self) -> bool {
-        self.operator == other.operator && self.input == other.input
+        let same = self.operator == other.operator && self.input == other.input;
+        same || (self.reads_parameter() && other.reads_parameter())
+    }
+
+    /// Is what stands here a parameter? A constant of a computation stands in no such place.
+    fn reads_parameter(&self) -> bool {
+        let role = by_operator(&self.operator, self.input);
+        let is_bias = self.operator == "Add" && !self.partners.is_empty();
+        is_bias || matches!(role, Some(Role::Bias | Role::NormScale | Role::NormShift))
     }
 
     /// What the layer's own tensor is called.
-    fn own_name(&self, tensor: &str) -> String {
+    fn own_name(&self, tensor: &str, model: &Flat, floats: &HashSet<&str>) -> String {
         let partner = self.partners.iter().min();
+        // Beside the layer's weight, where that is called by its path.
+        let beside = partner
+            .filter(|_| model.notes.are_lost())
+            .and_then(|partner| {
+                let of = names_of(&model.notes, partner).first().copied();
+                let (path, _) = of.unwrap_or(partner).rsplit_once('.')?;
+                let name = format!("{path}.{}", last_part(tensor));
+                let is_free =
+                    !floats.contains(&name[..]) && !is_made_up(tensor) && !is_made_up(path);
+                is_free.then_some(name)
+            });
         match partner {
             _ if !self.module.is_empty() => {
                 let separator = if self.module.contains('/') { '/' } else { '.' };
                 format!("{}{separator}{}", self.module, last_part(tensor))
             }
-            Some(partner) => format!("{tensor} (beside {partner})"),
+            Some(partner) => beside.unwrap_or_else(|| format!("{tensor} (beside {partner})")),
             None => tensor.to_owned(),
         }
     }
 }
 
-/// How many nodes back the one is looked for whose result a bias is added to.
+/// How many nodes back the one is looked for that made a value.
 const NEAR: usize = 16;
 
 /// The parameter's name that an Identity gives to an initialiser: PyTorch's older exporter merges
-/// equal initialisers so.
-fn renamed_by(message: &Message) -> Option<&str> {
+/// equal initialisers so. What it computed of a parameter has no name of the framework's: such a node
+/// is known by its own, which is that of no module.
+fn renamed_by(message: &Message, from_pytorch: bool) -> Option<&str> {
     let output = message.output.first()?;
     let is_path = output.contains('.') && !is_made_up(output);
-    (message.op_type == "Identity" && is_path).then_some(&output[..])
+    let is_of_exporter = from_pytorch && message.name.starts_with("Identity_");
+    (message.op_type == "Identity" && (is_path || is_of_exporter)).then_some(&output[..])
 }
 
 fn float_initialisers(model: &Flat) -> HashSet<&str> {
@@ -314,12 +389,12 @@ pub(super) fn last_part(name: &str) -> &str {
     name.rsplit(['.', '/']).next().unwrap_or(name)
 }
 
-/// Has it several elements, all the same?
+/// Are all its elements the same?
 fn is_uniform(tensor: &Tensor, folder: &Path) -> bool {
     let Ok(stored) = tensors::read(tensor, folder) else {
         return false;
     };
     let numbers = stored.wide();
     let data = numbers.data();
-    data.len() > 1 && data.iter().all(|x| x.to_bits() == data[0].to_bits())
+    !data.is_empty() && data.iter().all(|x| x.to_bits() == data[0].to_bits())
 }

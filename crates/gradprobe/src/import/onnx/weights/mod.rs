@@ -13,7 +13,7 @@ mod names;
 mod roles;
 mod said;
 
-pub(super) use names::{is_buffer, is_made_up};
+pub(super) use names::{is_buffer, is_made_up, is_parameter_word};
 pub use said::{FileNumbers, TensorStatus, TensorVerdict};
 
 use super::error::{OnnxError, quoted};
@@ -31,20 +31,29 @@ use std::path::Path;
 pub(super) fn repair(model: &mut Flat, folder: &Path) {
     let split = merged::split_merged(model, folder);
     let left_out = left_out::restore_left_out(model);
-    let computed = folded::restore_folded(model, folder);
+    let folded = folded::restore_folded(model, folder);
     let mut remark = |names: Vec<String>, what: &str| {
         if !names.is_empty() {
             model.remarks.push(format!("{}: {what}", listed(&names)));
         }
     };
     remark(
-        split,
+        split.made,
         "merged by the exporter with others of the same numbers; each has its own gradient here",
+    );
+    remark(
+        split.unclear,
+        "read in several places, and nothing says whether it is one parameter or several with equal \
+         numbers: it is taken as one (of a module of PyTorch, opset_version=18 or newer says it)",
     );
     remark(left_out, "zeros that the exporter left out, put back");
     remark(
-        computed,
+        folded.computed,
         "computed by the exporter from parameters; the gradient is that of the result",
+    );
+    remark(
+        folded.penalties,
+        "a penalty on parameters, computed by the exporter in advance: no gradient has its part",
     );
 }
 
@@ -90,14 +99,18 @@ impl Weights {
         let extents: HashMap<&str, &[i64]> = extents
             .map(|constant| (constant.name, constant.dims))
             .collect();
-        let roles = Roles::of(model, live, made_by, &extents);
+        let whole = constants.iter().filter(|constant| constant.is_whole());
+        let whole = whole.map(|constant| constant.name).collect();
+        let roles = Roles::of(model, live, made_by, &extents, whole);
         let from_pytorch = model.producer.to_lowercase().contains("pytorch");
         let mut initialisers = model.graph.initializer.iter();
         let evidence = Evidence {
             notes: &model.notes,
-            notes_are_complete: model
-                .notes
-                .all_parameters_are_in(&extents.keys().copied().collect()),
+            notes_are_complete: model.notes.says_what_is_folded()
+                || model
+                    .notes
+                    .all_parameters_are_in(&extents.keys().copied().collect()),
+            extents: &extents,
             roles: &roles,
             folder,
             said,
@@ -183,6 +196,12 @@ impl Constant<'_> {
     fn is_one_number(&self) -> bool {
         self.dims.iter().all(|&extent| extent == 1)
     }
+
+    /// Several whole numbers?
+    fn is_whole(&self) -> bool {
+        let kind = self.tensor.map(|it| tensors::stored_kind(it.data_type));
+        !self.is_one_number() && matches!(kind, Some(Ok(tensors::Kind::Int)))
+    }
 }
 
 fn constants(model: &Flat) -> impl Iterator<Item = Constant<'_>> {
@@ -223,8 +242,11 @@ fn of_node(node: &Node) -> Option<Constant<'_>> {
 /// Everything that is known when a tensor is decided of.
 struct Evidence<'a> {
     notes: &'a Notes,
-    /// Is a tensor of which nothing is noted no parameter?
+    /// Is a tensor of which nothing is noted no parameter? A file that says from what its tensors
+    /// were computed says it of all.
     notes_are_complete: bool,
+    /// Of the file's tensors.
+    extents: &'a HashMap<&'a str, &'a [i64]>,
     roles: &'a Roles,
     folder: &'a Path,
     said: Said<'a>,
@@ -263,7 +285,7 @@ impl Evidence<'_> {
             // Of a file that names its parameters, what it writes into the graph is none.
             return (Frozen, Reason::Number);
         }
-        let made_up = is_made_up(name);
+        let made_up = is_made_up(name) || self.notes.is_computed(name);
         let of_path = self.from_pytorch && !made_up && !constant.is_node;
         if !made_up
             && (of_path
@@ -291,19 +313,20 @@ impl Evidence<'_> {
             Some(false) => return Some((Frozen, Reason::NotedBuffer)),
             None => {}
         }
-        if let Some(mut sources) = notes.folded_from(constant.name) {
-            sources.retain(|source| !names::is_buffer(source));
+        let sources = notes.folded_from(constant.name);
+        // Without the notes of which tensors are parameters, a name may be missed here.
+        if let Some(sources) = sources.filter(|it| !(it.is_empty() && notes.are_lost())) {
+            let dims_of = |name: &str| self.extents.get(name);
             return Some(if sources.is_empty() {
                 (Frozen, Reason::Number)
+            } else if folded::is_penalty(constant.dims, &sources, dims_of) {
+                (Frozen, Reason::Penalty)
             } else {
                 let sources = sources.into_iter().map(str::to_owned).collect();
                 (Trained, Reason::FoldedFrom(sources))
             });
         }
-        // A file that says from what its tensors were computed says it of all that it computed.
-        let is_computed = notes.says_what_is_folded()
-            && (notes.says_what_is_a_parameter() || is_made_up(constant.name));
-        (self.notes_are_complete || is_computed).then_some((Frozen, Reason::Number))
+        (self.notes_are_complete).then_some((Frozen, Reason::Number))
     }
 
     fn numbers(&self, constant: &Constant<'_>) -> Option<std::sync::Arc<crate::num::Tensor<f64>>> {

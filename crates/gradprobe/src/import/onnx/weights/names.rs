@@ -2,7 +2,7 @@
 //! does it end as the parameters of layers do?
 
 /// What frameworks call statistics, tables and masks that no optimiser changes.
-const BUFFERS: [&str; 20] = [
+const BUFFERS: [&str; 22] = [
     "running_mean",
     "running_var",
     "moving_mean",
@@ -16,6 +16,8 @@ const BUFFERS: [&str; 20] = [
     "freqs_cis",
     "coords_table",
     "relative_position_index",
+    "position_ids",
+    "token_type_ids",
     "alphas_cumprod",
     "attn_mask",
     "attention_mask",
@@ -119,7 +121,7 @@ fn is_numbered(name: &str, stem: &str) -> bool {
 }
 
 /// Does it end as the parameters of layers do: `fc.weight`, `dense/kernel:0`, `W1`, `conv1_w_0`?
-pub(super) fn is_parameter_word(name: &str) -> bool {
+pub(in crate::import::onnx) fn is_parameter_word(name: &str) -> bool {
     let lower = name.to_lowercase();
     let bare = lower.split(':').next().unwrap_or(&lower);
     let bare = bare.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -105,7 +105,7 @@ pub(super) fn by_operator(op: &str, input: usize) -> Option<Role> {
 }
 
 /// Operators that hand their first input on in another form.
-fn moves(op: &str) -> bool {
+pub(super) fn moves(op: &str) -> bool {
     matches!(
         op,
         "Identity"
@@ -157,12 +157,14 @@ pub(in crate::import::onnx) struct Roles {
 }
 
 impl Roles {
-    /// Finds what each constant of the live nodes does; `extents` are those of the file's tensors.
+    /// Finds what each constant of the live nodes does; `extents` are those of the file's tensors,
+    /// `whole` those of whole numbers.
     pub fn of(
         model: &Flat,
         live: &[bool],
         made_by: &HashMap<String, usize>,
         extents: &HashMap<&str, &[i64]>,
+        whole: HashSet<&str>,
     ) -> Self {
         let nodes = || {
             let all = model.nodes.iter().zip(live);
@@ -171,6 +173,8 @@ impl Roles {
         let constant = constants(nodes(), extents);
         let weighted = weighted(nodes(), &constant);
         let units = products_of_one(nodes(), extents);
+        let quantised = quantised(nodes(), &constant, whole);
+        let reduced = reduced(nodes(), &constant);
         let mut softmaxed: HashSet<&str> = HashSet::new();
         let mut wanted: HashMap<&str, Role> = HashMap::new();
         let nodes: Vec<&Node> = nodes().collect();
@@ -203,6 +207,29 @@ impl Roles {
                 }
                 let dims = extents.get(&name[..]).copied();
                 let role = by_operator(op, input).or_else(|| {
+                    let is_one_number = dims.is_some_and(|dims| !has_several(dims));
+                    if op == "Mul" && is_constant && is_one_number {
+                        // The strength of a penalty.
+                        let mut others = message.input.iter().filter(|other| *other != name);
+                        if others.any(|other| reduced.contains(&other[..])) {
+                            return Some(Role::Setting);
+                        }
+                    }
+                    if is_constant && scales(op) && !quantised.contains(&name[..]) {
+                        let mut others = message.input.iter().filter(|other| *other != name);
+                        let own = extents_of(name, extents, model, made_by);
+                        let fewer = |other: &String| {
+                            let whole = whole_of(other, &quantised, model, made_by);
+                            let of = extents_of(whole, extents, model, made_by);
+                            match (&own, &of) {
+                                (Some(own), Some(of)) => count(own) < count(of),
+                                _ => false,
+                            }
+                        };
+                        if others.any(|other| quantised.contains(&other[..]) && fewer(other)) {
+                            return Some(Role::Setting);
+                        }
+                    }
                     if is_constant || moves(op) {
                         // What a tensor is made into says what it does.
                         let passes = input == 0 || !moves(op);
@@ -236,6 +263,93 @@ impl Roles {
     pub fn role(&self, name: &str) -> Option<Role> {
         self.by_name.get(name).copied()
     }
+}
+
+/// Sums over parameters, and sums and powers of them: penalties.
+fn reduced<'m>(
+    nodes: impl Iterator<Item = &'m Node>,
+    constant: &HashSet<&'m str>,
+) -> HashSet<&'m str> {
+    let mut reduced: HashSet<&str> = HashSet::new();
+    for node in nodes {
+        let message = &node.message;
+        let op = &message.op_type[..];
+        let mut inputs = message.input.iter();
+        let is_sum = op.starts_with("Reduce")
+            || (matches!(op, "Add" | "Sum" | "Pow" | "Sqrt" | "Mul")
+                && message.input.iter().any(|name| reduced.contains(&name[..])));
+        if is_sum && inputs.all(|name| name.is_empty() || constant.contains(&name[..])) {
+            reduced.extend(message.output.iter().map(String::as_str));
+        }
+    }
+    reduced
+}
+
+/// Operators that whole numbers and their scales and zero points are joined by.
+fn scales(op: &str) -> bool {
+    matches!(op, "Mul" | "Div" | "Sub" | "Add")
+}
+
+/// How many elements these extents have; a negative one is not known.
+fn count(dims: &[i64]) -> i64 {
+    dims.iter()
+        .fold(1i64, |count, &extent| count.saturating_mul(extent.max(1)))
+}
+
+/// Values that are whole numbers of the file in another form, or times a scale: weights that were
+/// quantised.
+fn quantised<'m>(
+    nodes: impl Iterator<Item = &'m Node>,
+    constant: &HashSet<&'m str>,
+    whole: HashSet<&'m str>,
+) -> HashSet<&'m str> {
+    let mut quantised = whole;
+    for node in nodes {
+        let message = &node.message;
+        let op = &message.op_type[..];
+        let mut inputs = message.input.iter();
+        let is_of_whole = match op {
+            _ if moves(op) => inputs
+                .next()
+                .is_some_and(|name| quantised.contains(&name[..])),
+            _ if scales(op) => {
+                inputs.all(|name| constant.contains(&name[..]))
+                    && message
+                        .input
+                        .iter()
+                        .any(|name| quantised.contains(&name[..]))
+            }
+            _ => false,
+        };
+        if is_of_whole {
+            quantised.extend(message.output.iter().map(String::as_str));
+        }
+    }
+    quantised
+}
+
+/// The whole numbers that a value was scaled from.
+fn whole_of<'n>(
+    name: &'n str,
+    quantised: &HashSet<&str>,
+    model: &'n Flat,
+    made_by: &HashMap<String, usize>,
+) -> &'n str {
+    /// A zero point, a scale, and one more for groups of blocks.
+    const MOST: usize = 4;
+    let mut name = name;
+    for _ in 0..MOST {
+        let Some(&maker) = made_by.get(name) else {
+            return name;
+        };
+        let maker = &model.nodes[maker].message;
+        let mut inputs = maker.input.iter();
+        match inputs.find(|name| quantised.contains(&name[..])) {
+            Some(input) if scales(&maker.op_type) => name = input,
+            _ => return name,
+        }
+    }
+    name
 }
 
 fn has_several(dims: &[i64]) -> bool {

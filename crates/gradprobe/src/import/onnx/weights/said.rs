@@ -76,6 +76,8 @@ pub(super) enum Reason {
     Role(Role),
     /// A constant of the computation.
     Number,
+    /// A penalty on parameters, computed in advance.
+    Penalty,
     /// In the body of a control-flow node.
     InBody,
     NotReached,
@@ -95,6 +97,9 @@ impl fmt::Display for Reason {
             Self::BufferName => "named as what no optimiser changes",
             Self::Role(role) => role.words(),
             Self::Number => "a constant of the computation",
+            Self::Penalty => {
+                "a penalty on parameters, computed by the exporter: their gradients lack its part"
+            }
             Self::InBody => "in the body of a control-flow node",
             Self::NotReached => "the output does not depend on it",
             Self::Undecided => "neither its name nor its place says that it is trained",
