@@ -162,6 +162,9 @@ fn add_probed(run: &mut RunMeasurement, parts: &[RunMeasurement]) {
             seen.iter().filter_map(|layer| get(layer)).collect()
         };
         layer.sample_distance = mean(of(|layer| layer.sample_distance));
+        // The run itself has that of an activation in one node.
+        let saturated = mean(of(|layer| layer.saturated_fraction));
+        layer.saturated_fraction = layer.saturated_fraction.or(saturated);
         layer.lost_rows_fraction = mean(of(|layer| layer.lost_rows_fraction));
         layer.saturated_units_fraction = least(of(|layer| layer.saturated_units_fraction));
         layer.flat_units_fraction = least(of(|layer| layer.flat_units_fraction));
