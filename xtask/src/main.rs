@@ -6,6 +6,7 @@
 //! `cargo xtask real-files` holds what real ONNX files give against `docs/REAL_FILES.md`; `cargo xtask
 //! instructions` holds the instruction counts of kernels against the recorded ones.
 
+mod circles;
 mod instructions;
 mod layers;
 mod names;
@@ -18,6 +19,13 @@ use xtask::environment::Environment;
 const USAGE: &str =
     "usage: cargo xtask <test|peers|layers|real-files FOLDER|instructions [--record]>";
 
+/// Where the sources of the crates are that make the program.
+const SOURCES: [&str; 3] = [
+    "crates/gradprobe-engine/src",
+    "crates/gradprobe/src",
+    "crates/gradprobe-cli/src",
+];
+
 /// The root of the workspace.
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -26,7 +34,7 @@ fn root() -> PathBuf {
 
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
-        Some("layers") => layers::check(&root()).and_then(|()| names::check(&root())),
+        Some("layers") => structure(),
         Some("instructions") => {
             let record = std::env::args().nth(2).as_deref() == Some("--record");
             instructions::check(&root(), record)
@@ -56,13 +64,19 @@ fn peers() -> Result<(), String> {
     Ok(())
 }
 
+/// The order of the modules, files in circles, decisions by name.
+fn structure() -> Result<(), String> {
+    layers::check(&root())?;
+    circles::check(&root(), &SOURCES)?;
+    names::check(&root())
+}
+
 /// Formatting, the order of the modules, lints, every test, instruction counts and licences, in the
 /// order in which a failure is found soonest. What the tests compare with is installed first, where
 /// it is missing.
 fn test() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
-    layers::check(&root())?;
-    names::check(&root())?;
+    structure()?;
     cargo(&[
         "clippy",
         "--workspace",

@@ -28,6 +28,11 @@ impl Failure {
         }
     }
 
+    /// An error whose words may hold names from a file.
+    pub fn escaped(error: &impl std::fmt::Display) -> Self {
+        Self::Input(gradprobe::report::escape(&error.to_string()).into_owned())
+    }
+
     /// Says it on stderr.
     pub fn report(self) -> ExitCode {
         let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));

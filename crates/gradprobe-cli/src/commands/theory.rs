@@ -6,8 +6,8 @@ use crate::output::OutputArguments;
 use crate::talk::Progress;
 use clap::{Args, ValueEnum};
 use gradprobe::diagnose::experiment::{
-    CaseResult, Comparison, Experiment, ExperimentError, GridSettings, Normalisation,
-    PublishedExperiment, compare, published,
+    CaseResult, Comparison, Experiment, GridSettings, Normalisation, PublishedExperiment, compare,
+    published,
 };
 use gradprobe::init::calculate_gain;
 use gradprobe::ops::activation::{Activation, parse};
@@ -360,7 +360,8 @@ impl TheoryArguments {
                     singular_values: self.width <= WIDEST_JACOBIAN,
                 };
                 let told = |done: usize| show(&progress, index * networks + done);
-                compare(&experiment, self.thread_count(), &told).map_err(|error| failure(&error))
+                compare(&experiment, self.thread_count(), &told)
+                    .map_err(|error| Failure::escaped(&error))
             })
             .collect()
     }
@@ -377,7 +378,7 @@ impl TheoryArguments {
         for experiment in chosen {
             let told = |done: usize| show(&progress, before + done);
             let found = experiment.run(self.thread_count(), &told);
-            results.extend(found.map_err(|error| failure(&error))?);
+            results.extend(found.map_err(|error| Failure::escaped(&error))?);
             before += experiment.networks();
         }
         drop(progress);
@@ -419,10 +420,6 @@ fn check_diagram(path: &Path, activations: usize) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-pub(super) fn failure(error: &ExperimentError) -> Failure {
-    Failure::Input(gradprobe::report::escape(&error.to_string()).into_owned())
 }
 
 fn status(inside: bool) -> ExitCode {

@@ -1,7 +1,6 @@
 //! Measuring a phase diagram so that it can be interrupted: what is finished is kept in a file beside
 //! the picture, and the same command goes on from it.
 
-use super::theory::failure;
 use crate::failure::{Failure, in_words};
 use crate::output::{OutputArguments, shown};
 use crate::talk::{Progress, say};
@@ -101,13 +100,13 @@ pub fn measure(
         failure: not_kept,
         ..
     } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ended.map_err(|error| failure(&error))?;
+    ended.map_err(|error| Failure::escaped(&error))?;
     if let Some(not_kept) = not_kept {
         return Err(not_kept);
     }
     if runs.len() == settings.run_count() {
         let measured = MeasuredDiagram::of(settings, &**activation, &runs, threads);
-        let measured = measured.map_err(|error| failure(&error))?;
+        let measured = measured.map_err(|error| Failure::escaped(&error))?;
         return Ok(GridOutcome::Measured(Box::new(measured)));
     }
     if runs.is_empty() {

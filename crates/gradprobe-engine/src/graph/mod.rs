@@ -3,6 +3,7 @@
 
 mod build;
 mod objective;
+mod scaled;
 
 pub use build::{GraphBuilder, GraphError};
 pub use objective::{CotangentKind, Objective};

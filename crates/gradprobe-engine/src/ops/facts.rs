@@ -1,7 +1,7 @@
 //! What an op is, for those who plan runs and judge networks: they ask for facts, and not for names,
 //! so that a network is judged alike however it is spelled.
 
-use super::Mode;
+use super::mode::Mode;
 use crate::num::Bounds;
 
 /// How the weight of a linear map lies: its input 1.

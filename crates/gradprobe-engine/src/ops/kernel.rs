@@ -2,24 +2,14 @@
 
 use super::activation::ActivationElement;
 use super::facts::OpFacts;
-use super::recurrent::OverTime;
+use super::mode::Mode;
+use super::over_time::OverTime;
 use crate::num::linalg::SpectralElement;
 use crate::num::packed::PackedElement;
 use crate::num::scratch::Scratch;
 use crate::num::{Element, Shape, View, ViewMut, scaled};
 use std::fmt::Debug;
 use std::ops::Range;
-
-/// Whether the network is run as in training or as in inference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Batch statistics in BatchNorm; dropout where it was asked for.
-    #[default]
-    Train,
-    /// Running statistics in BatchNorm; dropout is the identity.
-    Eval,
-}
 
 /// What part a node plays when lost decades are attributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

@@ -35,8 +35,10 @@ mod kernel;
 mod linear;
 pub mod loss;
 mod matmul;
+mod mode;
 pub mod normalisation;
 mod one_hot;
+mod over_time;
 mod parallel;
 pub mod pool;
 mod prelu;
@@ -81,24 +83,26 @@ pub use gather::Gather;
 pub use glu::Glu;
 pub use grid_sample::{GridSample, Outside, Sampling};
 pub use indexing::{GatherElements, GatherNd, ScatterElements, ScatterNd, ScatterReduction};
-pub use kernel::{Context, InputExponents, Kernel, Mode, Op, OpElement, OpError, Role, Saved};
+pub use kernel::{Context, InputExponents, Kernel, Op, OpElement, OpError, Role, Saved};
 pub use linear::Linear;
 pub use loss::{
     BinaryCrossEntropyWithLogits, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError,
     Reduction,
 };
 pub use matmul::MatMul;
+pub use mode::Mode;
 pub use normalisation::{
     BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RmsNorm,
 };
 pub use one_hot::OneHot;
+pub use over_time::OverTime;
 pub use pool::{
     AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, GlobalLpPool,
     GlobalMaxPool, LpPool, MaxPool, PoolIndices, PoolWindow,
 };
 pub use prelu::PRelu;
 pub use recurrent::{
-    Cell, Direction, Gru, GruCell, Lstm, LstmCell, OverTime, Recurrent, Rnn, RnnActivation, RnnCell,
+    Cell, Direction, Gru, GruCell, Lstm, LstmCell, Recurrent, Rnn, RnnActivation, RnnCell,
 };
 pub use reduce::{Reduce, ReduceKind};
 pub use registry::{OpEntry, find_op, registry};

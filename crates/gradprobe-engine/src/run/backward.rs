@@ -1,9 +1,9 @@
 //! The backward pass: cotangents pulled back through a stage, scaled by powers of two.
 
 use super::buffer::Buffer;
+use super::chunks::split;
 use super::cotangent::{Cotangent, Scratch, align};
 use super::environment::{Environment, RunElement, RunError};
-use super::executor::split;
 use super::plan::{is_at_once, is_shared};
 use super::trace::{Trace, merge};
 use crate::graph::Node;

@@ -1,6 +1,5 @@
 //! Buffers that are used again: a fresh one costs more in page faults than what fills it.
 
-use super::environment::RunElement;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
@@ -64,7 +63,7 @@ impl<T> Default for Pool<T> {
     }
 }
 
-impl<T: RunElement> Pool<T> {
+impl<T: Clone + Default> Pool<T> {
     /// A buffer of `len` elements to hold for a while: one that is little larger, else a new one.
     /// What its elements are is unspecified.
     pub fn hold(&self, len: usize) -> Buffer<T> {

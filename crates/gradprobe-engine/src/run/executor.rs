@@ -1,7 +1,9 @@
 //! The executor: buffers, threads and the order of things.
 
+use super::Gradients;
 use super::backward;
 use super::buffer::Buffer;
+use super::chunks::split;
 use super::cotangent::{self, Cotangent, Scratch};
 use super::environment::{Environment, Options, RunElement, RunError};
 use super::forward::{self, ForwardTap};
@@ -16,9 +18,6 @@ use crate::num::random::Stream;
 use crate::num::{Scaled, Statistics, Tensor, Threads};
 use rayon::prelude::*;
 use std::sync::Arc;
-
-/// A gradient by parameter, where one was kept.
-pub type Gradients<T> = Vec<Option<Scaled<T>>>;
 
 /// What a run returns.
 #[derive(Debug)]
@@ -465,31 +464,4 @@ fn give_values<T: RunElement>(slots: &[usize], values: &mut [Buffer<T>], scratch
     for &slot in slots {
         scratch.signals.give(std::mem::take(&mut values[slot]));
     }
-}
-
-/// Cuts a stage's buffers at the chunks of the batch: by chunk, its rows of every buffer.
-pub(super) fn split<'a, T>(
-    plan: &Plan,
-    chunked: bool,
-    buffers: &'a mut [Buffer<T>],
-) -> Vec<(Option<usize>, Vec<&'a mut [T]>)> {
-    if !chunked || plan.chunks.len() < 2 {
-        return vec![(
-            None,
-            buffers.iter_mut().map(|buffer| &mut buffer[..]).collect(),
-        )];
-    }
-    let mut parts: Vec<(Option<usize>, Vec<&mut [T]>)> = (0..plan.chunks.len())
-        .map(|chunk| (Some(chunk), Vec::with_capacity(buffers.len())))
-        .collect();
-    for buffer in buffers {
-        let size = buffer.len() / plan.rows.max(1) * plan.chunks[0].len();
-        let mut rest = &mut buffer[..];
-        for (_, locals) in &mut parts {
-            let (part, others) = rest.split_at_mut(size.min(rest.len()));
-            locals.push(part);
-            rest = others;
-        }
-    }
-    parts
 }

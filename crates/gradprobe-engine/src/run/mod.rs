@@ -15,6 +15,7 @@
 
 mod backward;
 mod buffer;
+mod chunks;
 mod cotangent;
 pub mod emulated;
 mod environment;
@@ -28,8 +29,11 @@ mod shared;
 mod trace;
 
 pub use environment::{Options, RunElement, RunError};
-pub use executor::{Executor, Gradients, RunOutput};
+pub use executor::{Executor, RunOutput};
 pub use lifetimes::Checkpoint;
 pub use linearisation::{Linearisation, Stretch};
 pub use observer::{Observer, ObserverPair, Signals};
 pub use trace::{NodeTrace, ParameterTrace, Trace, UnitCounts};
+
+/// A gradient by parameter, where one was kept.
+pub type Gradients<T> = Vec<Option<crate::num::Scaled<T>>>;

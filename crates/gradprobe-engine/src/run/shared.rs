@@ -1,9 +1,9 @@
 //! The gradients of what all samples share (weights), over the whole batch, several nodes at a time.
 
+use super::Gradients;
 use super::buffer::Buffer;
 use super::cotangent::{Cotangent, Scratch, align};
 use super::environment::{Environment, Options, RunElement, RunError};
-use super::executor::Gradients;
 use super::plan::{Plan, Source, is_at_once, is_shared};
 use super::trace::Trace;
 use crate::graph::{Node, ValueId};

@@ -16,6 +16,9 @@ use crate::num::{Dtype, Extended, Real};
 use crate::theory::{Chain, ExactChain, FloatChain};
 use rayon::prelude::*;
 
+/// Decades between the first and the last layer that are called vanishing or exploding.
+const NOTABLE_DECADES: f64 = 3.0;
+
 /// What an examination includes.
 #[derive(Clone, Debug)]
 pub struct ChainOptions {

@@ -5,6 +5,7 @@ mod causes;
 pub mod chain;
 pub mod experiment;
 mod finding;
+mod judged;
 mod made_up;
 mod rule;
 mod rule_set;

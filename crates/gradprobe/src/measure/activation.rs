@@ -56,7 +56,7 @@ pub(super) fn of_layer<'g>(graph: &'g Graph, layer: &Layer) -> Option<LayerActiv
     let last = layer.nodes.last()?.index();
     // What forks may begin layers of its own.
     let after = (last + 1..graph.nodes().len()).take(MOST_WRITTEN);
-    let after = after.rev().map(|position| NodeId::at(position));
+    let after = after.rev().map(NodeId::at);
     let is_own = |found: &LayerActivation<'_>| layer.nodes.contains(&owner(graph, found));
     let computes = |id: &NodeId| !graph.node(*id).op.facts().is_view.has(Mode::Eval);
     let own = layer.nodes.iter().rev().copied().filter(computes);

@@ -5,31 +5,11 @@ use super::layout::{
     fitted_name, grouped, percent, plural, power_of_ten, wrapped, write_paragraph, write_wrapped,
 };
 use super::precision_text;
+use super::text_options::CheckTextOptions;
 use crate::diagnose::{Diagnosis, Law, Severity, Verdict, factor_in_words};
 use crate::measure::{Gains, LayerMeasurement, Measurement, Optimiser, Signal, Spread};
 use crate::ops::{Mode, Role};
 use std::io::{self, Write};
-
-/// How the text is written.
-#[derive(Clone, Copy, Debug)]
-pub struct CheckTextOptions {
-    /// Colours and bold by ANSI sequences.
-    pub colour: bool,
-    /// Columns to fit in.
-    pub width: usize,
-    /// Every layer, however many.
-    pub all_layers: bool,
-}
-
-impl Default for CheckTextOptions {
-    fn default() -> Self {
-        Self {
-            colour: false,
-            width: 80,
-            all_layers: false,
-        }
-    }
-}
 
 /// Layers beyond which the middle of the table is left out.
 const MOST_ROWS: usize = 60;

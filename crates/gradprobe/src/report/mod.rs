@@ -18,6 +18,7 @@ mod picture;
 mod precision_text;
 mod rules;
 mod sarif;
+mod text_options;
 mod theory_check;
 mod theory_json;
 mod theory_phase;
@@ -28,7 +29,7 @@ pub use chain_json::{CHAIN_SCHEMA, ChainJsonOptions, write_chain_json};
 pub use chain_latex::write_chain_latex;
 pub use chain_text::{ChainTextOptions, Language, write_chain_text};
 pub use check_json::{CHECK_SCHEMA, write_check_json};
-pub use check_text::{CheckTextOptions, write_check_text};
+pub use check_text::write_check_text;
 pub use escape::escape;
 pub use findings::{FindingSource, JudgedFinding, Region};
 pub use jacobian_json::{JACOBIAN_SCHEMA, write_jacobian_json};
@@ -41,6 +42,7 @@ pub use rules::{
     write_rules_text,
 };
 pub use sarif::write_sarif;
+pub use text_options::CheckTextOptions;
 pub use theory_check::write_check_theory;
 pub use theory_json::{THEORY_SCHEMA, TheoryAnswer, write_theory_json};
 pub use theory_phase::{EdgePoint, PhaseDiagram};

@@ -1,8 +1,8 @@
 //! The section of a check's text about precision: what each type makes of the gradient.
 
-use super::check_text::CheckTextOptions;
 use super::escape::escape;
 use super::layout::{fitted_name, percent, plural, write_paragraph};
+use super::text_options::CheckTextOptions;
 use crate::measure::precision::{
     DYNAMIC_SCALE_START, LayerPrecision, LossScaleWindow, PrecisionReport,
 };

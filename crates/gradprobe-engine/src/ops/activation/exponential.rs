@@ -1,7 +1,7 @@
 //! The exponential by itself.
 
-use super::erased::LogDerivative;
 use super::formula::{About, Formula, NO_PARAMETER};
+use super::log_derivative::LogDerivative;
 use crate::num::Real;
 
 /// e^x (Keras' `exponential`).

@@ -1,6 +1,6 @@
 //! What an activation is made of.
 
-use super::erased::LogDerivative;
+use super::log_derivative::LogDerivative;
 use crate::num::Real;
 use std::fmt::Debug;
 

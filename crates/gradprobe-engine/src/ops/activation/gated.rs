@@ -1,8 +1,8 @@
 //! Activations of the form x·gate(x), smooth and not monotonic. At infinity they are ∞ × 0 where
 //! the gate closes, and so NaN, as in PyTorch; their derivatives likewise.
 
-use super::erased::LogDerivative;
 use super::formula::{About, Formula, NO_PARAMETER, plain_sigmoid};
+use super::log_derivative::LogDerivative;
 use crate::num::Real;
 use std::f64::consts::FRAC_1_SQRT_2;
 

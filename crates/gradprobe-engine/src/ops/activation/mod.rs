@@ -19,6 +19,7 @@ mod expression;
 mod facts;
 mod formula;
 mod gated;
+mod log_derivative;
 mod op;
 mod piecewise;
 mod rectified;
@@ -30,14 +31,13 @@ mod tests;
 mod vectors;
 mod waves;
 
-pub use erased::{
-    Activation, ActivationElement, ActivationFormula, ActivationKernel, LogDerivative,
-};
+pub use erased::{Activation, ActivationElement, ActivationFormula, ActivationKernel};
 pub use exponential::Exponential;
 pub use expression::{Expression, ExpressionError};
 pub use facts::recognised;
 pub use formula::{About, Formula, Parameter};
 pub use gated::{Gelu, GeluTanh, Mish, Silu};
+pub use log_derivative::LogDerivative;
 pub use op::ActivationOp;
 pub use piecewise::{HardSigmoid, HardSwish, HardTanh, Relu6};
 pub use rectified::{

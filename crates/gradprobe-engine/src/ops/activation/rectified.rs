@@ -1,7 +1,7 @@
 //! The identity, the rectifiers, and their smooth and leaking relatives.
 
-use super::erased::LogDerivative;
 use super::formula::{About, Formula, NO_PARAMETER, finite, or_nan, positive};
+use super::log_derivative::LogDerivative;
 use crate::num::Real;
 
 /// x.

@@ -1,7 +1,7 @@
 //! Activations that take something away around 0.
 
-use super::erased::LogDerivative;
 use super::formula::{About, Formula, NO_PARAMETER, non_negative, or_nan};
+use super::log_derivative::LogDerivative;
 use crate::num::Real;
 
 /// x − tanh(x).

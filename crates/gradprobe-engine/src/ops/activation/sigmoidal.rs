@@ -1,7 +1,7 @@
 //! Activations that saturate on both sides.
 
-use super::erased::LogDerivative;
 use super::formula::{About, Formula, NO_PARAMETER, plain_sigmoid};
+use super::log_derivative::LogDerivative;
 use crate::num::Real;
 use crate::num::elementary::compensated::{reciprocal, reciprocal_of_finite, two_product, two_sum};
 use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2};

@@ -1,7 +1,7 @@
 //! A wave and a bump.
 
-use super::erased::LogDerivative;
 use super::formula::{About, Formula, NO_PARAMETER};
+use super::log_derivative::LogDerivative;
 use crate::num::Real;
 
 /// sin(x) (SIREN: Sitzmann et al. 2020).

@@ -2,14 +2,14 @@
 //! the walk over time.
 
 use super::Cell;
+use super::exponents::align;
 use super::options::{Extents, Positions, Recurrent};
 use super::order::{Order, for_parts, parts, row, row_mut, take};
-use super::over_time::OverTime;
-use super::through_time::align;
 use super::{Step, Weights};
 use crate::num::linalg::{Matrix, MatrixMut};
 use crate::num::packed::{Packed, packed_len};
 use crate::num::{View, ViewMut, scaled};
+use crate::ops::over_time::OverTime;
 use crate::ops::{Context, InputExponents, Kernel, OpElement, OpError, Saved};
 
 /// The operands of one direction.

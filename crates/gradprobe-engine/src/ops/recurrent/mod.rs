@@ -12,6 +12,7 @@
 //! | `over_time.rs` | the signals step by step, for who watches |
 //! | `rnn.rs`, `lstm.rs`, `gru.rs` | one cell each: a step forward and a step back, side by side |
 
+mod exponents;
 mod gradients;
 mod gru;
 mod kernel;
@@ -26,7 +27,6 @@ mod units;
 pub use gru::GruCell;
 pub use lstm::LstmCell;
 pub use options::{Direction, Recurrent};
-pub use over_time::OverTime;
 pub use rnn::{RnnActivation, RnnCell};
 
 use super::attributes::AttributeReader;

@@ -1,12 +1,10 @@
 //! What follows from a chain's exact gradients: the decades lost, by factor.
 
+use super::NOTABLE_DECADES;
 use super::remedies::{self, Remedy};
 use crate::diagnose::Severity;
 use crate::num::{Extended, Real};
 use crate::theory::{Chain, ExactChain};
-
-/// Decades between the first and the last layer that are called vanishing or exploding.
-pub const NOTABLE_DECADES: f64 = 3.0;
 
 /// |φ′| over its supremum below which an activation is called saturated.
 const SATURATED: f64 = 0.01;

@@ -1,6 +1,6 @@
 //! What would help a chain: each remedy is applied and the chain is run again.
 
-use super::conclusion::NOTABLE_DECADES;
+use super::NOTABLE_DECADES;
 use crate::num::{Extended, Real};
 use crate::ops::activation::parse;
 use crate::theory::Chain;

@@ -1,9 +1,9 @@
 //! Batch normalisation without skip connections makes gradients grow.
 
 use super::super::finding::{Finding, Severity};
+use super::super::judged::judged_layers;
 use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
 use super::super::trend::{Direction, Law, trend};
-use super::super::verdict::judged_layers;
 use crate::measure::LayerRun;
 use crate::ops::Mode;
 

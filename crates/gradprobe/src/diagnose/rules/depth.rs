@@ -3,9 +3,9 @@
 
 use super::super::causes;
 use super::super::finding::{Finding, Severity};
+use super::super::judged::{judged_layers, onset};
 use super::super::rule::{Examination, Setting};
 use super::super::trend::{Direction, Law, trend};
-use super::super::verdict::{judged_layers, onset};
 use crate::measure::{LayerMeasurement, Measurement};
 
 /// Looks for a setting's decades lost (`sign` −1) or gained (+1) on the way back.

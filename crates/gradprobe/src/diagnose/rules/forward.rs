@@ -1,9 +1,9 @@
 //! What the vanishing and the exploding forward signal have in common.
 
 use super::super::finding::{Finding, Severity};
+use super::super::judged::judged_layers;
 use super::super::rule::{Examination, Setting};
 use super::super::trend::{Direction, Law, factor_in_words, trend};
-use super::super::verdict::judged_layers;
 use crate::measure::{LayerMeasurement, LayerRun};
 
 /// Looks for a setting's decades lost (`sign` −1) or gained (+1) on the way from the first layer to

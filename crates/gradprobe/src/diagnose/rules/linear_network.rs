@@ -1,8 +1,8 @@
 //! Linear layers with nothing nonlinear between them.
 
 use super::super::finding::{Finding, Severity};
+use super::super::judged::judged_layers;
 use super::super::rule::{Examination, Page, Rule, RuleSubject};
-use super::super::verdict::judged_layers;
 use crate::measure::{LayerRun, Measurement};
 
 /// The rule.

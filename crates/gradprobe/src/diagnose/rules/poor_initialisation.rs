@@ -1,8 +1,8 @@
 //! Weights of another size than their activation wants.
 
 use super::super::finding::{Finding, Severity};
+use super::super::judged::judged_layers;
 use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
-use super::super::verdict::judged_layers;
 use crate::measure::{LayerMeasurement, LayerRun, RunMeasurement};
 use crate::ops::activation::{Activation, parse};
 use crate::theory::mean_field::Moments;

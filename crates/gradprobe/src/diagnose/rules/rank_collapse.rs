@@ -1,8 +1,8 @@
 //! Representations of different samples become the same.
 
 use super::super::finding::{Finding, Severity};
+use super::super::judged::judged_layers;
 use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
-use super::super::verdict::judged_layers;
 
 /// How much of the representation still differs.
 pub const SPREAD: Setting = Setting {

@@ -1,8 +1,8 @@
 //! Activations next to their bounds.
 
 use super::super::finding::{Finding, Severity};
+use super::super::judged::judged_layers;
 use super::super::rule::{Examination, Page, Rule, RuleSubject, Setting};
-use super::super::verdict::judged_layers;
 use crate::measure::LayerRun;
 
 /// The share of a layer's outputs.

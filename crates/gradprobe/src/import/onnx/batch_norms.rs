@@ -20,6 +20,7 @@
 use super::constants_of_model::{Constants, Vector};
 use super::messages::{Attribute, Node as Message, Tensor};
 use super::model::{FileTensor, Flat, Node, reads};
+use super::recognised::Recognised;
 use super::weights::{is_buffer, is_made_up};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -45,17 +46,6 @@ const MARKS: [&str; 6] = [
     "runningvar",
     "fusedbatchnorm",
 ];
-
-/// What was put back, for the report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Recognised {
-    /// By names that say batch norm.
-    pub by_name: usize,
-    /// By the numbers of an untrained one, or by the place.
-    pub by_structure: usize,
-    /// Of either, those whose variance the exporter multiplied into the scale.
-    pub folded_variance: usize,
-}
 
 /// A batch normalisation that was found.
 struct Found {

@@ -40,6 +40,7 @@ mod operators;
 mod options;
 mod reader;
 mod reads;
+mod recognised;
 mod regions;
 mod reinit;
 mod session;

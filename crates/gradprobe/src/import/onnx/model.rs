@@ -1,13 +1,13 @@
 //! A model made ready to be walked: functions that the file defines are put in place of their
 //! calls, and every node knows which version of its operator is meant.
 
-use super::batch_norms::Recognised;
 use super::error::{OnnxError, quoted};
 use super::exporter_notes::Notes;
 use super::fused::{self, Makers};
 use super::messages::{
     Attribute, Function, Graph, Model, Node as Message, OperatorSet, Tensor, standard_domain,
 };
+use super::recognised::Recognised;
 use super::tensors::is_float;
 use std::collections::HashMap;
 

@@ -126,6 +126,14 @@ impl<'a, 'i> Field<'a, 'i> {
             .ok_or_else(|| self.wrong_type("`true` or `false`"))
     }
 
+    /// For a key whose presence says everything.
+    pub fn only_true(&self) -> Result<()> {
+        match self.flag()? {
+            true => Ok(()),
+            false => Err(self.wrong_value("`true`, or no such layer")),
+        }
+    }
+
     /// A whole number of at least `least` and at most `most`.
     pub fn whole(&self, least: u64, most: u64) -> Result<u64> {
         let expected = if most == u64::MAX {

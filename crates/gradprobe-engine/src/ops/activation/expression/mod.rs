@@ -16,8 +16,8 @@ mod survey;
 mod tests;
 mod tree;
 
-use super::erased::LogDerivative;
 use super::formula::{About, NO_PARAMETER};
+use super::log_derivative::LogDerivative;
 use super::{Activation, ActivationFormula, ActivationKernel};
 use crate::num::{Element, Extended, Plain, Real};
 use survey::Survey;

@@ -1,8 +1,8 @@
 //! `layers`, and `[defaults]` for what they do not say.
 
 use super::activation;
-use super::initialiser::{self, WeightInit};
-use super::norm::{norm_options, plain_norm, read_lrn, read_norm, read_norm_option};
+use super::defaults::Defaults;
+use super::norm::{norm_options, plain_norm, read_lrn, read_norm};
 use super::residual::read_residual;
 use super::sequence;
 use super::windows::{
@@ -11,10 +11,7 @@ use super::windows::{
 use super::{hint_for_table, origin};
 use crate::import::spec::error::{SpecError, SpecErrorKind as Kind};
 use crate::import::spec::reader::{Field, Fields, Result, listed, nearest, normalised, quoted};
-use crate::import::spec::specification::{
-    Common, Layer, LayerKind, Linear, Norm, NormKind, PoolKind, Repeat,
-};
-use crate::init::Initialiser;
+use crate::import::spec::specification::{Layer, LayerKind, Linear, NormKind, PoolKind, Repeat};
 use std::collections::BTreeMap;
 use toml::de::DeValue;
 
@@ -58,91 +55,6 @@ const WORDS: &[&str] = &[
     "rms-norm",
     "instance-norm",
 ];
-
-/// What a layer has that does not say otherwise.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Defaults {
-    pub(super) init: WeightInit,
-    bias: Bias,
-    norm: Option<Norm>,
-    activation: Option<String>,
-}
-
-/// What `bias` may say.
-#[derive(Clone, Copy, Debug, Default)]
-enum Bias {
-    /// As the initialiser has it.
-    #[default]
-    Yes,
-    No,
-    Drawn(Initialiser),
-}
-
-impl Defaults {
-    pub(super) fn read(field: Option<Field<'_, '_>>) -> Result<Self> {
-        let Some(field) = field else {
-            return Ok(Self::default());
-        };
-        let mut fields = Fields::of(field, "[defaults]", "a table")?;
-        let defaults = Self::default().overridden(&mut fields)?;
-        fields.finish_with(hint_for_table)?;
-        Ok(defaults)
-    }
-
-    /// The initialisers alone, for layers that neither normalise nor activate.
-    pub(super) fn weights(&self, fields: &mut Fields<'_, '_>) -> Result<Common> {
-        let own = self.with_weights(fields)?;
-        Ok(Common {
-            norm: None,
-            activation: None,
-            ..own.common()
-        })
-    }
-
-    /// These, but for the initialisers that the fields say.
-    fn with_weights(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
-        let mut own = self.clone();
-        if let Some(field) = fields.get("init") {
-            own.init = initialiser::read(field)?;
-        }
-        if let Some(field) = fields.get("bias") {
-            own.bias = match field.value.get_ref() {
-                DeValue::Boolean(true) => Bias::Yes,
-                DeValue::Boolean(false) => Bias::No,
-                DeValue::String(_) | DeValue::Table(_) => {
-                    Bias::Drawn(initialiser::read(field)?.weight)
-                }
-                _ => return Err(field.wrong_type("`true`, `false` or an initialiser")),
-            };
-        }
-        Ok(own)
-    }
-
-    /// These, but for what the fields say.
-    pub(super) fn overridden(&self, fields: &mut Fields<'_, '_>) -> Result<Self> {
-        let mut own = self.with_weights(fields)?;
-        if let Some(field) = fields.get("norm") {
-            own.norm = read_norm_option(field)?;
-        }
-        if let Some(field) = fields.get("activation") {
-            own.activation = activation::read(field)?;
-        }
-        Ok(own)
-    }
-
-    pub(super) fn common(self) -> Common {
-        Common {
-            init: self.init.weight,
-            bias: match self.bias {
-                Bias::Yes => Some(self.init.bias),
-                Bias::No => None,
-                Bias::Drawn(initialiser) => Some(initialiser),
-            },
-            norm: self.norm,
-            activation: self.activation,
-        }
-    }
-}
 
 /// A list of layers: tables, and words for layers that have nothing else to say.
 pub(super) fn read_list(
@@ -383,11 +295,11 @@ fn read_kind(
         "max-pool" => LayerKind::Pool(read_pool(PoolKind::Max, field, fields)?),
         "average-pool" => LayerKind::Pool(read_pool(PoolKind::Average, field, fields)?),
         "global-average-pool" => {
-            only_true(field)?;
+            field.only_true()?;
             LayerKind::GlobalAveragePool
         }
         "flatten" => {
-            only_true(field)?;
+            field.only_true()?;
             LayerKind::Flatten
         }
         "reshape" => LayerKind::Reshape(read_reshape(field)?),
@@ -405,7 +317,13 @@ fn read_kind(
         "instance-norm" => LayerKind::Norm(read_norm(NormKind::Instance, field, fields)?),
         "lrn" => LayerKind::LocalResponseNorm(read_lrn(field, fields)?),
         "block" => LayerKind::Block(field.text("the name of a block under [blocks]")?.into()),
-        "residual" => LayerKind::Residual(read_residual(field, fields, place, defaults, depth)?),
+        "residual" => LayerKind::Residual(read_residual(
+            field,
+            fields,
+            place,
+            defaults,
+            &|field, place| read_list(field, place, defaults, depth + 1),
+        )?),
         // A group: its layers once, under its name.
         "layers" => LayerKind::Repeat(Repeat {
             times: 1,
@@ -425,15 +343,6 @@ fn read_kind(
             None => LayerKind::Activation("identity".into()),
         },
     })
-}
-
-/// For a key whose presence says everything.
-pub(super) fn only_true(field: Field<'_, '_>) -> Result<()> {
-    if field.flag()? {
-        Ok(())
-    } else {
-        Err(field.wrong_value("`true`, or no such layer"))
-    }
 }
 
 fn read_reshape(field: Field<'_, '_>) -> Result<Vec<i64>> {

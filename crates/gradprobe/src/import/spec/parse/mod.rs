@@ -1,6 +1,7 @@
 //! From text to a [`Specification`].
 
 mod activation;
+mod defaults;
 mod initialiser;
 mod input;
 mod layers;
@@ -153,7 +154,7 @@ fn parse_text(text: &str) -> Result<Specification> {
         .get("name")
         .map(|field| field.text("a string"))
         .transpose()?;
-    let defaults = layers::Defaults::read(top.get("defaults"))?;
+    let defaults = defaults::Defaults::read(top.get("defaults"))?;
     let input = input::read(&mut top)?;
     let listed = top.need("layers", "a list such as [{ linear = 10 }]");
     let listed = listed.map_err(|error| match top.holder_of("layers") {

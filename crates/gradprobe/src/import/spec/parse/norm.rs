@@ -1,6 +1,5 @@
 //! Normalisations, as layers and as options of layers.
 
-use super::layers::only_true;
 use crate::import::spec::reader::{Field, Fields, Result};
 use crate::import::spec::specification::{LocalResponseNorm, Norm, NormKind};
 
@@ -55,7 +54,7 @@ pub(super) fn read_norm(
     field: Field<'_, '_>,
     fields: &mut Fields<'_, '_>,
 ) -> Result<Norm> {
-    only_true(field)?;
+    field.only_true()?;
     norm_options(kind, fields)
 }
 

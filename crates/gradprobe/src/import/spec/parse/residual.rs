@@ -1,19 +1,17 @@
 //! Residual blocks and their shortcuts.
 
+use super::defaults::Defaults;
 use super::initialiser;
-use super::layers::{Defaults, read_list};
 use super::norm::read_norm_option;
 use crate::import::spec::reader::{Field, Fields, Result};
-use crate::import::spec::specification::{Residual, Shortcut};
+use crate::import::spec::specification::{Layer, Residual, Shortcut};
 use toml::de::DeValue;
 
+/// Reads a list of layers at a place.
+pub(super) type ReadList<'a> = dyn Fn(Field<'_, '_>, &str) -> Result<Vec<Layer>> + 'a;
+
 /// A word, or a list of layers.
-fn read_shortcut(
-    field: Field<'_, '_>,
-    place: &str,
-    defaults: &Defaults,
-    depth: usize,
-) -> Result<Shortcut> {
+fn read_shortcut(field: Field<'_, '_>, place: &str, read_list: &ReadList<'_>) -> Result<Shortcut> {
     /// What a word may say.
     #[derive(Clone, Copy)]
     enum Word {
@@ -34,7 +32,7 @@ fn read_shortcut(
         }),
         DeValue::Array(_) => {
             let place = format!("{place}.shortcut");
-            read_list(field, &place, defaults, depth + 1).map(Shortcut::Layers)
+            read_list(field, &place).map(Shortcut::Layers)
         }
         _ => Err(field.wrong_type(
             "\"identity\", \"projection\", \"pad\" or a list of layers such as \
@@ -48,12 +46,12 @@ pub(super) fn read_residual(
     fields: &mut Fields<'_, '_>,
     place: &str,
     defaults: &Defaults,
-    depth: usize,
+    read_list: &ReadList<'_>,
 ) -> Result<Residual> {
-    let layers = read_list(field, &format!("{place}.residual"), defaults, depth + 1)?;
+    let layers = read_list(field, &format!("{place}.residual"))?;
     let shortcut = fields.get("shortcut");
     let shortcut = shortcut
-        .map(|field| read_shortcut(field, place, defaults, depth))
+        .map(|field| read_shortcut(field, place, read_list))
         .transpose()?;
     let scale = fields
         .get("scale")

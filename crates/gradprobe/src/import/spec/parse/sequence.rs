@@ -1,7 +1,7 @@
 //! The layers of sequence models.
 
+use super::defaults::Defaults;
 use super::initialiser;
-use super::layers::{Defaults, only_true};
 use crate::import::spec::reader::{Field, Fields, Result};
 use crate::import::spec::sequence::{Embedding, RecurrentCell, RecurrentLayers, SelfAttention};
 use crate::import::spec::specification::{Common, LayerKind};
@@ -57,7 +57,7 @@ pub(super) fn read(
             init: own_init(fields)?,
         }),
         "positional-embedding" => {
-            only_true(field)?;
+            field.only_true()?;
             LayerKind::PositionalEmbedding(own_init(fields)?)
         }
         "rnn" => {
@@ -80,7 +80,7 @@ pub(super) fn read(
         "attention" => LayerKind::Attention(read_attention(field, fields, defaults)?),
         "glu" => LayerKind::Glu(read_gate(field)?.into()),
         "last-step" => {
-            only_true(field)?;
+            field.only_true()?;
             LayerKind::LastStep
         }
         "transpose" => LayerKind::Transpose(read_permutation(field)?),

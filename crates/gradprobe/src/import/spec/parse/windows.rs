@@ -1,6 +1,6 @@
 //! Convolutions, pools and whatever else slides over images.
 
-use super::layers::Defaults;
+use super::defaults::Defaults;
 use crate::import::spec::reader::{Field, Fields, Result};
 use crate::import::spec::specification::{
     Conv, ConvTranspose, Interpolation, Padding, Pool, PoolKind, Upsample,
