@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask test` is the one command that runs everything CI runs; `cargo xtask peers` installs
 //! the frameworks that some tests compare with; `cargo xtask layers` holds the imports of the library
-//! against the order of its modules, and what judges networks against deciding by the names of ops;
+//! against the order of its modules, its files against circles, and what judges networks against
+//! deciding by the names of ops;
 //! `cargo xtask real-files` holds what real ONNX files give against `docs/REAL_FILES.md`; `cargo xtask
 //! instructions` holds the instruction counts of kernels against the recorded ones.
 

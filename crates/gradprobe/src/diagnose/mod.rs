@@ -10,6 +10,7 @@ mod made_up;
 mod rule;
 mod rule_set;
 pub mod rules;
+mod settings;
 mod trend;
 mod verdict;
 mod zero_cause;

@@ -1,7 +1,7 @@
 //! What a rule is: a stable code, a page, its settings, and the check itself.
 
 use super::finding::{Agreement, Finding, Severity};
-use super::rule_set::RuleSet;
+use super::settings::Settings;
 use crate::measure::Measurement;
 use std::fmt;
 
@@ -117,7 +117,7 @@ pub struct Examination<'a> {
     /// What was measured.
     pub measurement: &'a Measurement,
     rule: &'static Rule,
-    rules: &'a RuleSet,
+    settings: &'a Settings,
 }
 
 impl fmt::Debug for Examination<'_> {
@@ -132,18 +132,19 @@ impl<'a> Examination<'a> {
     pub(super) fn new(
         measurement: &'a Measurement,
         rule: &'static Rule,
-        rules: &'a RuleSet,
+        settings: &'a Settings,
     ) -> Self {
         Self {
             measurement,
             rule,
-            rules,
+            settings,
         }
     }
 
     /// The value of one of the rule's settings.
     pub fn setting(&self, setting: &Setting) -> f64 {
-        self.rules.value(self.rule, setting)
+        let set = self.settings.value(self.rule.code, setting.name);
+        set.unwrap_or(setting.default)
     }
 
     /// A finding of this rule.

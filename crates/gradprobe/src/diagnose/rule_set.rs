@@ -3,8 +3,8 @@
 
 use super::rule::{Rule, Setting};
 use super::rules::registry;
+use super::settings::Settings;
 use crate::import::spec::{Choice, RuleChoices, SpecError, nearest};
-use std::collections::BTreeMap;
 
 /// The prefix of gradprobe's own rules.
 const OWN: &str = "GP";
@@ -24,8 +24,7 @@ pub const PROFILES: [(&str, &str, &str); 2] = [
 pub struct RuleSet {
     /// By position in the registry.
     active: Vec<bool>,
-    /// By code and name of the setting.
-    values: BTreeMap<(&'static str, &'static str), f64>,
+    settings: Settings,
 }
 
 impl Default for RuleSet {
@@ -33,7 +32,7 @@ impl Default for RuleSet {
     fn default() -> Self {
         Self {
             active: matching(OWN),
-            values: BTreeMap::new(),
+            settings: Settings::default(),
         }
     }
 }
@@ -112,7 +111,7 @@ impl RuleSet {
                 );
                 return Err(choices.wrong_value(&value.setting, message));
             }
-            self.values.insert((rule.code, setting.name), value.value);
+            self.settings.set(rule.code, setting.name, value.value);
         }
         Ok(())
     }
@@ -123,10 +122,14 @@ impl RuleSet {
         rules.filter(|(_, active)| **active).map(|(rule, _)| *rule)
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The value of a rule's setting.
     pub fn value(&self, rule: &Rule, setting: &Setting) -> f64 {
-        let set = self.values.get(&(rule.code, setting.name));
-        set.copied().unwrap_or(setting.default)
+        let set = self.settings.value(rule.code, setting.name);
+        set.unwrap_or(setting.default)
     }
 }
 

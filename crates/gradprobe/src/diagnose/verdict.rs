@@ -62,7 +62,7 @@ pub fn diagnose_by(rules: &RuleSet, measurement: &Measurement) -> Diagnosis {
     let forward = decades(|layer| layer.median.forward_decades);
     let mut findings: Vec<Finding> = rules
         .active()
-        .flat_map(|rule| (rule.check)(&Examination::new(measurement, rule, rules)))
+        .flat_map(|rule| (rule.check)(&Examination::new(measurement, rule, rules.settings())))
         .collect();
     findings.sort_by(|a, b| {
         b.severity

@@ -1,5 +1,6 @@
 //! Median and range over seeds.
 
+use super::numbers::{median, middle};
 use super::over_time;
 use super::schema::{
     Gains, LayerMeasurement, LayerRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread,
@@ -128,26 +129,6 @@ fn signal(runs: &[&Signal]) -> Signal {
         rms: number(|run| run.rms),
         zero_fraction: number(|run| run.zero_fraction),
         non_finite: runs.iter().map(|run| run.non_finite).max().unwrap_or(0),
-    }
-}
-
-pub(super) fn median<R>(runs: &[&R], get: impl Fn(&R) -> Option<f64>) -> Option<f64> {
-    let mut numbers: Vec<f64> = runs
-        .iter()
-        .map(|run| get(run).unwrap_or(f64::NEG_INFINITY))
-        .collect();
-    let median = middle(&mut numbers);
-    (median != f64::NEG_INFINITY).then_some(median)
-}
-
-/// The median; of an even number, the mean of the two in the middle.
-fn middle(numbers: &mut [f64]) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    match numbers.len() {
-        0 => f64::NEG_INFINITY,
-        count if count % 2 == 1 => numbers[count / 2],
-        count if numbers[count / 2 - 1] == f64::NEG_INFINITY => numbers[count / 2 - 1],
-        count => 0.5 * (numbers[count / 2 - 1] + numbers[count / 2]),
     }
 }
 

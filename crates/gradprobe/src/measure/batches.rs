@@ -2,7 +2,7 @@
 //! far their gradients agree.
 
 use super::activation;
-use super::layers::parameters_by_layer;
+use super::lookup::parameters_by_layer;
 use super::units::{flat_in, is_flat, unit_count, units_where};
 use crate::graph::{Graph, ValueId};
 use crate::num::{Element, Scaled, scaled};

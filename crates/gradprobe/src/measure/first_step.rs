@@ -1,6 +1,6 @@
 //! The loss after the first update, on the same batch.
 
-use super::schema::Optimiser;
+use super::optimiser::Optimiser;
 use crate::graph::Graph;
 use crate::num::{Element, Scaled, Tensor};
 use crate::run::Gradients;

@@ -1,14 +1,17 @@
 //! From a trace to the measurement of each layer.
 
 use super::activation::{self, Function, LayerActivation};
-use super::schema::{Gains, LayerRun, Optimiser, ParameterRun, RunMeasurement, Signal};
+use super::lookup::{cotangent_at, parameters_by_layer};
+use super::numbers::finite_log10;
+use super::optimiser::Optimiser;
+use super::schema::{Gains, LayerRun, ParameterRun, RunMeasurement, Signal};
 use super::spine::Chains;
 use super::{origins, over_time, paths};
 use crate::graph::{Graph, Layer, Node, NodeId, ValueId, ValueKind};
 use crate::num::{Magnitude, Statistics};
 use crate::ops::Role;
 use crate::run::{ParameterTrace, Trace};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Adds a run's trace up, per layer.
@@ -121,25 +124,6 @@ fn set_decades(layers: &mut [LayerRun]) {
     }
 }
 
-/// By layer: the parameters that its nodes are the first to read.
-pub(super) fn parameters_by_layer(graph: &Graph) -> HashMap<usize, Vec<usize>> {
-    let mut by_layer: HashMap<usize, Vec<usize>> = HashMap::new();
-    let mut seen = HashSet::new();
-    for (index, layer) in graph.layers().iter().enumerate() {
-        for &node in &layer.nodes {
-            for &input in &graph.node(node).inputs {
-                if let ValueKind::Parameter(id) = graph.value(input).kind
-                    && graph.parameter(id).trainable
-                    && seen.insert(id)
-                {
-                    by_layer.entry(index).or_default().push(id.index());
-                }
-            }
-        }
-    }
-    by_layer
-}
-
 /// What the taps saw of a layer; `None` where it has none (a flatten).
 fn layer_run(
     graph: &Graph,
@@ -247,21 +231,6 @@ fn gains(
     gains
 }
 
-/// The cotangent at a value: where it was tapped, looking through views.
-pub(super) fn cotangent_at(graph: &Graph, trace: &Trace, value: ValueId) -> Option<Statistics> {
-    let mut at = value;
-    loop {
-        match graph.value(at).kind {
-            ValueKind::Output(node, _) => match trace.nodes[node.index()].backward {
-                Some(seen) => return Some(seen),
-                None => at = *graph.node(node).inputs.first()?,
-            },
-            ValueKind::Input(position) => return trace.inputs.get(position).copied().flatten(),
-            _ => return None,
-        }
-    }
-}
-
 fn signal(statistics: &Statistics) -> Signal {
     // Of a masked score the finite part is the signal. Where nothing is left but zeros there is
     // none, and that is not a signal of size zero.
@@ -275,10 +244,6 @@ fn signal(statistics: &Statistics) -> Signal {
         zero_fraction: statistics.zero_fraction(),
         non_finite: statistics.non_finite_count,
     }
-}
-
-pub(super) fn finite_log10(size: Magnitude) -> Option<f64> {
-    (size.is_finite() && !size.is_zero()).then(|| size.log10())
 }
 
 fn parameter_run(

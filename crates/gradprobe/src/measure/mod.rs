@@ -12,6 +12,9 @@ mod head;
 mod jacobian;
 mod jacobian_theory;
 mod layers;
+mod lookup;
+mod numbers;
+mod optimiser;
 mod origins;
 mod over_time;
 mod paths;
@@ -36,10 +39,11 @@ pub use jacobian::{
 };
 pub use jacobian_theory::SpectrumTheory;
 pub use layers::measure;
+pub use optimiser::Optimiser;
 pub use over_time::RecurrenceRun;
 pub use probe::Probe;
 pub use schema::{
     Gains, InputRun, LayerMeasurement, LayerRun, Measurement, NonFiniteInput, NonFiniteOrigin,
-    Optimiser, OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
+    OutputRun, ParameterRun, PathShare, RunMeasurement, Signal, Spread, ZeroOrigin,
 };
 pub use spectrum::Spectrum;

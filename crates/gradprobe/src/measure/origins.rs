@@ -1,6 +1,6 @@
 //! Where something began: an exact zero on the way back, an infinite or NaN number.
 
-use super::layers::finite_log10;
+use super::numbers::finite_log10;
 use super::schema::{NonFiniteInput, NonFiniteOrigin, ZeroOrigin};
 use super::spine::Chains;
 use crate::graph::{Graph, Node, NodeId, ValueId, ValueKind};

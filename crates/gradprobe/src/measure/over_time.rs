@@ -1,7 +1,6 @@
 //! How the signals of a recurrent layer change over its steps.
 
-use super::aggregate::median;
-use super::layers::finite_log10;
+use super::numbers::{finite_log10, median};
 use crate::graph::{Graph, Layer};
 use crate::num::Magnitude;
 use crate::ops::OverTime;

@@ -1,7 +1,8 @@
 //! What hangs together in a graph around a layer: the paths that meet in a skip connection's sum,
 //! and the linear maps.
 
-use super::layers::{cotangent_at, finite_log10};
+use super::lookup::cotangent_at;
+use super::numbers::finite_log10;
 use super::schema::PathShare;
 use super::spine::Chains;
 use crate::graph::{Graph, Layer, Node, NodeId, ValueId, ValueKind};

@@ -3,6 +3,7 @@
 use super::batches::Batches;
 use super::first_step::FirstStep;
 use super::head::HeadRun;
+use super::optimiser::Optimiser;
 use super::over_time::RecurrenceRun;
 use super::precision::PrecisionReport;
 use crate::import::MadeUpInput;
@@ -325,27 +326,6 @@ pub struct RunMeasurement {
     /// The first node that made an infinite or NaN number.
     #[serde(default)]
     pub non_finite_origin: Option<NonFiniteOrigin>,
-}
-
-/// An optimiser, for the size of its first update.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase")]
-pub enum Optimiser {
-    /// w ← w − lr · g. Momentum's first step is the same.
-    Sgd {
-        /// The learning rate.
-        learning_rate: f64,
-    },
-    /// The first step of Adam is lr · g / (|g| + ε): its size is lr wherever |g| ≫ ε.
-    /// AdamW adds lr · λ · w. (Kingma and Ba 2015; Loshchilov and Hutter 2019.)
-    Adam {
-        /// The learning rate.
-        learning_rate: f64,
-        /// ε.
-        epsilon: f64,
-        /// λ, decoupled; 0 for Adam.
-        weight_decay: f64,
-    },
 }
 
 /// Median and range over the seeds.

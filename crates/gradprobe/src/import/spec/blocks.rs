@@ -1,7 +1,6 @@
 //! Blocks: lists of layers that are used by name.
 
-use super::error::{SpecError, SpecErrorKind as Kind};
-use super::plan::at;
+use super::error::{SpecError, SpecErrorKind as Kind, at};
 use super::reader::{Result, listed, nearest, quoted};
 use super::specification::{Layer, LayerKind};
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! What can be wrong with a network specification, and where in the text.
 
+use crate::graph::Origin;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::path::PathBuf;
@@ -146,3 +147,11 @@ impl fmt::Display for SpecError {
 }
 
 impl std::error::Error for SpecError {}
+
+/// An error with a place in the text.
+pub(super) fn at(error: SpecError, origin: &Origin) -> SpecError {
+    match &origin.span {
+        Some(span) => error.at(span.clone()),
+        None => error,
+    }
+}

@@ -32,6 +32,7 @@ mod plan;
 mod reader;
 mod rule_choices;
 mod sequence;
+mod source;
 mod specification;
 mod subject;
 #[cfg(test)]
@@ -46,9 +47,10 @@ pub use rule_choices::{
     CONFIGURATION_FILE, Choice, RuleChoices, SettingChoice, find_configuration,
 };
 pub use sequence::{Embedding, RecurrentCell, RecurrentLayers, SelfAttention};
+pub use source::Source;
 pub use specification::{
     Common, Conv, ConvTranspose, Dtype, FileValues, Input, Interpolation, Layer, LayerKind, Linear,
     LocalResponseNorm, Loss, LossKind, Norm, NormKind, Optimiser, OptimiserKind, Padding, Pool,
-    PoolKind, Repeat, Residual, RowChoice, Shortcut, Source, Specification, TargetColumn, Targets,
+    PoolKind, Repeat, Residual, RowChoice, Shortcut, Specification, TargetColumn, Targets,
     Upsample, Values,
 };

@@ -1,10 +1,10 @@
 //! A specification with its data read and its layers planned: what graphs and batches are drawn
 //! from.
 
-use super::error::{SpecError, SpecErrorKind as Kind};
+use super::error::{SpecError, SpecErrorKind as Kind, at};
 use super::objective::{PlannedTarget, plan_target};
 use super::operators;
-use super::plan::{Plan, PlannedParameter, Slot, Step, at, plan};
+use super::plan::{Plan, PlannedParameter, Slot, Step, plan};
 use super::reader::Result;
 use super::specification::{
     Dtype, FileValues, LossKind, RowChoice, Specification, TargetColumn, Targets, Values,

@@ -1,7 +1,6 @@
 //! Targets: what shape they have and where they come from.
 
-use super::error::{SpecError, SpecErrorKind as Kind};
-use super::plan::at;
+use super::error::{SpecError, SpecErrorKind as Kind, at};
 use super::reader::Result;
 use super::specification::{Loss, LossKind, Targets};
 use crate::data::{Dataset, Synthetic};

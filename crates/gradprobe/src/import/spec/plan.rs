@@ -9,7 +9,7 @@ mod sequence;
 mod unrolled;
 
 use super::blocks::{self, Sizes};
-use super::error::{SpecError, SpecErrorKind as Kind};
+use super::error::{SpecError, SpecErrorKind as Kind, at};
 use super::memory;
 use super::names::Namer;
 use super::operators::{self, MadeOp};
@@ -499,13 +499,5 @@ fn kind_of(error: &OpError) -> Kind {
     match error {
         OpError::Attribute { .. } | OpError::Value { .. } => Kind::Value,
         _ => Kind::Shape,
-    }
-}
-
-/// An error with a place in the text.
-pub(super) fn at(error: SpecError, origin: &Origin) -> SpecError {
-    match &origin.span {
-        Some(span) => error.at(span.clone()),
-        None => error,
     }
 }

@@ -1,7 +1,5 @@
 //! The layers of sequence models: what a specification says of them.
 
-use super::specification::Layer;
-use super::specification::LayerKind;
 use crate::init::{Fans, Initialiser, Target};
 use serde::Serialize;
 
@@ -110,16 +108,4 @@ pub struct SelfAttention {
     pub output_init: Initialiser,
     /// How their biases are drawn; `None`: there are none.
     pub bias: Option<Initialiser>,
-}
-
-/// The vocabulary of the first embedding among the layers.
-pub(super) fn vocabulary(layers: &[Layer]) -> Option<usize> {
-    layers.iter().find_map(|layer| match &layer.kind {
-        LayerKind::Embedding(embedding) => Some(embedding.vocabulary),
-        LayerKind::Residual(residual) => {
-            vocabulary(&residual.layers).or_else(|| vocabulary(residual.shortcut.layers()))
-        }
-        LayerKind::Repeat(repeat) => vocabulary(&repeat.layers),
-        _ => None,
-    })
 }

@@ -2,12 +2,14 @@
 
 mod layers;
 
+pub(super) use layers::vocabulary;
 pub use layers::{
     Common, Conv, ConvTranspose, Interpolation, Layer, LayerKind, Linear, LocalResponseNorm, Norm,
     NormKind, Padding, Pool, PoolKind, Repeat, Residual, Shortcut, Upsample,
 };
 
 use super::rule_choices::RuleChoices;
+use super::source::Source;
 use crate::data::{Column, Header, Standardise, Synthetic};
 use crate::graph::Origin;
 use crate::ops::Mode;
@@ -15,7 +17,6 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// A network to be checked, as a person wrote it down.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,15 +50,6 @@ pub struct Specification {
     /// The text it was read from.
     #[serde(skip)]
     pub source: Source,
-}
-
-/// The text of a specification, for messages.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Source {
-    /// The file; data files are sought from its folder.
-    pub path: Option<PathBuf>,
-    /// The text.
-    pub text: Arc<str>,
 }
 
 /// The type a network is run in.

@@ -1,6 +1,6 @@
 //! Gradients entry by entry beside the true ones.
 
-use super::super::schema::Optimiser;
+use super::super::optimiser::Optimiser;
 use super::RunSettings;
 use super::reference::{Reference, TrueGradient};
 use crate::graph::{Graph, ParameterData, ParameterId};

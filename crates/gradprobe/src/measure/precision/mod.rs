@@ -19,8 +19,8 @@ mod window;
 pub use report::{LayerPrecision, PrecisionReport};
 pub use window::{DYNAMIC_SCALE_START, LossScaleWindow};
 
-use super::layers::parameters_by_layer;
-use super::schema::Optimiser;
+use super::lookup::parameters_by_layer;
+use super::optimiser::Optimiser;
 use crate::graph::{Graph, Value, ValueId};
 use crate::num::{Dtype, Tensor, Threads};
 use crate::ops::Mode;

@@ -10,6 +10,7 @@
 //! The derivative is exact: every node gives its value and its derivative together (forward mode),
 //! and the functions of the table use their own stable derivatives.
 
+mod error;
 mod parse;
 mod survey;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use crate::num::{Element, Extended, Plain, Real};
 use survey::Survey;
 use tree::{Node, Number};
 
-pub use parse::ExpressionError;
+pub use error::ExpressionError;
 
 /// An activation written as an expression in x.
 #[derive(Clone, Debug)]

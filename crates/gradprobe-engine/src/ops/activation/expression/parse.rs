@@ -1,51 +1,12 @@
 //! Expressions from text, by recursive descent.
 
+use super::error::{ExpressionError, LONGEST};
 use super::tree::{Function, Node};
 use crate::ops::activation::{Activation, registry};
 use std::sync::Arc;
 
-/// A longer text is no activation.
-const LONGEST: usize = 1000;
 /// Parentheses in parentheses: more would cost the stack.
 const DEEPEST: usize = 64;
-
-/// Why a text is no expression, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}\n  {text}\n  {}^", " ".repeat(*.column))]
-pub struct ExpressionError {
-    /// What is wrong.
-    pub message: String,
-    /// The text, on one line.
-    pub text: String,
-    /// The characters before the place.
-    pub column: usize,
-}
-
-impl ExpressionError {
-    fn new(text: &str, byte: usize, message: impl Into<String>) -> Self {
-        // What controls a terminal takes one column here, and is shown as one.
-        let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-        let shown: String = text.chars().take(LONGEST).map(safe).collect();
-        let column = text.get(..byte).map_or(0, |before| before.chars().count());
-        Self {
-            message: message.into(),
-            text: shown,
-            column: column.min(LONGEST),
-        }
-    }
-
-    /// The expression is no number at `x`.
-    pub(super) fn undefined(text: &str, x: f64) -> Self {
-        let text = text.trim();
-        Self::new(
-            text,
-            0,
-            format!(
-                "the expression is not a finite number at x = {x}; an activation is defined on the whole line"
-            ),
-        )
-    }
-}
 
 /// The tree of an expression.
 pub(super) fn parse(text: &str) -> Result<Node, ExpressionError> {

@@ -3,10 +3,10 @@
 use super::sequence::read_vocabulary;
 use super::{hint_for_table, origin};
 use crate::data::{Column, Header, Standardise, Synthetic};
+use crate::import::spec::error::at;
 use crate::import::spec::error::{SpecError, SpecErrorKind as Kind};
-use crate::import::spec::plan::at;
 use crate::import::spec::reader::{Field, Fields, Result};
-use crate::import::spec::sequence::vocabulary;
+use crate::import::spec::specification::vocabulary;
 use crate::import::spec::specification::{
     FileValues, Input, Layer, RowChoice, TargetColumn, Values,
 };

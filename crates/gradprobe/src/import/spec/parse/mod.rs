@@ -8,6 +8,7 @@ mod layers;
 mod norm;
 mod objective;
 mod residual;
+mod rules;
 mod sequence;
 mod windows;
 
@@ -15,8 +16,8 @@ use super::blocks;
 use super::error::{SpecError, SpecErrorKind as Kind};
 use super::memory::parse_bytes;
 use super::reader::{Field, Fields, Result};
-use super::rule_choices::read_rules;
-use super::specification::{Dtype, Source, Specification};
+use super::source::Source;
+use super::specification::{Dtype, Specification};
 use crate::graph::Origin;
 use crate::ops::Mode;
 use std::fs::File;
@@ -117,15 +118,6 @@ pub(super) fn read_source(path: &Path) -> Result<Source> {
     })
 }
 
-impl Source {
-    /// The error with the file and the text that its place refers to.
-    pub(in crate::import::spec) fn blame(&self, mut error: SpecError) -> SpecError {
-        error.path.clone_from(&self.path);
-        error.text = Some(Arc::clone(&self.text));
-        error
-    }
-}
-
 /// A place in the text.
 fn origin(place: impl Into<String>, span: Range<usize>) -> Origin {
     Origin {
@@ -182,7 +174,7 @@ fn parse_text(text: &str) -> Result<Specification> {
         .map(|field| field.word(DTYPES))
         .transpose()?;
     let max_memory = top.get("max_memory").map(parse_bytes).transpose()?;
-    let rules = read_rules(top.get("rules"))?;
+    let rules = rules::read_rules(top.get("rules"))?;
     top.finish_with(hint_for_top)?;
     Ok(Specification {
         name: name.map(str::to_owned),

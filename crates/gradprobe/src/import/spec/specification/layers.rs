@@ -293,3 +293,15 @@ pub struct Repeat {
     /// What.
     pub layers: Vec<Layer>,
 }
+
+/// The vocabulary of the first embedding among the layers.
+pub(crate) fn vocabulary(layers: &[Layer]) -> Option<usize> {
+    layers.iter().find_map(|layer| match &layer.kind {
+        LayerKind::Embedding(embedding) => Some(embedding.vocabulary),
+        LayerKind::Residual(residual) => {
+            vocabulary(&residual.layers).or_else(|| vocabulary(residual.shortcut.layers()))
+        }
+        LayerKind::Repeat(repeat) => vocabulary(&repeat.layers),
+        _ => None,
+    })
+}
