@@ -215,7 +215,7 @@ const PROMISES: &[Promise] = &[
         decades: 1.35,
         factor: None,
         causes: [-7.1, -2.3, 9.1, 1.9, -0.3],
-        saturated: &[("conv1", 54.0)],
+        saturated: &[("conv1", 0.0)],
         dead: &[],
     },
     Promise {
