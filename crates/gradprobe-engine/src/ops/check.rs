@@ -37,14 +37,14 @@ pub struct GradientError {
 /// below 1e-6; an error is NaN where either side is.
 ///
 /// ```
-/// use gradprobe::num::Tensor;
-/// use gradprobe::ops::{Context, Mul, check_gradients};
+/// use gradprobe_engine::num::Tensor;
+/// use gradprobe_engine::ops::{Context, Mul, check_gradients};
 ///
 /// let a = Tensor::new([2, 2], vec![1.0, -2.0, 3.0, 0.5]);
 /// let b = Tensor::new([2], vec![0.3, -4.0]);
 /// let worst = check_gradients(&Mul, &Context::default(), &[a, b], 7)?;
 /// assert!(worst.expect("four elements").relative < 1e-6);
-/// # Ok::<(), gradprobe::ops::OpError>(())
+/// # Ok::<(), gradprobe_engine::ops::OpError>(())
 /// ```
 pub fn check_gradients(
     op: &dyn Op,
