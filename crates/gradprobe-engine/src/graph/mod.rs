@@ -3,7 +3,7 @@
 
 mod build;
 mod objective;
-mod scaled;
+mod scaled_objective;
 
 pub use build::{GraphBuilder, GraphError};
 pub use objective::{CotangentKind, Objective};
